@@ -1,0 +1,43 @@
+"""Batch endpoints on Ray: a stable HTTP address that scores data in parallel and leaves predictions in storage.
+
+The walk of one request, ``POST /endpoints/{endpoint}/jobs``, from top to bottom:
+
+ 1. ``ingress.app``        the body becomes an Invocation
+ 2. ``planning.routing``   the endpoint's default deployment, unless the request names one
+ 3. ``planning.overrides`` the deployment's settings and this job's own -> effective settings
+ 4. ``control_plane``      a BatchJob(NotStarted) in the records; 201 and the job go back to the client
+ 5. ``controller``         admits it and launches ``python -m batch_endpoints.engine <job folder>`` as a Ray job
+ 6. ``engine.driver``      Preparing: the interpreter; ``storage.inputs`` lists the data
+ 7. ``planning.job_plan``  files -> mini-batches -> bundles: the plan, stored once in the job folder
+ 8. ``engine.ray_data``    one block per uncommitted bundle -> an actor pool of scoring workers
+ 9. ``scoring.worker``     feeds the host process that runs the user's code; retries, timeouts
+10. ``storage.commits``    rows become a part, and a commit record, put-if-absent, makes it count
+11. ``engine.driver``      outcomes -> progress, error threshold
+12. ``storage.outputs``    Finalizing: committed parts in plan order -> the named output; report; failed items
+13. ``ingress.app``        GET the job: status, counts, ETA, output, first error
+
+The names below are public; importing them imports neither Ray nor MLflow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batch_endpoints.client import BatchEndpointsClient, Job
+    from batch_endpoints.errors import BatchEndpointError
+
+_HOMES = {
+    "BatchEndpointError": "batch_endpoints.errors",
+    "BatchEndpointsClient": "batch_endpoints.client",
+    "Job": "batch_endpoints.client",
+}
+
+__all__ = ["BatchEndpointError", "BatchEndpointsClient", "Job"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'batch_endpoints' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

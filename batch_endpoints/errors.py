@@ -1,0 +1,108 @@
+"""Every error a user can meet, as a tree.
+
+BatchEndpointError
+├── SpecError             a file or a body does not say something we can run
+├── NotFound              no such endpoint, deployment, asset or job
+├── Conflict              it exists already, or is in a state that does not allow this
+├── InvocationError       a request to run a job that cannot be run as asked
+│   └── InputError        … because its data is missing, empty or unreadable
+├── Refused               not allowed in this configuration
+├── ScoringError          the user's model or script failed
+│   ├── InitFailed        … before the first mini-batch: the whole job fails, at once
+│   ├── RunFailed         … in one run(): the mini-batch is tried again
+│   └── HostLost          … by taking its process with it (crash, timeout, memory)
+├── JobFailed             a job somebody waited for did not end as Completed
+└── ServerError           the server could not be reached, or answered with an error of its own
+"""
+
+from __future__ import annotations
+
+
+class BatchEndpointError(Exception):
+    """Base of our errors: what is wrong, where, and how to mend it."""
+
+    code = "Error"
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+        super().__init__(what)  # args == (what,): Ray pickles errors, this is what lets them arrive whole
+        self.where, self.mend = where, mend
+
+    @property
+    def what(self) -> str:
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        place = f" ({self.where})" if self.where else ""
+        return f"{self.what}{place}" + (f"\n{self.mend}" if self.mend else "")
+
+
+class SpecError(BatchEndpointError):
+    """A YAML file or a request body does not describe something that can be run."""
+
+    code = "ValidationError"
+
+
+class NotFound(BatchEndpointError):
+    """No such endpoint, deployment, asset or job."""
+
+    code = "NotFound"
+
+
+class Conflict(BatchEndpointError):
+    """It exists already, or it is in a state that does not allow this."""
+
+    code = "Conflict"
+
+
+class InvocationError(BatchEndpointError):
+    """A request to run a job that cannot be run as asked; no job exists because of it."""
+
+    code = "BadRequest"
+
+
+class InputError(InvocationError):
+    """The input data is missing, empty or unreadable."""
+
+    code = "InvalidInput"
+
+
+class Refused(BatchEndpointError):
+    """Not allowed in this configuration."""
+
+    code = "Refused"
+
+
+class ScoringError(BatchEndpointError):
+    """The user's model or scoring script failed."""
+
+    code = "ScoringFailed"
+
+
+class InitFailed(ScoringError):
+    """The scoring script could not be loaded, or its ``init()`` raised."""
+
+    code = "InitFailed"
+
+
+class RunFailed(ScoringError):
+    """One call of ``run()`` raised or returned something that is not a result."""
+
+    code = "RunFailed"
+
+
+class HostLost(ScoringError):
+    """The user's process ended, or had to be ended, in the middle of a call."""
+
+    code = "HostLost"
+
+
+class JobFailed(BatchEndpointError):
+    """A job that somebody waited for did not end as Completed."""
+
+    code = "JobFailed"
+
+
+class ServerError(BatchEndpointError):
+    """The server could not be reached, or answered with an error of its own."""
+
+    code = "ServerError"

@@ -1,0 +1,172 @@
+"""The seams: what the use cases ask for, and what adapters promise. Each has one contract test body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Literal, Protocol, TypeVar
+
+from batch_endpoints.specs import (
+    BatchEndpoint,
+    BatchJob,
+    CommandComponent,
+    Compute,
+    Data,
+    Datastore,
+    Environment,
+    JobStatus,
+    Model,
+    ModelDeployment,
+    ParallelComponent,
+    PipelineComponent,
+    PipelineComponentDeployment,
+)
+
+AnyDeployment = ModelDeployment | PipelineComponentDeployment
+AnyAsset = Model | Data | Datastore | Environment | CommandComponent | ParallelComponent | PipelineComponent | Compute
+AssetKind = Literal["models", "data", "datastores", "environments", "components", "computes"]
+VERSIONED: tuple[AssetKind, ...] = ("models", "data", "environments", "components")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a list: at most ``top`` entries behind the one whose token is ``after``."""
+
+    top: int = 50
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class Listing(Generic[T]):
+    """One page of a list; ``next`` is the token to ask for more, "" at the end."""
+
+    items: Sequence[T]
+    next: str = ""
+
+
+class RecordStore(Protocol):
+    """Records of endpoints, deployments, assets and jobs; every method is one transaction.
+
+    Saving replaces. Asking for what is not there raises NotFound, which names what there is. Lists are ordered
+    by name (jobs: newest first) and stay stable while others write.
+    """
+
+    def save_endpoint(self, endpoint: BatchEndpoint) -> None: ...
+
+    def endpoint(self, name: str) -> BatchEndpoint: ...
+
+    def endpoints(self, page: Page = ...) -> Listing[BatchEndpoint]: ...
+
+    def delete_endpoint(self, name: str) -> None:
+        """Delete it with its deployments; its jobs stay."""
+
+    def save_deployment(self, deployment: AnyDeployment) -> None:
+        """Raises NotFound where there is no endpoint ``deployment.endpoint_name``."""
+
+    def deployment(self, endpoint: str, name: str) -> AnyDeployment: ...
+
+    def deployments(self, endpoint: str, page: Page = ...) -> Listing[AnyDeployment]: ...
+
+    def delete_deployment(self, endpoint: str, name: str) -> None: ...
+
+    def save_asset(self, kind: AssetKind, asset: AnyAsset) -> AnyAsset:
+        """Store it; a versioned asset without a version gets the next number.
+
+        Returns: what was stored, with its version.
+        """
+
+    def asset(self, kind: AssetKind, name: str, version: str = "") -> AnyAsset:
+        """One version; "" and ``latest`` are the one created last (unversioned kinds have just one)."""
+
+    def assets(self, kind: AssetKind, page: Page = ...) -> Listing[AnyAsset]:
+        """The latest version of each name."""
+
+    def versions(self, kind: AssetKind, name: str, page: Page = ...) -> Listing[AnyAsset]:
+        """All versions of one name, newest first; NotFound where there is none."""
+
+    def delete_asset(self, kind: AssetKind, name: str, version: str = "") -> None:
+        """Delete one version; with "" all of them."""
+
+    def add_job(self, job: BatchJob, request_id: str = "") -> BatchJob:
+        """Store a new job, or return the one that this request id has made before.
+
+        Of concurrent calls with one request id exactly one stores its job, and all return it.
+
+        Raises:
+            Conflict: another job has this name.
+        """
+
+    def job_of_request(self, request_id: str) -> BatchJob | None:
+        """The job that a request id has made, if any."""
+
+    def job(self, name: str) -> BatchJob: ...
+
+    def jobs(
+        self,
+        *,
+        endpoint: str = "",
+        deployment: str = "",
+        statuses: Iterable[JobStatus] = (),
+        oldest_first: bool = False,
+        page: Page = ...,
+    ) -> Listing[BatchJob]:
+        """Jobs, newest first; each filter that is empty lets all through."""
+
+    def update_job(self, name: str, change: Callable[[BatchJob], BatchJob]) -> BatchJob:
+        """Read, change and write one job with nobody in between.
+
+        ``change`` is pure and may be called again; what it raises is passed on and nothing is written.
+        """
+
+
+LaunchStatus = Literal["absent", "pending", "running", "succeeded", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What has become of one driver process."""
+
+    status: LaunchStatus
+    message: str = ""
+
+
+class JobLauncher(Protocol):
+    """Starts drivers somewhere else and says what became of them."""
+
+    def launch(self, launch_id: str, folder: str) -> None:
+        """Start ``python -m batch_endpoints.engine <folder>``; nothing happens if this id was launched before."""
+
+    def look(self, launch_id: str) -> Launch: ...
+
+    def stop(self, launch_id: str) -> None:
+        """Ask it to end; harmless where it has ended or never was."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What one task of the cluster gets: consecutive mini-batches, numbered from ``start``."""
+
+    index: int
+    start: int
+    mini_batches: Sequence[Sequence[str]] = field(repr=False)  # of each the files, relative to the input
+
+
+@dataclass(frozen=True)
+class BundleOutcome:
+    """What became of (a part of) one bundle; the rows themselves are in its parts."""
+
+    bundle: int
+    mini_batches: int
+    items_succeeded: int
+    items_failed: int
+    rows: int
+    fatal: str = ""  # JSON of a JobError where the job must fail at once
+
+
+class MiniBatchRunner(Protocol):
+    """Runs bundles on workers, somewhere."""
+
+    def run(self, bundles: Sequence[Bundle], workers: int) -> Iterator[BundleOutcome]:
+        """Outcomes as they come, in any order. Closing the iterator stops the work."""

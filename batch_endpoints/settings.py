@@ -1,0 +1,74 @@
+"""Process settings: ``BATCH_ENDPOINTS_*``, read once, at the edge.
+
+| variable | default | meaning |
+|---|---|---|
+| ``BATCH_ENDPOINTS_HOME`` | ``~/.batch-endpoints`` | local database, job folders, uploads, caches |
+| ``BATCH_ENDPOINTS_URL`` | ``http://127.0.0.1:8700`` | the server that clients talk to |
+| ``BATCH_ENDPOINTS_DATABASE`` | SQLite in the home | SQLAlchemy URL of the records |
+| ``BATCH_ENDPOINTS_MAX_RUNNING_JOBS`` | from the head's memory and cores | jobs whose drivers run at the same time |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_endpoints.errors import SpecError
+
+DEFAULT_PORT = 8700
+DRIVER_BYTES = 1 << 30  # a driver with Ray Data imported holds about 0.4 GiB; the rest is for its plan
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What this process was told by its environment."""
+
+    home: Path
+    url: str = ""  # "" where nobody said: the server that `up` started, or the default port
+    database: str = ""  # "" means SQLite in the home
+    max_running_jobs: int = 0  # 0 means: from the head's memory and cores
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.home / 'records.db'}"
+
+    @property
+    def jobs_root(self) -> Path:
+        return self.home / "jobs"
+
+    @property
+    def uploads_root(self) -> Path:
+        return self.home / "uploads"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read ``BATCH_ENDPOINTS_*``.
+
+        Raises:
+            SpecError: a number that is none.
+        """
+        limit = environment.get("BATCH_ENDPOINTS_MAX_RUNNING_JOBS", "0")
+        if not limit.isdecimal():
+            raise SpecError(
+                f"BATCH_ENDPOINTS_MAX_RUNNING_JOBS is {limit!r}, not a whole number",
+                mend="Give the number of jobs that may run at once, or unset it.",
+            )
+        home = environment.get("BATCH_ENDPOINTS_HOME") or "~/.batch-endpoints"
+        return cls(
+            home=Path(home).expanduser().absolute(),
+            url=environment.get("BATCH_ENDPOINTS_URL", "").rstrip("/"),
+            database=environment.get("BATCH_ENDPOINTS_DATABASE", ""),
+            max_running_jobs=int(limit),
+        )
+
+
+def default_max_running_jobs(memory_bytes: int, cores: int) -> int:
+    """How many drivers a head carries: half of its memory, and two a core while they start.
+
+    Args:
+        memory_bytes: the head's memory.
+        cores: the head's CPU cores.
+    """
+    return max(1, min(memory_bytes // 2 // DRIVER_BYTES, 2 * cores))

@@ -1,0 +1,41 @@
+"""What all nouns share: frozen, strict about unknown keys, and a name of the right shape."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+ENDPOINT_NAME = re.compile(r"[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?")
+ASSET_NAME = re.compile(r"[a-zA-Z0-9][-\w.]*")
+
+
+class Spec(BaseModel):
+    """A frozen value; a key it does not have is an error, not a surprise later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+
+def _endpoint_name(name: str) -> str:
+    if not (3 <= len(name) <= 32 and ENDPOINT_NAME.fullmatch(name)):
+        raise ValueError(
+            "expected 3 to 32 letters, digits and dashes that start with a letter and do not end with a dash"
+        )
+    return name
+
+
+def _asset_name(name: str) -> str:
+    if not (len(name) <= 255 and ASSET_NAME.fullmatch(name)):
+        raise ValueError("expected at most 255 letters, digits, '-', '_' and '.', with a letter or digit first")
+    return name
+
+
+EndpointName = Annotated[str, AfterValidator(_endpoint_name)]
+"""Name of an endpoint or of a deployment (Azure ML: 3 to 32 characters)."""
+
+AssetName = Annotated[str, AfterValidator(_asset_name)]
+"""Name or version of an asset, a compute or a job: becomes part of paths, so it has no slash."""
+
+OptionalName = Annotated[str, AfterValidator(lambda name: _asset_name(name) if name else "")]
+"""An asset's name where it may have none: written in place, in a deployment."""

@@ -1,0 +1,174 @@
+"""Deployments: what answers behind an endpoint, a model or a pipeline of components."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
+
+from batch_endpoints.specs.assets import Environment, Model, Strings
+from batch_endpoints.specs.base import EndpointName, Spec
+from batch_endpoints.specs.component import PipelineComponent
+
+ISO_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE)
+
+
+def seconds(value: object) -> object:
+    """Seconds as a number, or in the wire's ISO 8601 form (``PT45S``, ``PT1H30M``)."""
+    if isinstance(value, str) and (found := ISO_SECONDS.fullmatch(value)) and any(found.groups()):
+        days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    return value
+
+
+def snake_case(value: object) -> object:
+    """``AppendRow``, ``appendRow`` and ``append_row`` are one value."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).lower() if isinstance(value, str) else value
+
+
+class RetrySettings(Spec):
+    """How often one mini-batch is tried again (Azure ML: ``retry_settings``)."""
+
+    max_retries: int = Field(3, ge=0, description="tries after the first one")
+    timeout: int = Field(30, gt=0, description="seconds allowed for one run() call")
+
+    _iso_timeout = field_validator("timeout", mode="before")(seconds)
+
+
+class CodeConfiguration(Spec):
+    """The folder with the scoring script, and the script in it."""
+
+    code: str = "."
+    scoring_script: str
+
+
+class Resources(Spec):
+    """Nodes for one job."""
+
+    instance_count: int = Field(1, ge=1)
+    instance_type: str = ""
+    properties: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelDeploymentSettings(Spec):
+    """How a model deployment cuts, runs, retries and writes (``settings`` of modelBatchDeployment)."""
+
+    max_concurrency_per_instance: int = Field(1, ge=1, description="worker processes on a node")
+    mini_batch_size: int | str = Field(10, description='files for one run() call, or "64MB", "5000 rows"')
+    error_threshold: int = Field(-1, ge=-1, description="failed items allowed in the whole job; -1 any")
+    retry_settings: RetrySettings = RetrySettings()
+    output_action: Literal["append_row", "summary_only"] = "append_row"
+    output_file_name: str = "predictions.csv"
+    logging_level: Literal["warning", "info", "debug"] = "info"
+    environment_variables: Strings = Field(default_factory=dict)
+
+    _output_action = field_validator("output_action", "logging_level", mode="before")(snake_case)
+
+    @field_validator("mini_batch_size")
+    @classmethod
+    def _cut(cls, value: int | str) -> int | str:
+        if isinstance(value, str):
+            if value.isdecimal():
+                value = int(value)
+            elif not re.fullmatch(r"\d+\s*(rows|[kmg]?b)", value, re.IGNORECASE):
+                raise ValueError('expected a number of files, a size such as "64MB", or a number of "rows"')
+        if isinstance(value, int) and value < 1:
+            raise ValueError("expected at least 1")
+        return value
+
+    @field_validator("output_file_name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if "/" in value or value in ("", ".", ".."):
+            raise ValueError("expected the name of a file, without a folder")
+        return value
+
+
+class Deployment(Spec):
+    """What model and pipeline deployments share."""
+
+    name: EndpointName
+    endpoint_name: str = ""
+    description: str = ""
+    tags: Strings = Field(default_factory=dict)
+    properties: Strings = Field(default_factory=dict)
+
+
+class ModelDeployment(Deployment):
+    """Model + compute, with a scoring script and an environment where MLflow needs none
+    (modelBatchDeployment.schema.json, and its legacy layout with the settings at the root)."""
+
+    legacy_keys: ClassVar[tuple[str, ...]] = (*ModelDeploymentSettings.model_fields, "instance_count")
+
+    type: Literal["model"] = "model"
+    model: str | Model
+    code_configuration: CodeConfiguration | None = None
+    environment: str | Environment | None = None
+    compute: str = "local"
+    resources: Resources = Resources()
+    settings: ModelDeploymentSettings = ModelDeploymentSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_layout(cls, document: Any) -> Any:
+        """Settings may stand at the root (the legacy layout, which Azure's own foundation-model samples use),
+        and the node count in ``settings`` or in ``resources``: bring both to one place."""
+        if not isinstance(document, dict) or not isinstance(document.get("settings", {}), dict):
+            return document
+        settings = dict(document.get("settings") or {})
+        at_root = {key: document[key] for key in cls.legacy_keys if key in document}
+        if both := sorted(set(at_root) & set(settings)):
+            raise ValueError(f"'{both[0]}' stands at the root and in settings; keep one of them")
+        rest = {key: value for key, value in document.items() if key not in at_root}
+        settings |= at_root
+        resources = rest.get("resources") or {}
+        if "instance_count" in settings and isinstance(resources, dict):
+            nodes = settings.pop("instance_count")
+            if resources.get("instance_count", nodes) != nodes:
+                raise ValueError("instance_count stands in settings and in resources; keep one of them")
+            rest["resources"] = {**resources, "instance_count": nodes}
+        return {**rest, "settings": settings}
+
+    @model_validator(mode="after")
+    def _output_name_has_a_meaning(self) -> ModelDeployment:
+        if self.settings.output_action == "summary_only" and self.settings.output_file_name != "predictions.csv":
+            raise ValueError("output_file_name has no meaning with output_action summary_only; leave one out")
+        return self
+
+
+class PipelineSettings(Spec):
+    """How a pipeline component deployment runs its steps."""
+
+    default_compute: str = ""
+    default_datastore: str = ""
+    continue_on_step_failure: bool = True
+    force_rerun: bool = False
+
+
+class PipelineComponentDeployment(Deployment):
+    """A graph of components behind an endpoint (pipelineComponentBatchDeployment.schema.json)."""
+
+    type: Literal["pipeline"] = "pipeline"
+    component: str | PipelineComponent | None = None
+    job_definition: str | dict[str, Any] | None = None
+    settings: PipelineSettings = PipelineSettings()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> PipelineComponentDeployment:
+        if (self.component is None) == (self.job_definition is None):
+            raise ValueError("expected one of component and job_definition")
+        return self
+
+
+def _kind(document: Any) -> str:
+    kind = document.get("type", "model") if isinstance(document, dict) else document.type
+    return kind if kind in ("model", "pipeline") else "model"
+
+
+AnyDeployment = Annotated[
+    Annotated[ModelDeployment, Tag("model")] | Annotated[PipelineComponentDeployment, Tag("pipeline")],
+    Discriminator(_kind),
+]
+DEPLOYMENT: TypeAdapter[ModelDeployment | PipelineComponentDeployment] = TypeAdapter(AnyDeployment)
+"""Reads either kind; without ``type`` it is a model deployment, as in the legacy layout."""

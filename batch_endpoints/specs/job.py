@@ -1,0 +1,186 @@
+"""Jobs: what is asked of an endpoint, what is frozen for the run, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from batch_endpoints.specs.assets import Model, Strings
+from batch_endpoints.specs.base import AssetName, Spec
+from batch_endpoints.specs.compute import LOCAL, Compute
+from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
+
+JobStatus = Literal[
+    "NotStarted",
+    "Starting",
+    "Provisioning",
+    "Preparing",
+    "Queued",
+    "Running",
+    "Finalizing",
+    "CancelRequested",
+    "Completed",
+    "Failed",
+    "Canceled",
+    "NotResponding",
+    "Paused",
+    "Unknown",
+]
+TERMINAL: frozenset[JobStatus] = frozenset({"Completed", "Failed", "Canceled"})
+
+InputType = Literal["uri_folder", "uri_file", "literal", "mltable", "mlflow_model", "custom_model", "triton_model"]
+DATA_TYPES: tuple[InputType, ...] = ("uri_folder", "uri_file")
+
+
+class JobInput(Spec):
+    """One input: a pointer to data, or a literal."""
+
+    type: InputType = "uri_folder"
+    path: str = ""
+    value: str | bool | int | float | None = None
+    mode: str = ""
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _any_spelling(cls, value: object) -> object:
+        plain = snake_case(value)
+        known = {"mlflow_model": "mlflow_model", "ml_flow_model": "mlflow_model", "mltable": "mltable"}
+        literal = {"string", "boolean", "number", "integer"}
+        if plain in literal:
+            return "literal"
+        return {**known, "ml_table": "mltable"}.get(str(plain), plain)
+
+
+class JobOutput(Spec):
+    """Where an output goes; without a path it stays in the job's folder."""
+
+    type: Literal["uri_file", "uri_folder"] = "uri_folder"
+    path: str = ""
+    mode: str = ""
+
+    _any_spelling = field_validator("type", mode="before")(snake_case)
+
+
+class RetryOverrides(Spec):
+    """A job's own retry settings; None keeps the deployment's."""
+
+    max_retries: int | None = Field(None, ge=0)
+    timeout: int | None = Field(None, gt=0)
+
+    _iso_timeout = field_validator("timeout", mode="before")(seconds)
+
+
+class Invocation(Spec):
+    """A request to score data: pointers, and what this one job wants different from the deployment.
+
+    None means: as the deployment says.
+    """
+
+    endpoint: str = Field("", description="in an invocation file: the endpoint, where the caller names none")
+    deployment: str = Field("", description="'' is the endpoint's default deployment")
+    inputs: dict[str, JobInput] = Field(default_factory=dict)
+    outputs: dict[str, JobOutput] = Field(default_factory=dict)
+    name: AssetName | None = Field(None, description="None: the server makes one up")
+    display_name: str = ""
+    description: str = ""
+    experiment_name: str = ""
+    tags: Strings = Field(default_factory=dict)
+    properties: Strings = Field(default_factory=dict)
+    instance_count: int | None = Field(None, ge=1)
+    mini_batch_size: int | str | None = None
+    max_concurrency_per_instance: int | None = Field(None, ge=1)
+    error_threshold: int | None = Field(None, ge=-1)
+    retry_settings: RetryOverrides = RetryOverrides()
+    output_file_name: str | None = None
+    logging_level: str | None = None
+    environment_variables: Strings = Field(default_factory=dict)
+    overwrite: bool = Field(False, description="ours: replace an existing output")
+
+
+class JobSpec(Spec):
+    """What one job is to do, resolved and frozen: the content of ``job.json``.
+
+    Nothing in it refers to a record: the job folder is all that a cluster needs.
+    """
+
+    name: AssetName
+    endpoint_name: str = ""
+    deployment: ModelDeployment = Field(description="effective: the job's own settings are in it")
+    compute: Compute = LOCAL
+    inputs: dict[str, JobInput]
+    outputs: dict[str, JobOutput] = Field(default_factory=dict)
+    overwrite: bool = False
+    invoker: str = ""
+    created_at: datetime | None = Field(None, description="when it was asked for, UTC; None in a file by hand")
+
+    @property
+    def model(self) -> Model:
+        """The model with its URI; a frozen job holds no reference."""
+        if not isinstance(self.deployment.model, Model):
+            raise TypeError(f"job '{self.name}' refers to model {self.deployment.model!r} instead of holding it")
+        return self.deployment.model
+
+
+class JobError(Spec):
+    """Why a job failed: the first cause, as a person would tell it."""
+
+    code: str
+    message: str = Field(description="one headline: file, line and message where the user's code is the cause")
+    details: str = Field("", description="the user's stack, or what else helps")
+
+
+class Progress(Spec):
+    """How far a job is. ``items`` are files."""
+
+    mini_batches: int = Field(0, description="in the plan")
+    mini_batches_done: int = 0
+    items: int = Field(0, description="in the plan")
+    items_succeeded: int = 0
+    items_failed: int = 0
+    rows: int = Field(0, description="committed output rows")
+    items_per_second: float = 0.0
+    eta_seconds: float | None = Field(None, description="None while nothing is known")
+
+
+class JobState(Spec):
+    """What the driver tells of its job: ``progress.json``, and at the end ``report.json``."""
+
+    status: JobStatus
+    progress: Progress = Progress()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: JobError | None = None
+    notes: tuple[str, ...] = Field((), description="decisions a user should know of")
+    outputs: dict[str, JobOutput] = Field(default_factory=dict, description="each with its URI")
+    seconds: dict[str, float] = Field(default_factory=dict, description="spent in each stage")
+
+
+class BatchJob(Spec):
+    """A job's record: what was asked, where it runs, and the driver's last word."""
+
+    name: AssetName
+    endpoint_name: str
+    deployment_name: str
+    spec: JobSpec
+    folder: str = Field(description="URI of the job folder")
+    status: JobStatus = "NotStarted"
+    display_name: str = ""
+    description: str = ""
+    experiment_name: str = ""
+    tags: Strings = Field(default_factory=dict)
+    properties: Strings = Field(default_factory=dict)
+    created_at: datetime
+    created_by: str = ""
+    modified_at: datetime
+    launches: int = Field(0, ge=0, description="drivers started for it so far")
+    state: JobState = JobState(status="NotStarted")
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL
+
+    def replaced(self, **changes: Any) -> BatchJob:
+        """A copy with other values."""
+        return self.model_copy(update=changes)
