@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import BinaryIO, Generic, Literal, Protocol, TypeVar
 
 from batch_endpoints.specs import (
     BatchEndpoint,
@@ -119,6 +120,29 @@ class RecordStore(Protocol):
 
         ``change`` is pure and may be called again; what it raises is passed on and nothing is written.
         """
+
+
+class Filesystem(Protocol):
+    """The files of one job folder; paths are relative to it, with forward slashes."""
+
+    def read(self, path: str) -> bytes:
+        """Raises FileNotFoundError."""
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a whole file; readers see the old or the new content, never a part."""
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        """Write a file that is not there. Of all who try, one gets True, and its content stays."""
+
+    def names(self, folder: str) -> list[str]:
+        """All files below a folder, relative to it, sorted; none where there is no folder."""
+
+    def open_input(self, path: str) -> BinaryIO: ...
+
+    def open_output(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """A new file that appears, whole, when the context ends well."""
+
+    def exists(self, path: str) -> bool: ...
 
 
 LaunchStatus = Literal["absent", "pending", "running", "succeeded", "failed", "stopped"]

@@ -1,0 +1,1 @@
+"""Decisions during a run: pure functions over values, without a clock."""

@@ -1,0 +1,1 @@
+"""Bytes: inputs that are listed and read, commits and parts, outputs, uploads."""

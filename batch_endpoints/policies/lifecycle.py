@@ -1,0 +1,35 @@
+"""The statuses of a job (Azure ML's), and the moves between them that are legal.
+
+NotStarted -> Starting -> Preparing -> Running -> Finalizing -> Completed
+    │            └──────────┴────────────┴───────────┴────────> Failed
+    │                       (a lost driver: back to Starting)
+    └─> Canceled <── CancelRequested <── any of them
+"""
+
+from __future__ import annotations
+
+from batch_endpoints.errors import Conflict
+from batch_endpoints.specs import TERMINAL, JobStatus
+
+_ORDER: tuple[JobStatus, ...] = ("NotStarted", "Starting", "Preparing", "Running", "Finalizing", "Completed")
+
+
+def may_move(now: JobStatus, then: JobStatus) -> bool:
+    """May a job's status change like this? Staying is always allowed."""
+    if now == then:
+        return True
+    if now in TERMINAL:
+        return False
+    if now == "CancelRequested":  # it may still end as it was about to
+        return then in TERMINAL
+    if then in ("CancelRequested", "Canceled", "Failed"):
+        return True
+    if then == "Starting":  # the first launch, or another one when a driver was lost
+        return True
+    return now in _ORDER and then in _ORDER and now != "NotStarted" and _ORDER.index(then) > _ORDER.index(now)
+
+
+def check_cancel(name: str, status: JobStatus) -> None:
+    """Raises Conflict where a job cannot be canceled any more."""
+    if status in TERMINAL:
+        raise Conflict(f"job '{name}' has ended ({status}), so it cannot be canceled")

@@ -1,0 +1,110 @@
+"""Commits: which mini-batches of a job count, and where their rows are.
+
+The commits of one bundle form a chain. Each record is named by the number of its first mini-batch, says where its
+range ends, and is created only if absent. A worker starts at the bundle's start, jumps from record to record to the
+chain's end, and writes only there. So every start is reached in one way only, of two workers that race one wins,
+the ranges never overlap, and a part without a record is garbage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pydantic import Field
+
+from batch_endpoints.interfaces import Bundle, Filesystem
+from batch_endpoints.specs import Spec
+
+
+class FailedItem(Spec):
+    """One input file without a result, and why."""
+
+    file: str = Field(description="relative to the input")
+    mini_batch: int
+    reason: str = Field(description="what a person should read")
+    error: str = Field("", description="class of the exception, where there was one")
+    attempts: int = 1
+
+
+class CommittedFile(Spec):
+    """A file that a script wrote to its output folder."""
+
+    name: str = Field(description="relative to the output folder")
+    stored: str = Field(description="relative to the job folder")
+
+
+class Commit(Spec):
+    """What one record says of the mini-batches ``start`` to ``end`` (exclusive) of a bundle."""
+
+    bundle: int
+    start: int
+    end: int
+    part: str = Field("", description="Arrow IPC file of its rows, relative to the job folder; '' for no rows")
+    rows: int = 0
+    items_succeeded: int = 0
+    failed: tuple[FailedItem, ...] = ()
+    files: tuple[CommittedFile, ...] = ()
+    worker: str = ""
+
+
+class Totals(NamedTuple):
+    """Sums over commits."""
+
+    mini_batches: int = 0
+    items_succeeded: int = 0
+    items_failed: int = 0
+    rows: int = 0
+
+
+class CommitLog:
+    """The commits of one job folder."""
+
+    def __init__(self, files: Filesystem) -> None:
+        self._files = files
+
+    def at(self, bundle: int, start: int) -> Commit | None:
+        """The commit that begins at a mini-batch, if there is one."""
+        try:
+            return Commit.model_validate_json(self._files.read(_name(bundle, start)))
+        except FileNotFoundError:
+            return None
+
+    def add(self, commit: Commit) -> Commit:
+        """Make a range count.
+
+        Returns: the commit that counts: this one, or that of a worker which was faster.
+        """
+        name = _name(commit.bundle, commit.start)
+        if self._files.put_if_absent(name, commit.model_dump_json().encode()):
+            return commit
+        return Commit.model_validate_json(self._files.read(name))
+
+    def chain(self, bundle: Bundle) -> list[Commit]:
+        """The commits of a bundle, in order, from its start to where the next one is to be written."""
+        found: list[Commit] = []
+        at, end = bundle.start, bundle.start + len(bundle.mini_batches)
+        while at < end and (commit := self.at(bundle.index, at)):
+            found.append(commit)
+            at = commit.end
+        return found
+
+    def chains(self, plan: Iterable[Bundle]) -> dict[int, list[Commit]]:
+        """The chain of every bundle that has one."""
+        begun = {int(name.partition("/")[0]) for name in self._files.names("commits")}
+        return {bundle.index: self.chain(bundle) for bundle in plan if bundle.index in begun}
+
+
+def totals(commits: Iterable[Commit]) -> Totals:
+    """What these commits amount to."""
+    batches = succeeded = failed = rows = 0
+    for commit in commits:
+        batches += commit.end - commit.start
+        succeeded += commit.items_succeeded
+        failed += len(commit.failed)
+        rows += commit.rows
+    return Totals(batches, succeeded, failed, rows)
+
+
+def _name(bundle: int, start: int) -> str:
+    return f"commits/{bundle:06}/{start:09}.json"

@@ -1,0 +1,141 @@
+"""One small file interface for job folders and outputs, and what a URI means.
+
+A file appears whole or not at all, and ``put_if_absent`` has exactly one winner: the promises of exactly-once
+output rest on these two.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+import pyarrow.fs
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.interfaces import Filesystem
+
+
+def local_path(uri: str) -> Path | None:
+    """The path of a bare path or a ``file://`` URI; None for anything remote."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return None if "://" in uri else Path(uri).absolute()
+
+
+class LocalFilesystem:
+    """Files of this machine, or of a disk that all nodes share, below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, path: str) -> bytes:
+        return (self.root / path).read_bytes()
+
+    def replace(self, path: str, data: bytes) -> None:
+        with self.open_output(path) as file:
+            file.write(data)
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        target = self.root / path
+        aside = _write_aside(target, data)
+        try:
+            os.link(aside, target)  # fails where the name exists, so of all racers one wins
+        except FileExistsError:
+            return False
+        finally:
+            aside.unlink()
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        top = self.root / folder
+        found = [
+            os.path.relpath(os.path.join(at, name), top)
+            for at, _, names in os.walk(top)
+            for name in names
+            if not name.startswith(".aside-")
+        ]
+        return sorted(found)
+
+    def open_input(self, path: str) -> BinaryIO:
+        return cast(BinaryIO, pyarrow.memory_map(str(self.root / path)))
+
+    @contextmanager
+    def open_output(self, path: str) -> Iterator[BinaryIO]:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.parent / f".aside-{uuid.uuid4().hex}"
+        try:
+            with aside.open("wb") as file:
+                yield file
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def exists(self, path: str) -> bool:
+        return (self.root / path).exists()
+
+
+class ArrowFilesystem:
+    """What pyarrow.fs opens, for outputs: an object appears when its upload is complete."""
+
+    def __init__(self, uri: str) -> None:
+        self.files, self.root = open_uri(uri)
+
+    def _at(self, path: str) -> str:
+        return f"{self.root}/{path}" if path else self.root
+
+    @contextmanager
+    def open_output(self, path: str) -> Iterator[BinaryIO]:
+        stream = self.files.open_output_stream(self._at(path))
+        with stream:
+            yield cast(BinaryIO, stream)
+
+    def exists(self, path: str) -> bool:
+        found: bool = self.files.get_file_info(self._at(path)).type != pyarrow.fs.FileType.NotFound
+        return found
+
+
+def output_filesystem(uri: str) -> LocalFilesystem | ArrowFilesystem:
+    """Where the files of an output go, below its URI."""
+    folder = local_path(uri)
+    return LocalFilesystem(folder) if folder else ArrowFilesystem(uri)
+
+
+def open_filesystem(uri: str) -> Filesystem:
+    """Where the files of a job folder are.
+
+    Raises:
+        InputError: a place that cannot hold job folders yet.
+    """
+    folder = local_path(uri)
+    if folder is None:
+        raise InputError(
+            f"job folders cannot live at '{uri}' yet", mend="Use a folder of a disk that all nodes share."
+        )
+    return LocalFilesystem(folder)
+
+
+def open_uri(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """A pyarrow file system and the path in it.
+
+    Raises:
+        InputError: no file system for this kind of URI.
+    """
+    try:
+        found: tuple[pyarrow.fs.FileSystem, str] = pyarrow.fs.FileSystem.from_uri(uri)
+    except (pyarrow.ArrowInvalid, ValueError, OSError) as error:
+        raise InputError(f"cannot open '{uri}': {error}") from None
+    return found[0], found[1].rstrip("/")
+
+
+def _write_aside(target: Path, data: bytes) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.parent / f".aside-{uuid.uuid4().hex}"
+    aside.write_bytes(data)
+    return aside

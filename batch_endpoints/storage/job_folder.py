@@ -1,0 +1,93 @@
+"""The job folder: the whole truth about one job, so that any cluster can run or resume it.
+
+job.json            what was asked, resolved and frozen (a person may write job.yml instead)
+plan.arrow          the mini-batches and their bundles, written once
+commits/  parts/    what counts, and what it points to
+progress.json       the driver's last word, replaced at most once a second
+report.json  failed_items.jsonl     the end
+cancel              somebody asked for the end
+logs/               driver.log, and one file per worker
+"""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+
+from batch_endpoints.errors import SpecError
+from batch_endpoints.interfaces import Bundle, Filesystem
+from batch_endpoints.specs import JobSpec, JobState, check
+
+_PLAN = pa.schema([("bundle", pa.int32()), ("mini_batch", pa.int64()), ("files", pa.list_(pa.string()))])
+
+
+class JobFolder:
+    """Reads and writes what driver, workers and controller tell each other."""
+
+    def __init__(self, files: Filesystem, uri: str) -> None:
+        self.files, self.uri = files, uri.rstrip("/")
+
+    def write_job(self, job: JobSpec) -> None:
+        """Freeze what is asked; a second call changes nothing."""
+        self.files.put_if_absent("job.json", job.model_dump_json(indent=2, exclude_none=True).encode())
+
+    def job(self) -> JobSpec:
+        """Raises SpecError where the folder holds no job."""
+        try:
+            return check(JobSpec, json.loads(self.files.read("job.json")), where=f"{self.uri}/job.json")
+        except FileNotFoundError:
+            raise SpecError(
+                f"'{self.uri}' is not a job folder: it has no job.json",
+                mend="Name a folder that the server made, or write a job.yml into it (see examples/ray-job).",
+            ) from None
+
+    def write_plan(self, plan: list[Bundle]) -> list[Bundle]:
+        """Store the plan unless there is one; returns the one that counts."""
+        rows = [
+            {"bundle": bundle.index, "mini_batch": bundle.start + at, "files": list(files)}
+            for bundle in plan
+            for at, files in enumerate(bundle.mini_batches)
+        ]
+        table = pa.Table.from_pylist(rows, schema=_PLAN)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, _PLAN) as writer:
+            writer.write_table(table)
+        if self.files.put_if_absent("plan.arrow", sink.getvalue().to_pybytes()):
+            return plan
+        stored = self.plan()
+        return plan if stored is None else stored
+
+    def plan(self) -> list[Bundle] | None:
+        """The stored plan; None before it is written."""
+        try:
+            data = self.files.read("plan.arrow")
+        except FileNotFoundError:
+            return None
+        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        bundles: dict[int, tuple[int, list[tuple[str, ...]]]] = {}
+        for row in table.to_pylist():
+            _, batches = bundles.setdefault(row["bundle"], (row["mini_batch"], []))
+            batches.append(tuple(row["files"]))
+        return [Bundle(index, start, tuple(batches)) for index, (start, batches) in bundles.items()]
+
+    def write_state(self, state: JobState) -> None:
+        """Tell how far the job is; its last state is the report."""
+        name = "report.json" if state.ended_at else "progress.json"
+        self.files.replace(name, state.model_dump_json(indent=2).encode())
+
+    def state(self) -> JobState | None:
+        """The driver's last word; None before its first."""
+        for name in ("report.json", "progress.json"):
+            try:
+                return JobState.model_validate_json(self.files.read(name))
+            except FileNotFoundError:
+                continue
+        return None
+
+    def ask_to_cancel(self) -> None:
+        self.files.put_if_absent("cancel", b"")
+
+    @property
+    def cancel_asked(self) -> bool:
+        return self.files.exists("cancel")
