@@ -1,0 +1,52 @@
+"""The use cases over records: what a client can ask of a server, whichever way it comes in.
+
+``endpoints``, ``deployments``, ``assets`` and ``jobs`` are the nouns; ``uploads`` takes in what they refer to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from batch_endpoints.control_plane.assets import Assets
+from batch_endpoints.control_plane.deployments import Deployments
+from batch_endpoints.control_plane.endpoints import Endpoints
+from batch_endpoints.control_plane.jobs import Jobs
+from batch_endpoints.interfaces import RecordStore
+from batch_endpoints.storage.uploads import Uploads
+
+__all__ = ["ControlPlane"]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class ControlPlane:
+    """All use cases, over one store of records."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        *,
+        jobs_root: Path,
+        uploads_root: Path,
+        check_input: Callable[[str, str], None],
+        output_exists: Callable[[str], bool],
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        """
+        Args:
+            store: the records.
+            jobs_root: where each job gets its folder.
+            uploads_root: where uploads are kept.
+            check_input: called with an input's URI and type; raises InputError where there is nothing to read.
+            output_exists: is there something at this URI already?
+            now: the time, in UTC.
+        """
+        self.uploads = Uploads(uploads_root)
+        self.assets = Assets(store, self.uploads)
+        self.endpoints = Endpoints(store)
+        self.deployments = Deployments(store, self.assets)
+        self.jobs = Jobs(store, self.assets, jobs_root, check_input, output_exists, now)

@@ -1,0 +1,210 @@
+"""Assets: models, data, environments and components by version; datastores and computes by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from batch_endpoints.control_plane.records import check_patch, everything, found, merge_patch
+from batch_endpoints.errors import Conflict, SpecError
+from batch_endpoints.interfaces import VERSIONED, AnyAsset, AssetKind, Listing, Page, RecordStore
+from batch_endpoints.specs import (
+    COMPONENT,
+    LOCAL,
+    Compute,
+    Data,
+    Datastore,
+    Environment,
+    Model,
+    check,
+    datastore_path,
+    parse_reference,
+    to_document,
+)
+from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.uploads import SCHEME, Uploads
+
+SPECS: dict[AssetKind, type[Any] | TypeAdapter[Any]] = {
+    "models": Model,
+    "data": Data,
+    "datastores": Datastore,
+    "environments": Environment,
+    "components": COMPONENT,
+    "computes": Compute,
+}
+_SINGULAR: dict[AssetKind, str] = {
+    "models": "model",
+    "data": "data asset",
+    "datastores": "datastore",
+    "environments": "environment",
+    "components": "component",
+    "computes": "compute",
+}
+_FREE = ("description", "tags", "properties", "stage", "display_name")
+"""What may change in a version that exists; the rest is what the version stands for."""
+
+A = TypeVar("A", Model, Data, Environment)
+
+
+class Assets:
+    """Everything that deployments and jobs refer to by name."""
+
+    def __init__(self, store: RecordStore, uploads: Uploads) -> None:
+        self._store, self._uploads = store, uploads
+
+    def put(self, kind: AssetKind, asset: AnyAsset) -> tuple[AnyAsset, bool]:
+        """Create or replace it; a versioned asset without a version gets the next number.
+
+        A version keeps its content for ever, so that what refers to it does not change underfoot.
+
+        Returns: what is stored now, and whether it is new.
+
+        Raises:
+            Conflict: this version exists with other content, or it is the compute ``local``.
+            NotFound: it refers to an upload or a datastore that is not there.
+        """
+        _check_not_local(kind, asset.name)
+        if not asset.name:
+            raise SpecError("'name' is missing")
+        if isinstance(asset, Model | Data):
+            asset = asset.model_copy(update={"path": self._own_path(asset)})
+        version = "" if isinstance(asset, Datastore | Compute) else asset.version
+        known = None
+        if kind not in VERSIONED or version:
+            known = found(lambda: self._store.asset(kind, asset.name, version))
+        if known is not None and kind in VERSIONED and _content(known) != _content(asset):
+            raise Conflict(
+                f"{_SINGULAR[kind]} '{asset.name}' has a version {version} already, with other content",
+                mend="A version never changes. Leave the version out to get the next number, or name another.",
+            )
+        return self._store.save_asset(kind, asset), known is None
+
+    def register(self, kind: AssetKind, asset: A) -> A:
+        """Store an asset that was written in place; the same content under the same name keeps its version.
+
+        Returns: it, with its version.
+        """
+        if isinstance(asset, Model):
+            asset = asset.model_copy(update={"path": self._own_path(asset)})
+        if not asset.version:
+            versions = found(lambda: list(everything(lambda page: self._store.versions(kind, asset.name, page))))
+            for known in versions or ():
+                if isinstance(known, type(asset)) and _content(known) == _content(asset):
+                    return known
+        stored, _ = self.put(kind, asset)
+        assert isinstance(stored, type(asset))
+        return stored
+
+    def patch(self, kind: AssetKind, name: str, patch: Mapping[str, Any]) -> AnyAsset:
+        """Change some keys of a datastore or a compute (JSON merge patch)."""
+        _check_not_local(kind, name)
+        before = to_document(self._store.asset(kind, name))
+        check_patch(patch, tuple(key for key in before if key not in ("name", "type")), f"a {_SINGULAR[kind]}")
+        asset: AnyAsset = check(SPECS[kind], merge_patch(before, patch))
+        return self._store.save_asset(kind, asset)
+
+    def get(self, kind: AssetKind, name: str, version: str = "") -> AnyAsset:
+        """One asset; "" and ``latest`` are its newest version.
+
+        Raises:
+            NotFound: names what there is.
+        """
+        if kind == "computes" and name == LOCAL.name:
+            return LOCAL
+        return self._store.asset(kind, name, version)
+
+    def list(self, kind: AssetKind, page: Page) -> Listing[AnyAsset]:
+        """The newest version of each; of computes, ``local`` comes first."""
+        listing = self._store.assets(kind, page)
+        if kind == "computes" and not page.after:
+            return Listing([LOCAL, *listing.items], listing.next)
+        return listing
+
+    def versions(self, kind: AssetKind, name: str, page: Page) -> Listing[AnyAsset]:
+        return self._store.versions(kind, name, page)
+
+    def delete(self, kind: AssetKind, name: str, version: str = "") -> None:
+        _check_not_local(kind, name)
+        self._store.delete_asset(kind, name, version)
+
+    def referred(self, kind: AssetKind, reference: str) -> AnyAsset:
+        """What ``azureml:name:version``, ``azureml:name@latest`` or a plain name stands for now.
+
+        Raises:
+            SpecError: no reference, or a label other than latest.
+            NotFound: names what there is.
+        """
+        wanted = parse_reference(reference)
+        if wanted.label not in ("", "latest"):
+            raise SpecError(f"'{reference}' has the label '{wanted.label}'", mend="The only label here is latest.")
+        return self._store.asset(kind, wanted.name, wanted.version)
+
+    def uri(self, path: str, what: str) -> str:
+        """What a document calls data by, as a URI that every node can open.
+
+        Args:
+            path: ``upload://…``, ``azureml://datastores/…``, any other URI, or an absolute path on this server.
+            what: whose path it is, for errors.
+
+        Raises:
+            SpecError: a path that says nothing here.
+            NotFound: an upload or a datastore that is not there.
+        """
+        if path.startswith(SCHEME):
+            return self._uploads.resolve(path).as_uri()
+        if in_datastore := datastore_path(path):
+            name, below = in_datastore
+            datastore = self._store.asset("datastores", name)
+            assert isinstance(datastore, Datastore)
+            prefix = datastore.prefix
+            if not prefix:
+                raise SpecError(f"datastore '{name}' of type {datastore.type} cannot be opened here")
+            folder = local_path(prefix)
+            return (folder / below).as_uri() if folder else f"{prefix}/{below}".rstrip("/")
+        if path.startswith("azureml:"):
+            raise SpecError(
+                f"{what}: '{path}' names no place on this server",
+                mend="Write azureml://datastores/<name>/paths/<path>, another URI, or an absolute path.",
+            )
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) and not path.startswith("file:"):
+            return path
+        place = local_path(path) if path.startswith("file:") else None
+        absolute = str(place) if place is not None else path
+        if not absolute.startswith("/"):
+            raise SpecError(
+                f"{what}: '{path}' is relative, and the server cannot know to what" if path else f"{what} is missing",
+                mend="Write a URI or an absolute path. The command line uploads relative paths by itself.",
+            )
+        return Path(absolute).as_uri()
+
+    def _own_path(self, asset: Model | Data) -> str:
+        """An asset's path as it is kept: checked, and bare paths as URIs; what may move is resolved at each use."""
+        what = f"the path of {asset.name or 'the model'}"
+        uri = self.uri(asset.path, what)
+        return asset.path if asset.path.startswith((SCHEME, "azureml:")) else uri
+
+
+def is_mlflow(model: Model, uri: str) -> bool:
+    """Does MLflow know how to load it: by its type, or because its folder says so.
+
+    Args:
+        model: the model.
+        uri: where it is, from ``Assets.uri``.
+    """
+    if model.type == "mlflow_model":
+        return True
+    folder = local_path(uri)
+    return folder is not None and (folder / "MLmodel").is_file()
+
+
+def _content(asset: AnyAsset) -> dict[str, Any]:
+    return asset.model_dump(mode="json", exclude={"version", *_FREE})
+
+
+def _check_not_local(kind: AssetKind, name: str) -> None:
+    if kind == "computes" and name == LOCAL.name:
+        raise Conflict("the compute 'local' is the server's own cluster; it cannot be changed or deleted")

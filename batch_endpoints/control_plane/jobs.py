@@ -1,0 +1,257 @@
+"""Jobs: invoke, look up, cancel."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from batch_endpoints.control_plane.assets import Assets, is_mlflow
+from batch_endpoints.control_plane.records import everything, found
+from batch_endpoints.errors import Conflict, InvocationError, NotFound
+from batch_endpoints.interfaces import Listing, Page, RecordStore
+from batch_endpoints.planning.overrides import effective_deployment
+from batch_endpoints.planning.routing import resolve_deployment
+from batch_endpoints.policies.lifecycle import check_cancel
+from batch_endpoints.specs import (
+    DATA_TYPES,
+    BatchJob,
+    Compute,
+    Data,
+    Environment,
+    Invocation,
+    JobInput,
+    JobOutput,
+    JobSpec,
+    JobStatus,
+    Model,
+    ModelDeployment,
+)
+
+logger = logging.getLogger(__name__)
+
+_AZURE_CLASS = {
+    "literal": "LiteralJobInput",
+    "mltable": "MLTableJobInput",
+    "mlflow_model": "MLFlowModelJobInput",
+    "custom_model": "CustomModelJobInput",
+    "triton_model": "TritonModelJobInput",
+}
+_REFERENCE = re.compile(r"azureml:(?!//)|azureml://registries/|/subscriptions/")
+
+
+class Jobs:
+    """Asynchronous runs of deployments."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        assets: Assets,
+        jobs_root: Path,
+        check_input: Callable[[str, str], None],
+        output_exists: Callable[[str], bool],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store, self._assets, self._jobs_root = store, assets, jobs_root
+        self._check_input, self._output_exists, self._now = check_input, output_exists, now
+
+    def invoke(
+        self, endpoint: str, invocation: Invocation, *, deployment: str = "", request_id: str = "", invoker: str = ""
+    ) -> BatchJob:
+        """Make a job of a request; everything that can be known to fail fails here, before there is a job.
+
+        Args:
+            endpoint: where the request came in.
+            invocation: the request.
+            deployment: the one to use; "" means the invocation's own choice, or else the default.
+            request_id: a request that comes again with the same one gets the same job; "" is always a new one.
+            invoker: who asks.
+
+        Raises:
+            NotFound: no such endpoint or deployment, or what the request refers to.
+            InvocationError: it cannot run as asked; InputError where there is nothing to read.
+            SpecError: a setting that is not valid.
+            Conflict: the name is taken, or the output exists.
+        """
+        if request_id and (earlier := self._store.job_of_request(request_id)):
+            return earlier
+        job = self._new_job(endpoint, invocation, deployment, invoker)
+        stored = self._store.add_job(job, request_id)
+        if stored.name == job.name:
+            logger.info(
+                "job accepted", extra={"job": job.name, "endpoint": endpoint, "deployment": job.deployment_name}
+            )
+        return stored
+
+    def get(self, name: str, endpoint: str = "") -> BatchJob:
+        """A job, if it is one of this endpoint."""
+        job = self._store.job(name)
+        if endpoint and job.endpoint_name != endpoint:
+            raise NotFound(
+                f"endpoint '{endpoint}' has no job '{name}'", mend=f"It belongs to endpoint '{job.endpoint_name}'."
+            )
+        return job
+
+    def list(
+        self, *, endpoint: str = "", deployment: str = "", statuses: Iterable[JobStatus] = (), page: Page
+    ) -> Listing[BatchJob]:
+        """Jobs, newest first; also those of an endpoint or deployment that has been deleted."""
+        listing = self._store.jobs(endpoint=endpoint, deployment=deployment, statuses=statuses, page=page)
+        if endpoint and not listing.items and not page.after:
+            self._store.endpoint(endpoint)  # an empty list means that there are none, not that the name is wrong
+            if deployment:
+                self._store.deployment(endpoint, deployment)
+        return listing
+
+    def cancel(self, name: str) -> BatchJob:
+        """Ask a job to end; one that has not started ends at once.
+
+        Raises:
+            Conflict: it has ended already.
+        """
+        now = self._now()
+
+        def change(job: BatchJob) -> BatchJob:
+            check_cancel(name, job.status)
+            if job.status == "NotStarted":
+                ended = job.state.model_copy(update={"status": "Canceled", "ended_at": now})
+                return job.replaced(status="Canceled", state=ended, modified_at=now)
+            return job.replaced(status="CancelRequested", modified_at=now)
+
+        job = self._store.update_job(name, change)
+        logger.info("job cancel requested", extra={"job": name, "status": job.status})
+        return job
+
+    def _new_job(self, endpoint_name: str, invocation: Invocation, requested: str, invoker: str) -> BatchJob:
+        endpoint = self._store.endpoint(endpoint_name)
+        names = [d.name for d in everything(lambda page: self._store.deployments(endpoint_name, page))]
+        chosen = self._store.deployment(
+            endpoint_name, resolve_deployment(endpoint, names, requested or invocation.deployment)
+        )
+        if not isinstance(chosen, ModelDeployment):
+            raise InvocationError(
+                f"deployment '{chosen.name}' is a pipeline, and running pipelines is not there yet",
+                mend="Invoke a model deployment.",
+            )
+        inputs = self._inputs(invocation.inputs)
+        outputs = self._outputs(invocation)
+        effective = effective_deployment(chosen, invocation)
+        name = invocation.name or f"batchjob-{uuid.uuid4()}"
+        if invocation.name and found(lambda: self._store.job(name)):
+            raise Conflict(f"a job '{name}' exists already", mend="Name it otherwise, or leave the name out.")
+        if not invocation.overwrite:
+            for output, place in outputs.items():
+                self._check_free(output, place, effective)
+        for given in inputs.values():
+            if given.type in DATA_TYPES:
+                self._check_input(given.path, given.type)
+        now = self._now()
+        return BatchJob(
+            name=name,
+            endpoint_name=endpoint_name,
+            deployment_name=chosen.name,
+            spec=JobSpec(
+                name=name,
+                endpoint_name=endpoint_name,
+                deployment=self._frozen(effective),
+                compute=self._compute(effective.compute),
+                inputs=inputs,
+                outputs=outputs,
+                overwrite=invocation.overwrite,
+                invoker=invoker,
+                created_at=now,
+            ),
+            folder=(self._jobs_root / name).as_uri(),
+            display_name=invocation.display_name,
+            description=invocation.description,
+            experiment_name=invocation.experiment_name,
+            tags=invocation.tags,
+            properties=invocation.properties,
+            created_at=now,
+            created_by=invoker,
+            modified_at=now,
+        )
+
+    def _inputs(self, given: Mapping[str, JobInput]) -> dict[str, JobInput]:
+        """Literals as they are, and the one data input with its URI."""
+        data = {name: value for name, value in given.items() if value.type != "literal"}
+        for name, value in data.items():
+            _check_type(name, value.type)
+        if len(data) != 1:
+            told = f"it has {len(data)}: {', '.join(data)}" if data else "it has none"
+            raise InvocationError(
+                f"a job of a model deployment takes exactly one data input; {told}",
+                mend='Write "inputData": {"data": {"jobInputType": "UriFolder", "uri": "…"}}.',
+            )
+        return {name: self._located(name, value) if name in data else value for name, value in given.items()}
+
+    def _located(self, name: str, given: JobInput) -> JobInput:
+        what = f"the uri of input '{name}'"
+        if not _REFERENCE.match(given.path):
+            return given.model_copy(update={"path": self._assets.uri(given.path, what)})
+        asset = self._assets.referred("data", given.path)
+        assert isinstance(asset, Data)
+        _check_type(name, asset.type)
+        return given.model_copy(update={"path": self._assets.uri(asset.path, what), "type": asset.type})
+
+    def _outputs(self, invocation: Invocation) -> dict[str, JobOutput]:
+        if len(invocation.outputs) > 1:
+            raise InvocationError(
+                f"a job of a model deployment has one output, not {len(invocation.outputs)}: "
+                f"{', '.join(invocation.outputs)}"
+            )
+        given = invocation.outputs or {"score": JobOutput()}
+        return {name: self._placed(name, output) for name, output in given.items()}
+
+    def _placed(self, name: str, output: JobOutput) -> JobOutput:
+        if not output.path:
+            return output
+        if output.path.startswith("upload:"):
+            raise InvocationError(f"the uri of output '{name}' is an upload, where nothing can be written")
+        return output.model_copy(update={"path": self._assets.uri(output.path, f"the uri of output '{name}'")})
+
+    def _check_free(self, name: str, output: JobOutput, deployment: ModelDeployment) -> None:
+        """Raises Conflict where the job would write over something."""
+        if not output.path:
+            return
+        target = output.path
+        if output.type == "uri_folder":
+            target = f"{target.rstrip('/')}/{deployment.settings.output_file_name}"
+        if self._output_exists(target):
+            raise Conflict(
+                f"the output '{name}' exists already: {target}",
+                mend='Choose another place, or write "overwrite": true to replace it.',
+            )
+
+    def _frozen(self, deployment: ModelDeployment) -> ModelDeployment:
+        """The deployment with what it refers to in it, each with a URI."""
+        model = self._assets.referred("models", str(deployment.model))
+        assert isinstance(model, Model)
+        uri = self._assets.uri(model.path, f"the path of model '{model.name}'")
+        kind = "mlflow_model" if is_mlflow(model, uri) else model.type
+        changes: dict[str, object] = {"model": model.model_copy(update={"path": uri, "type": kind})}
+        if code := deployment.code_configuration:
+            place = self._assets.uri(code.code, "code_configuration.code")
+            changes["code_configuration"] = code.model_copy(update={"code": place})
+        if isinstance(deployment.environment, str):
+            environment = self._assets.referred("environments", deployment.environment)
+            assert isinstance(environment, Environment)
+            changes["environment"] = environment
+        return deployment.model_copy(update=changes)
+
+    def _compute(self, name: str) -> Compute:
+        compute = self._assets.get("computes", name)
+        assert isinstance(compute, Compute)
+        return compute
+
+
+def _check_type(name: str, kind: str) -> None:
+    if kind not in DATA_TYPES:
+        raise InvocationError(
+            f"job input type '{_AZURE_CLASS[kind]}' is not supported. The supported types are: UriFileJobInput, "
+            "UriFolderJobInput",
+            where=f"input '{name}'",
+        )

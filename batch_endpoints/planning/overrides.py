@@ -1,0 +1,70 @@
+"""Overrides: a deployment as one job wants it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from batch_endpoints.errors import InvocationError
+from batch_endpoints.specs import Invocation, JobInput, ModelDeployment, ModelDeploymentSettings, check, to_document
+
+_SETTINGS = (
+    "mini_batch_size",
+    "max_concurrency_per_instance",
+    "error_threshold",
+    "output_file_name",
+    "logging_level",
+)
+
+
+def effective_deployment(deployment: ModelDeployment, invocation: Invocation) -> ModelDeployment:
+    """The deployment with the settings, environment variables and literals of one job in it.
+
+    Literal inputs reach the scoring script as environment variables (see ``literal_variables``).
+
+    Raises:
+        SpecError: a setting that is not valid; names its key.
+        InvocationError: two literals with one variable, or one without a value.
+    """
+    ours = {key: value for key in _SETTINGS if (value := getattr(invocation, key)) is not None}
+    retries = to_document(invocation.retry_settings)
+    variables = {**invocation.environment_variables, **literal_variables(invocation.inputs)}
+    settings: dict[str, Any] = to_document(deployment.settings)
+    settings |= ours
+    settings["retry_settings"] = {**settings["retry_settings"], **retries}
+    settings["environment_variables"] = {**settings["environment_variables"], **variables}
+    check(ModelDeploymentSettings, settings)  # by itself first: its errors then name the key as the request does
+    document = to_document(deployment)
+    document["settings"] = settings
+    if invocation.instance_count is not None:
+        document["resources"] = {**document["resources"], "instance_count": invocation.instance_count}
+    return check(ModelDeployment, document)
+
+
+def literal_variables(inputs: Mapping[str, JobInput]) -> dict[str, str]:
+    """Environment variables for the literals among a job's inputs.
+
+    ``learning-rate: 0.1`` becomes ``BATCH_INPUT_LEARNING_RATE=0.1``; booleans are ``true`` and ``false``.
+
+    Raises:
+        InvocationError: two literals with one variable, or one without a value.
+    """
+    names: dict[str, str] = {}
+    variables: dict[str, str] = {}
+    for name, given in inputs.items():
+        if given.type != "literal":
+            continue
+        if given.value is None:
+            raise InvocationError(
+                f"the literal input '{name}' has no value", mend='Write "value": … beside its type.'
+            )
+        variable = "BATCH_INPUT_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+        if variable in names:
+            raise InvocationError(
+                f"the inputs '{names[variable]}' and '{name}' would both be {variable}", mend="Rename one of them."
+            )
+        names[variable] = name
+        value = given.value
+        variables[variable] = str(value).lower() if isinstance(value, bool) else str(value)
+    return variables

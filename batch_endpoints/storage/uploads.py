@@ -1,0 +1,189 @@
+"""Uploads: folders and files that clients send, kept by content.
+
+``blobs/<sha256>``          every file's bytes, once
+``trees/<sha256>/<path>``   a folder as its client saw it, of hard links to blobs; named by its manifest
+
+Both appear whole or not at all, so any number of clients may send the same thing at the same time, and a folder
+that is here is never sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from batch_endpoints.errors import NotFound, SpecError
+from batch_endpoints.specs import Spec
+
+SCHEME = "upload://"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_URI = re.compile(r"upload://([0-9a-f]{64})/(.+)", re.DOTALL)
+
+
+def _sha256(value: str) -> str:
+    if not _SHA256.fullmatch(value):
+        raise ValueError("expected a SHA-256 as 64 lower-case hexadecimal digits")
+    return value
+
+
+def _below(path: str) -> str:
+    """A path that stays below where it is put, on any operating system."""
+    parts = path.split("/")
+    if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+        raise ValueError("expected a relative path with '/' between names, without '.', '..', '\\' and NUL")
+    return path
+
+
+def _one_name(name: str) -> str:
+    if "/" in _below(name):
+        raise ValueError("expected one name, without a folder")
+    return name
+
+
+class UploadedFile(Spec):
+    """One file of an upload: where it stands, and its content."""
+
+    path: Annotated[str, AfterValidator(_below)]
+    sha256: Annotated[str, AfterValidator(_sha256)]
+    size: int = Field(ge=0, description="bytes")
+
+
+class Upload(Spec):
+    """A folder, or one file: the paths of a folder begin with its name, a single file's path is its name."""
+
+    name: Annotated[str, AfterValidator(_one_name)]
+    files: tuple[UploadedFile, ...] = Field(min_length=1)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical manifest, the same whatever the order of the files."""
+        rows = sorted((file.path, file.sha256, file.size) for file in self.files)
+        return hashlib.sha256(json.dumps([self.name, rows], separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def uri(self) -> str:
+        return f"{SCHEME}{self.digest}/{self.name}"
+
+
+class Uploads:
+    """What clients have sent to this server."""
+
+    def __init__(self, root: Path) -> None:
+        self._blobs, self._trees, self._aside = root / "blobs", root / "trees", root / "aside"
+
+    def add(self, upload: Upload) -> list[str]:
+        """Build the folder if all of its content is here.
+
+        Returns: SHA-256 of each file that is missing, in order; empty once ``upload.uri`` can be used.
+
+        Raises:
+            SpecError: paths that are no tree, or a file whose size is not what the manifest says.
+        """
+        _check_tree(upload)
+        tree = self._trees / upload.digest
+        if tree.is_dir():
+            return []
+        wanted = dict.fromkeys(file.sha256 for file in upload.files)
+        missing = [sha256 for sha256 in wanted if not (self._blobs / sha256).is_file()]
+        if not missing:
+            self._build(upload.files, tree)
+        return missing
+
+    @contextmanager
+    def receive(self, sha256: str) -> Iterator[Callable[[bytes], object]]:
+        """Take in one blob: call what this yields with each piece; the blob counts when the block ends well.
+
+        Raises:
+            SpecError: the content is not what its name says; nothing is kept.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise SpecError(f"'{sha256}' is not a SHA-256", mend="Write 64 lower-case hexadecimal digits.")
+        self._aside.mkdir(parents=True, exist_ok=True)
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        found = hashlib.sha256()
+        descriptor, name = tempfile.mkstemp(dir=self._aside)
+        aside = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+
+                def write(piece: bytes) -> None:
+                    found.update(piece)
+                    file.write(piece)
+
+                yield write
+            if found.hexdigest() != sha256:
+                raise SpecError(
+                    f"the content of blob {sha256} was damaged on its way: its SHA-256 is {found.hexdigest()}",
+                    mend="Send it again.",
+                )
+            aside.chmod(0o444)  # trees link to it: a script that writes into its folder must not change a blob
+            aside.replace(self._blobs / sha256)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def resolve(self, uri: str) -> Path:
+        """The uploaded folder or file, or something in it.
+
+        Raises:
+            SpecError: not an upload's URI.
+            NotFound: it was never sent, or not completely.
+        """
+        found = _URI.fullmatch(uri)
+        try:
+            path = self._trees / found[1] / _below(found[2]) if found else None
+        except ValueError:
+            path = None
+        if path is None:
+            raise SpecError(f"'{uri}' is not an upload", mend="Write upload://<64 hex digits>/<name>.")
+        if not path.exists():
+            raise NotFound(f"'{uri}' has not been uploaded to this server", mend="Upload it with POST /uploads.")
+        return path
+
+    def _build(self, files: Sequence[UploadedFile], tree: Path) -> None:
+        for folder in (self._trees, self._aside):
+            folder.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=self._aside))
+        try:
+            for file in files:
+                blob, place = self._blobs / file.sha256, aside / file.path
+                if blob.stat().st_size != file.size:
+                    raise SpecError(f"'{file.path}' has {blob.stat().st_size} bytes, not {file.size}")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _link(blob, place)
+            aside.chmod(0o755)
+            try:
+                aside.rename(tree)
+            except OSError:
+                if not tree.is_dir():  # otherwise somebody else was faster, with the same content
+                    raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_tree(upload: Upload) -> None:
+    paths = {file.path for file in upload.files}
+    if len(paths) < len(upload.files):
+        raise SpecError("an upload names one path twice")
+    for path in paths:
+        if path != upload.name and not path.startswith(upload.name + "/"):
+            raise SpecError(f"'{path}' does not begin with the upload's name, '{upload.name}'")
+        for parent in PurePosixPath(path).parents:
+            if str(parent) in paths:
+                raise SpecError(f"'{parent}' is a file and a folder in one upload")
+
+
+def _link(blob: Path, place: Path) -> None:
+    try:
+        os.link(blob, place)
+    except OSError:  # a disk without hard links, or a file that has as many as it may have (65,000 on ext4)
+        shutil.copyfile(blob, place)
