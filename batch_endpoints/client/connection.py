@@ -1,0 +1,184 @@
+"""One HTTP connection to a server: where it is, which tries are made again, and errors as our own classes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from batch_endpoints.errors import BatchEndpointError, ServerError
+from batch_endpoints.settings import DEFAULT_PORT, Settings
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries. A server that was never reached is given up after the first two of them."""
+UNAVAILABLE = (502, 503, 504)
+TIMEOUT = (5.0, 60.0)  # seconds to connect, seconds without a byte
+
+
+class Connection:
+    """Talks JSON to one server.
+
+    A try that found no server, or an unavailable one, is made again with growing pauses where that cannot do
+    anything twice.
+    """
+
+    def __init__(
+        self, url: str = "", *, settings: Settings | None = None, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Args:
+        url: the server; "" takes BATCH_ENDPOINTS_URL, then the server that `up` started here, then the default port.
+        settings: what the environment says; read now where it is left out.
+        pause: called with seconds between two tries.
+        """
+        settings = settings or Settings.read()
+        self._here = _server_here(settings.home)
+        url = url or settings.url or str(self._here.get("url", "")) or f"http://127.0.0.1:{DEFAULT_PORT}"
+        self.url = (url if "://" in url else f"http://{url}").rstrip("/")
+        self._pause = pause
+        self._reached = False
+        self._session = requests.Session()
+        if urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1"):
+            self._session.trust_env = False  # a proxy cannot reach this machine's loopback
+
+    def json(self, method: str, path: str, **request: Any) -> Any:
+        """Send a request and return the JSON of its answer (None where there is no content); see :meth:`send`."""
+        response = self.send(method, path, **request)
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except requests.JSONDecodeError:
+            raise ServerError(
+                f"{self.url} did not answer in JSON", mend="Is this the address of a batch endpoints server?"
+            ) from None
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        content: Callable[[], BinaryIO] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool | None = None,
+        stream: bool = False,
+        timeout: tuple[float, float] = TIMEOUT,
+    ) -> requests.Response:
+        """Send a request until it is answered.
+
+        Args:
+            method: GET, PUT, ...
+            path: from the server's root, quoted; see :func:`at`.
+            body: plain data that becomes JSON.
+            content: opens bytes to send instead, anew for each try.
+            params: the query.
+            headers: more headers.
+            repeatable: may this be sent again when nobody knows whether it has arrived? None: all but POST.
+            stream: leave the answer's body to the caller, who closes it.
+            timeout: seconds to connect, and without a byte.
+
+        Raises:
+            BatchEndpointError: the class that the server's error code names; ServerError where nothing answers.
+        """
+        repeatable = method != "POST" if repeatable is None else repeatable
+        pauses = list(PAUSES)
+        while True:
+            data = content() if content else None
+            try:
+                response = self._session.request(
+                    method,
+                    self.url + path,
+                    json=body,
+                    data=data,
+                    params=params,
+                    headers=headers,
+                    stream=stream,
+                    timeout=timeout,
+                )
+            except requests.RequestException as error:
+                again = pauses and (repeatable or _never_sent(error)) and not _hopeless(error)
+                if not again or (not self._reached and len(pauses) <= len(PAUSES) - 2):
+                    raise self._unreachable(error) from None
+            else:
+                self._reached = True
+                if response.ok:
+                    return response
+                if not (response.status_code in UNAVAILABLE and repeatable and pauses):
+                    with response:
+                        raise error_of(response)
+                response.close()
+            finally:
+                if data:
+                    data.close()
+            self._pause(pauses.pop(0))
+
+    def pages(self, path: str, **params: str | int) -> Iterator[Any]:
+        """Every entry of a list, asked for a page at a time."""
+        query: str | None = None
+        while True:
+            page = self.json("GET", f"{path}?{query}") if query else self.json("GET", path, params=params)
+            yield from page["value"]
+            query = urlsplit(page.get("nextLink") or "").query
+            if not query:
+                return
+
+    def on_the_servers_machine(self) -> bool:
+        """Was this server started on this machine with this home folder, so that it sees the same files?"""
+        return bool(self._here.get("id")) and self.json("GET", "/").get("id") == self._here["id"]
+
+    def _unreachable(self, error: Exception) -> ServerError:
+        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+            return ServerError(f"'{self.url}' is not the address of a server", mend="Write it as http://host:port.")
+        slow = isinstance(error, requests.Timeout)
+        return ServerError(
+            f"{'no answer in time from' if slow else 'cannot reach'} the server at {self.url}",
+            mend="Start one here with `batch-endpoints up`, or name another with BATCH_ENDPOINTS_URL or --server.",
+        )
+
+
+def at(*parts: str) -> str:
+    """A path on the server made of names that may hold any character."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+def error_of(response: requests.Response) -> BatchEndpointError:
+    """The error that a response tells of, as the class its code names."""
+    try:
+        told = response.json()["error"]
+        code, message = str(told["code"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        code, message = "", response.text.strip()[:500] or response.reason
+        message = f"the server answered {response.status_code}: {message}"
+    what, _, mend = message.partition("\n")
+    return _by_code(BatchEndpointError).get(code, ServerError)(what, mend=mend)
+
+
+def _by_code(cls: type[BatchEndpointError]) -> dict[str, type[BatchEndpointError]]:
+    found = {cls.code: cls}
+    for inner in cls.__subclasses__():
+        found |= _by_code(inner)
+    return found
+
+
+def _server_here(home: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        found = json.loads((home / "server.json").read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _never_sent(error: Exception) -> bool:
+    """Did it fail before the server can have seen the request?"""
+    return isinstance(error, requests.ConnectTimeout) or "NewConnectionError" in repr(error)
+
+
+def _hopeless(error: Exception) -> bool:
+    return isinstance(error, ValueError)  # a malformed address; requests derives those errors from ValueError

@@ -1,0 +1,153 @@
+"""What a client sends: documents in which every local path has become something the server can read.
+
+Relative paths in a YAML are relative to that YAML. URIs and references to assets pass through as they are.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from batch_endpoints.client.transfer import NOT_CODE
+from batch_endpoints.errors import InputError, SpecError
+from batch_endpoints.specs import COMPONENT, Environment, Invocation, load_yaml, read_yaml, to_document
+
+Upload = Callable[[Path, frozenset[str]], str]
+"""Sends a local file or folder, without the folders named, and returns its URI on the server."""
+
+
+def is_local(path: str) -> bool:
+    """Is this a path on this machine? False for URIs, references to assets and ``${{…}}`` expressions."""
+    return bool(path) and not (
+        "://" in path or path.startswith(("azureml:", "/subscriptions/", "upload:")) or "${{" in path
+    )
+
+
+def with_uploads(document: Mapping[str, Any], base: Path, upload: Upload) -> dict[str, Any]:
+    """A deployment, component or environment with its local files uploaded or written into it.
+
+    Args:
+        document: as its YAML says it.
+        base: the folder of that YAML.
+        upload: sends what has to be files: code and models.
+
+    Raises:
+        InputError: a file that is named is not there.
+        SpecError: a file that is named is not what it should be.
+    """
+    sent = dict(document)
+    for key, value in document.items():
+        match key, value:
+            case "model", {"path": str(path)} if is_local(path):
+                sent[key] = {**value, "path": upload(_path(base, path), frozenset())}
+            case "code", str(path) if is_local(path):
+                sent[key] = upload(_path(base, path), NOT_CODE)
+            case "environment", str(path) if _is_yaml(path):
+                file = _path(base, path)
+                sent[key] = with_uploads(to_document(load_yaml(Environment, file)), file.parent, upload)
+            case "component" | "trial", str(path) if _is_yaml(path):
+                file = _path(base, path)
+                sent[key] = with_uploads(to_document(load_yaml(COMPONENT, file)), file.parent, upload)
+            case "job_definition", str(path) if _is_yaml(path):
+                file = _path(base, path)
+                sent[key] = with_uploads(read_yaml(file), file.parent, upload)
+            case "conda_file", str(path):
+                sent[key] = read_yaml(_path(base, path))
+            case "requirements", str(path):
+                sent[key] = _requirements(_path(base, path))
+            case (("code_configuration" | "environment" | "task" | "component" | "trial" | "job_definition"), dict()):
+                sent[key] = with_uploads(value, base, upload)
+            case "jobs", dict():
+                sent[key] = {name: with_uploads(step, base, upload) for name, step in value.items()}
+    return sent
+
+
+def check_script(document: Mapping[str, Any], base: Path) -> None:
+    """Refuse a deployment whose scoring script is not there or is not Python, before anything is sent."""
+    code = document.get("code_configuration") or {}
+    if not code or not is_local(code["code"]):
+        return
+    script = _path(base, code["code"]) / code["scoring_script"]
+    try:
+        ast.parse(script.read_bytes(), filename=str(script))
+    except OSError as error:
+        raise SpecError(
+            f"cannot read the scoring script '{script}': {error.strerror}",
+            mend="code_configuration.scoring_script is a file in the folder code_configuration.code.",
+        ) from None
+    except SyntaxError as error:
+        raise SpecError(f"{script}:{error.lineno}: the scoring script has a syntax error: {error.msg}") from None
+    except ValueError as error:
+        raise SpecError(f"{script}: the scoring script is not Python: {error}") from None
+
+
+def invocation_body(invocation: Invocation) -> dict[str, Any]:
+    """The body of ``POST /endpoints/{endpoint}/jobs`` in Azure ML's shape; only what was said is in it."""
+    said = invocation.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    retry = said.get("retry_settings", {})
+    experiment = {"experimentName": said["experiment_name"]} if "experiment_name" in said else {}
+    properties = {
+        "inputData": {
+            name: _renamed(given, type="jobInputType", path="uri", value="value", mode="mode")
+            for name, given in said.get("inputs", {}).items()
+        },
+        "outputData": {
+            name: _renamed(given, type="jobOutputType", path="uri", mode="mode")
+            for name, given in said.get("outputs", {}).items()
+        },
+        "compute": {"instanceCount": said["instance_count"]} if "instance_count" in said else {},
+        "retrySettings": {
+            **_renamed(retry, max_retries="maxRetries"),
+            **({"timeout": f"PT{retry['timeout']}S"} if "timeout" in retry else {}),
+        },
+        "properties": {**said.get("properties", {}), **experiment},
+        **_renamed(
+            said,
+            name="name",
+            display_name="displayName",
+            description="description",
+            tags="tags",
+            mini_batch_size="miniBatchSize",
+            max_concurrency_per_instance="maxConcurrencyPerInstance",
+            error_threshold="errorThreshold",
+            output_file_name="outputFileName",
+            logging_level="loggingLevel",
+            environment_variables="environmentVariables",
+            overwrite="overwrite",
+        ),
+    }
+    return {"properties": {key: value for key, value in properties.items() if value not in ({}, "", None)}}
+
+
+def existing(path: str) -> Path:
+    """A local path that is there, absolute.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    found = Path(path).expanduser().absolute()
+    if not found.exists():
+        raise InputError(f"'{path}' does not exist", mend="Inputs are local paths, URIs, or azureml:<data asset>.")
+    return found
+
+
+def _is_yaml(path: str) -> bool:
+    return is_local(path) and path.endswith((".yml", ".yaml"))
+
+
+def _path(base: Path, path: str) -> Path:
+    return base / Path(path.removeprefix("file:")).expanduser()
+
+
+def _requirements(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise SpecError(f"cannot read the requirements: {error.strerror}", where=str(file)) from None
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _renamed(given: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    return {new: given[old] for old, new in names.items() if old in given}
