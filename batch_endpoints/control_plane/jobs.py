@@ -125,6 +125,24 @@ class Jobs:
         logger.info("job cancel requested", extra={"job": name, "status": job.status})
         return job
 
+    def output(self, name: str, output: str) -> str:
+        """The URI of one output.
+
+        Raises:
+            Conflict: the job has not completed, so it is not there (yet).
+            NotFound: no such output.
+        """
+        job = self._store.job(name)
+        if job.status != "Completed":
+            raise Conflict(
+                f"job '{name}' is {job.status}, so its outputs are not there",
+                mend="They are when it is Completed." if not job.ended else "Its logs say why.",
+            )
+        outputs = {**job.spec.outputs, **job.state.outputs}
+        if output not in outputs or not outputs[output].path:
+            raise NotFound(f"job '{name}' has no output '{output}'", mend=f"It has: {', '.join(sorted(outputs))}.")
+        return outputs[output].path
+
     def _new_job(self, endpoint_name: str, invocation: Invocation, requested: str, invoker: str) -> BatchJob:
         endpoint = self._store.endpoint(endpoint_name)
         names = [d.name for d in everything(lambda page: self._store.deployments(endpoint_name, page))]

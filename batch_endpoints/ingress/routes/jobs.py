@@ -1,0 +1,131 @@
+"""``/endpoints/{endpoint}/jobs`` and ``/jobs``: invoke, look, cancel, logs, outputs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, BinaryIO, get_args
+from urllib.parse import quote
+
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+
+from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.errors import SpecError
+from batch_endpoints.ingress.bodies import EXAMPLES, parse_invocation
+from batch_endpoints.ingress.documents import Paging, base_url, list_answer
+from batch_endpoints.ingress.jobs import job_answer
+from batch_endpoints.ingress.logs import follow as follow_logs
+from batch_endpoints.ingress.logs import whole_logs
+from batch_endpoints.specs import JobStatus
+from batch_endpoints.storage.downloads import open_output_file, output_files
+
+InvocationBody = Annotated[dict[str, Any], Body(openapi_examples=EXAMPLES)]
+Statuses = Annotated[
+    list[str], Query(default_factory=list, description="only jobs with this status; may be given more than once")
+]
+DeploymentHeader = Annotated[
+    str,
+    Header(alias="azureml-model-deployment", description="picks a deployment; otherwise the default gets the job"),
+]
+RequestId = Annotated[
+    str,
+    Header(
+        alias="repeatability_request-id",
+        description="makes the request repeatable: the same id gives the same job, for ever",
+    ),
+]
+Follow = Annotated[bool, Query(description="server-sent events until the job has ended")]
+
+
+def jobs_router(control_plane: ControlPlane) -> APIRouter:
+    router = APIRouter(tags=["jobs"])
+    jobs = control_plane.jobs
+
+    @router.post("/endpoints/{endpoint}/jobs", status_code=201, summary="Invoke an endpoint")
+    def invoke(
+        endpoint: str,
+        body: InvocationBody,
+        request: Request,
+        response: Response,
+        deployment: DeploymentHeader = "",
+        request_id: RequestId = "",
+    ) -> dict[str, Any]:
+        job = jobs.invoke(endpoint, parse_invocation(body), deployment=deployment, request_id=request_id)
+        response.headers["Location"] = (
+            f"{base_url(request)}/endpoints/{quote(job.endpoint_name)}/jobs/{quote(job.name)}"
+        )
+        return job_answer(job)
+
+    @router.get("/endpoints/{endpoint}/jobs", summary="List the jobs of an endpoint, newest first")
+    def list_of_endpoint(request: Request, endpoint: str, status: Statuses, page: Paging) -> dict[str, Any]:
+        listing = jobs.list(endpoint=endpoint, statuses=_statuses(status), page=page)
+        return list_answer(request, listing, job_answer)
+
+    @router.get("/endpoints/{endpoint}/deployments/{deployment}/jobs", summary="List the jobs of a deployment")
+    def list_of_deployment(
+        request: Request,
+        endpoint: str,
+        deployment: str,
+        status: Statuses,
+        page: Paging,
+    ) -> dict[str, Any]:
+        listing = jobs.list(endpoint=endpoint, deployment=deployment, statuses=_statuses(status), page=page)
+        return list_answer(request, listing, job_answer)
+
+    @router.get("/jobs", summary="List all jobs, newest first")
+    def list_all(request: Request, status: Statuses, page: Paging) -> dict[str, Any]:
+        return list_answer(request, jobs.list(statuses=_statuses(status), page=page), job_answer)
+
+    @router.get("/endpoints/{endpoint}/jobs/{job}", summary="Show a job")
+    def get_of_endpoint(endpoint: str, job: str) -> dict[str, Any]:
+        return job_answer(jobs.get(job, endpoint))
+
+    @router.get("/jobs/{job}", summary="Show a job")
+    def get_job(job: str) -> dict[str, Any]:
+        return job_answer(jobs.get(job))
+
+    @router.post("/jobs/{job}/cancel", status_code=202, summary="Ask a job to end")
+    def cancel(job: str) -> dict[str, Any]:
+        return job_answer(jobs.cancel(job))
+
+    @router.get("/jobs/{job}/logs", summary="The logs: the driver's, then each worker's", response_class=Response)
+    def logs(job: str, follow: Follow = False) -> Response:
+        found = jobs.get(job)
+        if not follow:
+            return StreamingResponse(whole_logs(found.folder), media_type="text/plain; charset=utf-8")
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(follow_logs(lambda: jobs.get(job)), media_type="text/event-stream", headers=headers)
+
+    @router.get("/jobs/{job}/outputs/{name}", summary="List the files of an output")
+    def list_output(job: str, name: str) -> dict[str, Any]:
+        uri = jobs.output(job, name)
+        return {"uri": uri, "value": [file._asdict() for file in output_files(uri)]}
+
+    @router.get("/jobs/{job}/outputs/{name}/{path:path}", summary="Download one file", response_class=Response)
+    def download(job: str, name: str, path: str) -> Response:
+        file = open_output_file(jobs.output(job, name), path)
+        filename = PurePosixPath(path).name
+        if isinstance(file, Path):
+            return FileResponse(file, filename=filename, media_type="application/octet-stream")
+        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(filename)}"}
+        return StreamingResponse(_pieces(file), media_type="application/octet-stream", headers=headers)
+
+    return router
+
+
+def _statuses(given: list[str]) -> list[JobStatus]:
+    known = {status.lower(): status for status in get_args(JobStatus)}
+    for status in given:
+        if status.lower() not in known:
+            close = difflib.get_close_matches(status.lower(), known, n=1)
+            hint = f"did you mean '{known[close[0]]}'?" if close else f"there are: {', '.join(known.values())}"
+            raise SpecError(f"no job has a status '{status}'; {hint}")
+    return [known[status.lower()] for status in given]
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(1 << 20):
+            yield piece
