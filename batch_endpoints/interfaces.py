@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import BinaryIO, Generic, Literal, Protocol, TypeVar
 
+from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
 from batch_endpoints.specs import (
     BatchEndpoint,
     BatchJob,
@@ -169,15 +171,6 @@ class JobLauncher(Protocol):
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """What one task of the cluster gets: consecutive mini-batches, numbered from ``start``."""
-
-    index: int
-    start: int
-    mini_batches: Sequence[Sequence[str]] = field(repr=False)  # of each the files, relative to the input
-
-
-@dataclass(frozen=True)
 class BundleOutcome:
     """What became of (a part of) one bundle; the rows themselves are in its parts."""
 
@@ -192,5 +185,9 @@ class BundleOutcome:
 class MiniBatchRunner(Protocol):
     """Runs bundles on workers, somewhere."""
 
-    def run(self, bundles: Sequence[Bundle], workers: int) -> Iterator[BundleOutcome]:
-        """Outcomes as they come, in any order. Closing the iterator stops the work."""
+    def shape(self) -> ClusterShape: ...
+
+    def run(
+        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
+    ) -> Generator[BundleOutcome, None, None]:
+        """Outcomes as they come, in any order. Closing the generator stops the work."""

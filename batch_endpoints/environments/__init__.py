@@ -1,0 +1,1 @@
+"""Environments: from what a deployment says it needs to an interpreter on this machine."""

@@ -31,7 +31,7 @@ class WorkerPlan:
     notes: tuple[str, ...] = ()
 
 
-def plan_workers(instance_count: int, concurrency: int, mini_batches: int, cluster: ClusterShape) -> WorkerPlan:
+def plan_workers(instance_count: int, concurrency: int, cluster: ClusterShape) -> WorkerPlan:
     """Workers for one job.
 
     ``concurrency`` processes run on a node whatever its size, as on Azure ML: each reserves one CPU where the node
@@ -47,5 +47,4 @@ def plan_workers(instance_count: int, concurrency: int, mini_batches: int, clust
         notes.append(
             f"the job asks for {instance_count} nodes and the cluster has {len(nodes)}: it runs on {len(nodes)}"
         )
-    count = min(max(len(nodes), 1) * concurrency, max(mini_batches, 1))
-    return WorkerPlan(count=count, cpus=cpus, notes=tuple(notes))
+    return WorkerPlan(count=max(len(nodes), 1) * concurrency, cpus=cpus, notes=tuple(notes))

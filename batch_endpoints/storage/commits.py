@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from batch_endpoints.interfaces import Bundle, Filesystem
+from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.specs import Spec
 
 
@@ -40,7 +41,7 @@ class Commit(Spec):
     bundle: int
     start: int
     end: int
-    part: str = Field("", description="Arrow IPC file of its rows, relative to the job folder; '' for no rows")
+    parts: tuple[str, ...] = Field((), description="Arrow IPC files of its rows, relative to the job folder")
     rows: int = 0
     items_succeeded: int = 0
     failed: tuple[FailedItem, ...] = ()
@@ -89,10 +90,10 @@ class CommitLog:
             at = commit.end
         return found
 
-    def chains(self, plan: Iterable[Bundle]) -> dict[int, list[Commit]]:
-        """The chain of every bundle that has one."""
+    def chains(self, plan: JobPlan) -> dict[int, list[Commit]]:
+        """The chain of every bundle that has one, in plan order."""
         begun = {int(name.partition("/")[0]) for name in self._files.names("commits")}
-        return {bundle.index: self.chain(bundle) for bundle in plan if bundle.index in begun}
+        return {bundle.index: self.chain(bundle) for bundle in plan.bundles if bundle.index in begun}
 
 
 def totals(commits: Iterable[Commit]) -> Totals:

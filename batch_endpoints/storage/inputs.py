@@ -75,6 +75,43 @@ def fetch(root: str, path: str, scratch: Path) -> Path:
     return target
 
 
+def fetch_tree(uri: str, scratch: Path) -> Path:
+    """A file or folder with all that is in it on this machine's disk: in place where it is local.
+
+    Raises:
+        InputError: it does not exist or cannot be read.
+    """
+    place = local_path(uri)
+    if place is not None:
+        if not place.exists():
+            raise InputError(f"'{uri}' does not exist on this machine", mend="Every node must be able to read it.")
+        return place
+    files, path = open_uri(uri)
+    target = scratch / path.rpartition("/")[2]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        pyarrow.fs.copy_files(path, str(target), files, pyarrow.fs.LocalFileSystem())
+    except OSError as error:
+        raise InputError(f"cannot read '{uri}': {error}") from None
+    return target
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Make ``target`` hold what ``source`` holds, by links to the same content where the disk allows it."""
+
+    def link(one: str, other: str) -> None:
+        try:
+            os.link(os.path.realpath(one), other)
+        except OSError:
+            shutil.copy2(one, other)
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=link)
+    else:
+        link(str(source), str(target))
+
+
 def _walk(uri: str) -> tuple[str, Iterator[InputFile]]:
     """The root of an input, and its files in no order."""
     place = local_path(uri)

@@ -16,7 +16,8 @@ import json
 import pyarrow as pa
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.interfaces import Bundle, Filesystem
+from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.specs import JobSpec, JobState, check
 
 _PLAN = pa.schema([("bundle", pa.int32()), ("mini_batch", pa.int64()), ("files", pa.list_(pa.string()))])
@@ -42,23 +43,23 @@ class JobFolder:
                 mend="Name a folder that the server made, or write a job.yml into it (see examples/ray-job).",
             ) from None
 
-    def write_plan(self, plan: list[Bundle]) -> list[Bundle]:
+    def write_plan(self, plan: JobPlan) -> JobPlan:
         """Store the plan unless there is one; returns the one that counts."""
         rows = [
             {"bundle": bundle.index, "mini_batch": bundle.start + at, "files": list(files)}
-            for bundle in plan
+            for bundle in plan.bundles
             for at, files in enumerate(bundle.mini_batches)
         ]
-        table = pa.Table.from_pylist(rows, schema=_PLAN)
+        schema = _PLAN.with_metadata({"root": plan.root})
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, _PLAN) as writer:
-            writer.write_table(table)
+        with pa.ipc.new_file(sink, schema) as writer:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
         if self.files.put_if_absent("plan.arrow", sink.getvalue().to_pybytes()):
             return plan
         stored = self.plan()
         return plan if stored is None else stored
 
-    def plan(self) -> list[Bundle] | None:
+    def plan(self) -> JobPlan | None:
         """The stored plan; None before it is written."""
         try:
             data = self.files.read("plan.arrow")
@@ -69,7 +70,10 @@ class JobFolder:
         for row in table.to_pylist():
             _, batches = bundles.setdefault(row["bundle"], (row["mini_batch"], []))
             batches.append(tuple(row["files"]))
-        return [Bundle(index, start, tuple(batches)) for index, (start, batches) in bundles.items()]
+        return JobPlan(
+            root=table.schema.metadata[b"root"].decode(),
+            bundles=tuple(Bundle(index, start, tuple(batches)) for index, (start, batches) in bundles.items()),
+        )
 
     def write_state(self, state: JobState) -> None:
         """Tell how far the job is; its last state is the report."""

@@ -9,6 +9,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -26,15 +27,19 @@ class OutputFilesystem(Protocol):
     def open_output(self, path: str) -> AbstractContextManager[BinaryIO]: ...
 
 
-def write_part(files: Filesystem, bundle: int, start: int, table: pa.Table) -> str:
-    """Store rows under a name nobody else uses.
+def write_parts(files: Filesystem, bundle: int, start: int, tables: Iterable[pa.Table]) -> tuple[str, ...]:
+    """Store rows under names nobody else uses: one file for each run of tables with the same columns.
 
-    Returns: its path in the job folder; it counts only when a commit says so.
+    Returns: their paths in the job folder; they count only when a commit says so.
     """
-    path = f"parts/{bundle:06}-{start:09}-{uuid.uuid4().hex[:12]}.arrow"
-    with files.open_output(path) as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-    return path
+    paths = []
+    for schema, alike in groupby((table for table in tables if table.num_rows), key=lambda table: table.schema):
+        path = f"parts/{bundle:06}-{start:09}-{uuid.uuid4().hex[:12]}.arrow"
+        with files.open_output(path) as file, pa.ipc.new_file(file, schema) as writer:
+            for table in alike:
+                writer.write_table(table)
+        paths.append(path)
+    return tuple(paths)
 
 
 def store_files(files: Filesystem, folder: Path) -> list[CommittedFile]:
@@ -59,7 +64,7 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
     Parts may differ in their columns: the output has all of them, null where a part has none. Where types differ
     they become the wider one, or text.
     """
-    parts = [commit.part for commit in commits if commit.part]
+    parts = [part for commit in commits for part in commit.parts]
     schema = _common_schema(_schema(files, part) for part in parts)
     with target.open_output(name) as sink, _writer(name)(sink, schema) as writer:
         for part in parts:

@@ -1,0 +1,83 @@
+"""``python -m batch_endpoints.engine <job folder>``: run one job, or what is left of it.
+
+This is what the server starts as a Ray job, and what can be given to ``ray job submit`` by hand. Where there is no
+Ray cluster (no ``RAY_ADDRESS``) the job runs on this machine alone.
+
+Exit code: 0 Completed, 1 Failed, 2 there is no job in the folder, 130 Canceled, 143 told to end, may be resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from batch_endpoints.engine.driver import Stopped, run_job
+from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.written_by_hand import freeze
+from batch_endpoints.errors import BatchEndpointError
+from batch_endpoints.interfaces import MiniBatchRunner
+from batch_endpoints.storage.filesystem import local_path, open_filesystem
+from batch_endpoints.storage.job_folder import JobFolder
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m batch_endpoints.engine", description="Run one job.")
+    parser.add_argument("folder", help="the job folder: it holds a job.json, or a job.yml written by hand")
+    parser.add_argument("--local", action="store_true", help="use this machine alone, not the Ray cluster")
+    arguments = parser.parse_args()
+    place = local_path(arguments.folder)
+    uri = place.resolve().as_uri() if place else arguments.folder
+    _log_to(place)
+    on_ray = not arguments.local and bool(os.environ.get("RAY_ADDRESS"))
+    try:
+        folder = JobFolder(open_filesystem(uri), uri)
+        if place:
+            freeze(place, folder)
+        state = run_job(folder, _ray_runner if on_ray else _local_runner)
+    except BatchEndpointError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Stopped:
+        return 143
+    return {"Completed": 0, "Canceled": 130}.get(state.status, 1)
+
+
+def _ray_runner(folder_uri: str) -> MiniBatchRunner:
+    from batch_endpoints.engine.ray_data import RayDataRunner
+
+    runner = RayDataRunner(folder_uri)
+    _end_when_told()  # behind ray.init, which sets a handler of its own
+    return runner
+
+
+def _local_runner(folder_uri: str) -> MiniBatchRunner:
+    _end_when_told()
+    return LocalRunner(folder_uri)
+
+
+def _end_when_told() -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _log_to(place: Path | None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if place and place.is_dir():
+        (place / "logs").mkdir(exist_ok=True)
+        handlers.append(logging.FileHandler(place / "logs" / "driver.log"))
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers, force=True
+    )
+    logging.getLogger("ray").setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

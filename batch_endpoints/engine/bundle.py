@@ -1,0 +1,164 @@
+"""One bundle on one worker: fetch each mini-batch, score it, commit what is done every few seconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from batch_endpoints.environments.interpreters import find_interpreter
+from batch_endpoints.errors import BatchEndpointError, InputError
+from batch_endpoints.interfaces import BundleOutcome
+from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.scoring.contract import Scored, UserError
+from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker
+from batch_endpoints.specs import Environment, JobError, JobSpec
+from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, totals
+from batch_endpoints.storage.filesystem import local_path, open_filesystem
+from batch_endpoints.storage.inputs import copy_tree, fetch, fetch_tree
+from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.outputs import store_files, write_parts
+
+COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
+
+
+class BundleScorer:
+    """Scores bundles of one job; lives as long as its worker.
+
+    Args:
+        folder_uri: the job folder.
+        input_root: what the plan's paths are relative to.
+    """
+
+    def __init__(self, folder_uri: str, input_root: str) -> None:
+        self._files = open_filesystem(folder_uri)
+        self._commits = CommitLog(self._files)
+        self._folder_uri, self._input_root = folder_uri, input_root
+        self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
+        self._ready: tuple[ScoringContract, ScoringWorker] | None = None
+        self._keep_rows = True
+
+    def run(self, bundle: Bundle) -> BundleOutcome:
+        """Score what is not committed yet of a bundle.
+
+        Returns: what the whole bundle amounts to, with what others have committed; ``fatal`` where the job
+            cannot go on.
+        """
+        chain = self._commits.chain(bundle)
+        end = bundle.start + len(bundle.mini_batches)
+        try:
+            while (at := chain[-1].end if chain else bundle.start) < end:
+                chain.append(self._commit_some(bundle, at, end))
+        except BatchEndpointError as error:  # nothing that another worker could do better
+            fatal = JobError(code=error.code, message=error.what, details=error.mend)
+            return BundleOutcome(bundle.index, *totals(chain), fatal=fatal.model_dump_json())
+        return BundleOutcome(bundle.index, *totals(chain))
+
+    def close(self) -> None:
+        """End the host and remove what is on this machine's disk."""
+        if self._ready:
+            self._ready[1].close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def __enter__(self) -> BundleScorer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _commit_some(self, bundle: Bundle, start: int, end: int) -> Commit:
+        """Score from ``start`` on for a few seconds and commit it; the commit that counts may be another worker's."""
+        contract, worker = self._get_ready()
+        until = time.monotonic() + COMMIT_SECONDS
+        tables: list[pa.Table] = []
+        failed: list[FailedItem] = []
+        items_given, at = 0, start
+        while at < end and (at == start or time.monotonic() < until):
+            items = bundle.mini_batches[at - bundle.start]
+            scored, attempts = self._score(worker, items)
+            if scored.table is not None and self._keep_rows:
+                tables.append(scored.table)
+            failed += [
+                FailedItem(file=item, mini_batch=at, reason=why.headline, error=why.kind, attempts=attempts)
+                for item, why in scored.failed.items()
+            ]
+            items_given += len(items)
+            at += 1
+        commit = Commit(
+            bundle=bundle.index,
+            start=start,
+            end=at,
+            parts=write_parts(self._files, bundle.index, start, tables),
+            rows=sum(table.num_rows for table in tables),
+            items_succeeded=items_given - len(failed),
+            failed=tuple(failed),
+            files=tuple(store_files(self._files, contract.output_folder)),
+            worker=self._name,
+        )
+        return self._commits.add(commit)
+
+    def _get_ready(self) -> tuple[ScoringContract, ScoringWorker]:
+        """Bring code and model to this machine, once."""
+        if self._ready is None:
+            job = JobFolder(self._files, self._folder_uri).job()
+            self._keep_rows = job.deployment.settings.output_action == "append_row"
+            contract = _contract(job, self._folder_uri, self._scratch, self._name)
+            self._ready = contract, ScoringWorker(contract)
+        return self._ready
+
+    def _score(self, worker: ScoringWorker, items: Sequence[str]) -> tuple[Scored, int]:
+        fetched = self._scratch / "input"
+        paths: dict[str, str] = {}
+        unreadable: dict[str, UserError] = {}
+        for item in items:
+            try:
+                paths[item] = str(fetch(self._input_root, item, fetched))
+            except InputError as error:
+                unreadable[item] = UserError("", str(error))
+        try:
+            if not paths:
+                return Scored(None, unreadable), 1
+            scored, attempts = worker.score(list(paths.values()), list(paths))
+            return Scored(scored.table, {**unreadable, **scored.failed}), attempts
+        finally:
+            shutil.rmtree(fetched, ignore_errors=True)
+
+
+def _contract(job: JobSpec, folder_uri: str, scratch: Path, name: str) -> ScoringContract:
+    """Bring the deployment's code and model to this machine."""
+    deployment = job.deployment
+    settings, code = deployment.settings, deployment.code_configuration
+    environment = deployment.environment if isinstance(deployment.environment, Environment) else None
+    return ScoringContract(
+        interpreter=find_interpreter(environment).path,
+        code=fetch_tree(code.code, scratch / "fetched-code") if code else None,
+        script=code.scoring_script if code else "",
+        model_folder=_model_folder(job, scratch),
+        output_folder=scratch / "output",
+        scratch=scratch,
+        log=(local_path(folder_uri) or scratch) / "logs" / f"worker-{name}.log",
+        environment_variables=settings.environment_variables,
+        logging_level=settings.logging_level,
+        timeout_seconds=settings.retry_settings.timeout,
+        max_retries=settings.retry_settings.max_retries,
+    )
+
+
+def _model_folder(job: JobSpec, scratch: Path) -> Path:
+    """The folder that contains what was registered, and nothing else."""
+    path = fetch_tree(job.model.path, scratch / "model")
+    if sorted(path.parent.iterdir()) == [path]:
+        return path.parent
+    alone = scratch / "model-alone"
+    copy_tree(path, alone / path.name)  # real files: MLflow refuses a linked folder
+    return alone

@@ -1,0 +1,79 @@
+"""Bundles on a Ray cluster: one block per bundle, mapped over an autoscaling pool of scoring actors.
+
+Only descriptors go in and outcomes come out; data is read and written where it is scored. One operator alone cannot
+starve another of CPUs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+
+from batch_endpoints.engine.bundle import BundleScorer
+from batch_endpoints.interfaces import BundleOutcome
+from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
+
+_BUNDLE = pa.schema([("index", pa.int64()), ("start", pa.int64()), ("mini_batches", pa.list_(pa.list_(pa.string())))])
+
+
+class RayDataRunner:
+    """Runs bundles on the cluster that this driver belongs to."""
+
+    def __init__(self, folder_uri: str) -> None:
+        self._folder_uri = folder_uri
+        ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+
+    def shape(self) -> ClusterShape:
+        """The nodes that are up."""
+        return ClusterShape(tuple(float(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]))
+
+    def run(
+        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
+    ) -> Generator[BundleOutcome, None, None]:
+        """Outcomes as they come; closing the iterator ends the actors, and their hosts with them."""
+        blocks = [
+            pa.Table.from_pylist(
+                [{"index": b.index, "start": b.start, "mini_batches": b.mini_batches}], schema=_BUNDLE
+            )
+            for b in bundles
+        ]
+        outcomes = ray.data.from_blocks(blocks).map_batches(
+            _ScoringActor,
+            fn_constructor_args=(self._folder_uri, input_root),
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=workers.cpus,
+            # one bundle waits while one is scored: more would pile up behind a slow one
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1, max_size=workers.count, initial_size=workers.count, max_tasks_in_flight_per_actor=2
+            ),
+        )
+        for row in outcomes.iter_rows(prefetch_batches=0):
+            yield BundleOutcome(**row)
+
+
+class _ScoringActor:
+    """What Ray Data calls on each worker."""
+
+    def __init__(self, folder_uri: str, input_root: str) -> None:
+        self._scorer = BundleScorer(folder_uri, input_root)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        outcomes: list[dict[str, Any]] = []
+        for row in block.to_pylist():
+            bundle = Bundle(row["index"], row["start"], tuple(tuple(files) for files in row["mini_batches"]))
+            outcomes.append(vars(self._scorer.run(bundle)))
+        return pa.Table.from_pylist(outcomes)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_scorer"):
+            self._scorer.close()

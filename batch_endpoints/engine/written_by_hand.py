@@ -1,0 +1,66 @@
+"""A job that a person writes: ``job.yml`` in the job folder, frozen to ``job.json`` at its first run.
+
+    name: digits
+    deployment: deployment.yml       # or the deployment itself
+    inputs:
+      images: {type: uri_folder, path: images/}
+
+Relative paths are relative to the file they stand in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from batch_endpoints.errors import SpecError
+from batch_endpoints.specs import JobSpec, check, read_yaml
+from batch_endpoints.storage.job_folder import JobFolder
+
+
+def freeze(place: Path, folder: JobFolder) -> None:
+    """Make ``job.json`` of ``job.yml``; nothing happens where there is a job.json, or no job.yml.
+
+    Raises:
+        SpecError: it does not describe a job that can run.
+    """
+    written = place / "job.yml"
+    if folder.files.exists("job.json") or not written.exists():
+        return
+    document = read_yaml(written)
+    document.setdefault("name", place.resolve().name)
+    deployment, base = document.get("deployment"), place
+    if isinstance(deployment, str):
+        base = (place / deployment).parent
+        document["deployment"] = deployment = read_yaml(place / deployment)
+    if isinstance(deployment, dict):
+        _resolve_deployment(deployment, base, str(written))
+    for given in [*(document.get("inputs") or {}).values(), *(document.get("outputs") or {}).values()]:
+        if isinstance(given, dict):
+            _resolve(given, "path", place)
+    folder.write_job(check(JobSpec, document, where=str(written)))
+
+
+def _resolve_deployment(deployment: dict[str, Any], base: Path, where: str) -> None:
+    model, code = deployment.get("model"), deployment.get("code_configuration")
+    if isinstance(model, str):
+        raise SpecError(
+            f"{where}: the deployment refers to the model '{model}', and there are no records here to look it up in",
+            mend="Give the model in place: model: {path: …, type: mlflow_model}.",
+        )
+    if isinstance(model, dict):
+        _resolve(model, "path", base)
+    if isinstance(code, dict):
+        _resolve(code, "code", base)
+    environment = deployment.get("environment")
+    if isinstance(environment, str):
+        raise SpecError(
+            f"{where}: the deployment refers to the environment '{environment}', and there are no records here",
+            mend="Give the environment in place, or leave it out.",
+        )
+
+
+def _resolve(document: dict[str, Any], key: str, base: Path) -> None:
+    value = document.get(key)
+    if isinstance(value, str) and "://" not in value:
+        document[key] = (base / value).resolve().as_uri()

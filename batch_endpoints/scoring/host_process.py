@@ -1,0 +1,157 @@
+"""The worker's end of a host process: starts it, asks it with a time limit, ends it with all it has started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from batch_endpoints.errors import HostLost
+
+HOST_SCRIPT = Path(__file__).with_name("host.py")
+_HEADER = struct.Struct(">IQ")
+_LOOK_SECONDS = 0.2  # how soon a host that died without closing its pipe is noticed
+# Linux ends a host when the *thread* that started it ends: one thread that stays starts them all
+_STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="host-starter")
+
+
+class HostProcess:
+    """One running host.
+
+    Args:
+        interpreter: the deployment's Python.
+        environment: the host's whole environment.
+        folder: its working directory.
+        log: file that gets its stdout and stderr.
+    """
+
+    def __init__(self, interpreter: str, environment: Mapping[str, str], folder: Path, log: Path) -> None:
+        to_host, ours_out = os.pipe()
+        ours_in, from_host = os.pipe()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with log.open("ab") as output:
+                self._process = _STARTER.submit(
+                    _start, interpreter, environment, folder, output.fileno(), (to_host, from_host)
+                ).result()
+        except OSError as error:
+            os.close(ours_in)
+            os.close(ours_out)
+            raise HostLost(
+                f"the interpreter '{interpreter}' could not be started: {error.strerror}",
+                mend="Check the deployment's environment.",
+            ) from None
+        finally:
+            os.close(to_host)
+            os.close(from_host)
+        self._in, self._out = ours_in, ours_out
+        os.set_blocking(self._in, False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def call(self, request: Mapping[str, Any], timeout_seconds: float) -> tuple[dict[str, Any], bytes]:
+        """Ask the host and wait for its answer.
+
+        Returns: header and payload of the reply.
+
+        Raises:
+            HostLost: it ended, or did not answer in time; it is dead when this is raised.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        encoded = json.dumps(request).encode()
+        try:
+            _write(self._out, _HEADER.pack(len(encoded), 0) + encoded)
+        except BrokenPipeError:
+            raise self._lost() from None
+        try:
+            header_size, payload_size = _HEADER.unpack(self._read(_HEADER.size, deadline))
+            header: dict[str, Any] = json.loads(self._read(header_size, deadline))
+            return header, self._read(payload_size, deadline)
+        except TimeoutError:
+            self.close()
+            raise HostLost(
+                f"{request['op']}() did not end within {timeout_seconds:g} seconds, so its process was killed",
+                mend="Give it more time with retry_settings.timeout, or make the mini-batches smaller.",
+            ) from None
+        except EOFError:
+            raise self._lost() from None
+
+    def close(self) -> None:
+        """End the host and every process it has started; harmless when it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
+        self._process.wait()
+        for fd in (self._in, self._out):
+            if fd >= 0:
+                os.close(fd)
+        self._in = self._out = -1
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            if not select.select([self._in], [], [], min(left, _LOOK_SECONDS))[0]:
+                if self._process.poll() is not None:
+                    raise EOFError
+                continue
+            block = os.read(self._in, min(size - len(data), 1 << 20))
+            if not block:
+                raise EOFError
+            data += block
+        return bytes(data)
+
+    def _lost(self) -> HostLost:
+        try:  # a host that has just closed its pipe ends within a moment
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            code = None
+        self.close()
+        return HostLost(_how_it_ended(code))
+
+
+def _start(
+    interpreter: str, environment: Mapping[str, str], folder: Path, output: int, pipes: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [interpreter, "-u", str(HOST_SCRIPT), *map(str, pipes)],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=dict(environment),
+        cwd=folder,
+        pass_fds=pipes,
+        start_new_session=True,
+    )
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _how_it_ended(code: int | None) -> str:
+    if code is None:
+        return "the scoring process closed its connection"
+    if code >= 0:
+        return f"the scoring process ended itself with exit code {code}"
+    name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+    why = {
+        "SIGKILL": "; most often because memory ran out",
+        "SIGSEGV": "; a crash in compiled code",
+        "SIGABRT": "; a crash in compiled code",
+    }.get(name, "")
+    return f"the scoring process was killed by {name}{why}"

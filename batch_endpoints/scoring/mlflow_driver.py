@@ -1,0 +1,139 @@
+"""Scores files with an MLflow model that has no scoring script: one ``predict()`` per file, as on Azure ML.
+
+The host loads this file in the deployment's own interpreter, which has MLflow but none of our packages.
+
+    .csv .parquet .pqt                         -> pandas.DataFrame
+    .png .jpg .jpeg .tiff .bmp .gif            -> numpy.ndarray, one image
+
+Output of one file: ``row`` (position in the file), the model's output columns (``prediction`` where they have no
+names), ``file`` (set by the worker's side, which knows its name below the input).
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+TABLES = (".csv", ".parquet", ".pqt")
+IMAGES = (".png", ".jpg", ".jpeg", ".tiff", ".tif", ".bmp", ".gif")
+
+_model: Any = None
+
+
+def init() -> None:
+    import mlflow.pyfunc
+
+    global _model
+    _model = mlflow.pyfunc.load_model(_model_folder(os.environ["AZUREML_MODEL_DIR"]))
+
+
+def run_items(paths: list[str]) -> list[Any]:
+    """Score each file.
+
+    Returns: for each path a DataFrame with a column ``row``, or the exception that its file caused.
+    """
+    return [_outcome(path) for path in paths]
+
+
+def _outcome(path: str) -> Any:
+    try:
+        return _framed(_model.predict(_read(path, _model.metadata.get_input_schema())))
+    except Exception as error:
+        return error
+
+
+def _model_folder(parent: str) -> str:
+    found = sorted(glob.glob(os.path.join(parent, "MLmodel")) + glob.glob(os.path.join(parent, "*", "MLmodel")))
+    if not found:
+        raise FileNotFoundError("the model's folder holds no MLflow model: there is no file MLmodel in it")
+    return os.path.dirname(found[0])
+
+
+def _read(path: str, schema: Any) -> Any:
+    kind = os.path.splitext(path)[1].lower()
+    if kind == ".csv":
+        return _read_csv(path, schema)
+    if kind in TABLES:
+        return pd.read_parquet(path)
+    if kind in IMAGES:
+        return _read_image(path, schema)
+    raise ValueError(
+        f"File type '{kind}' is not supported without a scoring script; supported are {' '.join(TABLES + IMAGES)}"
+    )
+
+
+def _read_csv(path: str, schema: Any) -> Any:
+    if schema is None:
+        return pd.read_csv(path)
+    if schema.is_tensor_spec():
+        with open(path, encoding="utf-8") as file:
+            header = None if _all_numbers(file.readline()) else 0
+        data = pd.read_csv(path, header=header).to_numpy()
+        spec = schema.inputs[0]
+        return data.astype(spec.type).reshape((-1, *spec.shape[1:]))
+    types = dict(zip(schema.input_names(), schema.pandas_types()))
+    dates = [name for name, kind in types.items() if "datetime" in str(kind)]
+    plain = {name: kind for name, kind in types.items() if name not in dates and str(kind) != "bytes"}
+    header = pd.read_csv(path, nrows=0).columns
+    return pd.read_csv(
+        path, dtype={n: k for n, k in plain.items() if n in header}, parse_dates=[n for n in dates if n in header]
+    )
+
+
+def _all_numbers(line: str) -> bool:
+    try:
+        return bool([float(cell) for cell in line.strip().split(",")])
+    except ValueError:
+        return False
+
+
+def _read_image(path: str, schema: Any) -> Any:
+    from PIL import Image
+
+    if schema is not None and not schema.is_tensor_spec():
+        names, kinds = schema.input_names(), [str(kind) for kind in schema.input_types()]
+        if len(kinds) == 1 and "binary" in kinds[0].lower():
+            with open(path, "rb") as file:
+                return pd.DataFrame({names[0]: [file.read()]})
+        raise TypeError(f"the model's signature asks for columns {names}; an image has none")
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    if schema is None:
+        return np.expand_dims(pixels.astype(np.uint8), 0)
+    spec = schema.inputs[0]
+    if tuple(spec.shape) == (-1,):
+        one = np.empty(1, dtype=object)
+        one[0] = pixels
+        return one
+    return pixels.astype(spec.type).reshape(spec.shape)
+
+
+def _framed(result: Any) -> pd.DataFrame:
+    """Predictions as a table whose first column is ``row``."""
+    if isinstance(result, pd.DataFrame):
+        frame = result.reset_index(drop=True)
+        if list(frame.columns) == list(range(len(frame.columns))):
+            frame.columns = _names(len(frame.columns))
+    elif isinstance(result, pd.Series):
+        frame = pd.DataFrame({result.name or "prediction": result.reset_index(drop=True)})
+    elif isinstance(result, dict):
+        frame = pd.DataFrame({name: list(values) for name, values in result.items()})
+    else:
+        values = np.asarray(result)
+        if values.ndim == 2:
+            frame = pd.DataFrame(values, columns=_names(values.shape[1]))
+        elif values.ndim == 1:
+            frame = pd.DataFrame({"prediction": values})
+        else:
+            frame = pd.DataFrame({"prediction": [value.tolist() for value in np.atleast_1d(values)]})
+    name = "row" if "row" not in frame.columns else "_row"
+    frame.insert(0, name, np.arange(len(frame), dtype=np.int64))
+    return frame
+
+
+def _names(count: int) -> list[str]:
+    return ["prediction"] if count == 1 else [f"prediction_{index}" for index in range(count)]

@@ -1,0 +1,163 @@
+"""Scores mini-batches with the user's code: keeps a host process alive, tries again, and says what failed."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_endpoints.errors import HostLost, InitFailed, RunFailed
+from batch_endpoints.policies.retry import may_retry, pause_seconds
+from batch_endpoints.scoring.contract import Scored, UserError, read_reply
+from batch_endpoints.scoring.host_process import HostProcess
+
+INIT_SECONDS = 600.0  # loading a large model is allowed to take long (Azure ML: first_task_creation_timeout)
+MLFLOW_DRIVER = Path(__file__).with_name("mlflow_driver.py")
+
+
+@dataclass(frozen=True)
+class ScoringContract:
+    """What a host needs to run one deployment's code on this machine.
+
+    Args:
+        interpreter: path of its Python.
+        code: folder with the scoring script; None for an MLflow model without one.
+        script: the scoring script, relative to ``code``.
+        model_folder: what AZUREML_MODEL_DIR names: the folder that contains what was registered.
+        output_folder: what AZUREML_BI_OUTPUT_PATH names.
+        log: file for what the code prints.
+    """
+
+    interpreter: str
+    code: Path | None
+    script: str
+    model_folder: Path
+    output_folder: Path
+    scratch: Path
+    log: Path
+    environment_variables: Mapping[str, str]
+    logging_level: str = "info"
+    timeout_seconds: float = 30
+    max_retries: int = 3
+
+
+class ScoringWorker:
+    """One worker: a host process that is replaced when it is lost."""
+
+    def __init__(self, contract: ScoringContract) -> None:
+        self._contract = contract
+        self._host: HostProcess | None = None
+        # a script may write beside itself: it gets a copy, the deployment's code stays as it is
+        self._code = contract.scratch / "code"
+        if contract.code is not None:
+            shutil.copytree(contract.code, self._code)
+        else:
+            self._code.mkdir(parents=True)
+        contract.output_folder.mkdir(parents=True, exist_ok=True)
+
+    def score(self, paths: Sequence[str], items: Sequence[str]) -> tuple[Scored, int]:
+        """Score one mini-batch, trying again as often as the deployment allows.
+
+        Args:
+            paths: its files on this machine's disk.
+            items: the same files, relative to the input.
+
+        Returns: what came of it, and the number of tries. What could not be scored is in ``failed``.
+
+        Raises:
+            InitFailed: the code cannot even be loaded, so no mini-batch will ever be scored; the user's stack
+                is its ``mend``.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            scored = self._try(paths, items)
+            if not scored.failed:
+                return scored, attempt
+            self._note(attempt, scored.failed)
+            if not any(e.may_pass for e in scored.failed.values()) or not may_retry(
+                attempt, self._contract.max_retries
+            ):
+                return scored, attempt
+            self._empty_output()
+            time.sleep(pause_seconds(attempt, random.random()))
+
+    def close(self) -> None:
+        """End the host."""
+        if self._host:
+            self._host.close()
+            self._host = None
+
+    def _try(self, paths: Sequence[str], items: Sequence[str]) -> Scored:
+        host = self._ready_host()
+        try:
+            header, payload = host.call({"op": "run", "paths": list(paths)}, self._contract.timeout_seconds)
+            if "error" in header:
+                return Scored(None, dict.fromkeys(items, UserError.read(header["error"])))
+            return read_reply(header, payload, items)
+        except HostLost as error:
+            self._host = None
+            return Scored(None, dict.fromkeys(items, UserError("", error.what)))
+        except RunFailed as error:
+            return Scored(None, dict.fromkeys(items, UserError("", str(error))))
+
+    def _ready_host(self) -> HostProcess:
+        if self._host is not None:
+            return self._host
+        contract = self._contract
+        try:
+            host = HostProcess(contract.interpreter, self._environment(), self._code, contract.log)
+            script = self._code / contract.script if contract.code else MLFLOW_DRIVER
+            request = {
+                "op": "init",
+                "script": str(script),
+                "code": str(self._code),
+                "log_level": contract.logging_level,
+            }
+            header, _ = host.call(request, INIT_SECONDS)
+        except HostLost as lost:
+            raise InitFailed(f"the scoring script could not be loaded: {lost.what}", mend=lost.mend) from None
+        if "error" in header:
+            host.close()
+            error = UserError.read(header["error"])
+            self._write(f"\n{error.stack}")
+            raise InitFailed(error.headline, mend=error.stack)
+        self._host = host
+        return host
+
+    def _environment(self) -> dict[str, str]:
+        contract = self._contract
+        # the server's own settings may hold secrets; another interpreter must not find our packages
+        own = {k: v for k, v in os.environ.items() if not k.startswith("BATCH_ENDPOINTS_")}
+        if contract.interpreter != sys.executable:
+            own.pop("PYTHONPATH", None)
+            own.pop("PYTHONHOME", None)
+        return {
+            **own,
+            "TMPDIR": str(contract.scratch),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **contract.environment_variables,
+            "AZUREML_MODEL_DIR": str(contract.model_folder),
+            "AZUREML_BI_OUTPUT_PATH": str(contract.output_folder),
+        }
+
+    def _empty_output(self) -> None:
+        """Forget what a failed try has written; folders that init() made stay."""
+        for path in self._contract.output_folder.rglob("*"):
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+
+    def _note(self, attempt: int, failed: Mapping[str, UserError]) -> None:
+        for error in dict.fromkeys(failed.values()):
+            names = [item for item, why in failed.items() if why == error]
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            self._write(f"\ntry {attempt} failed for {', '.join(names[:3])}{more}\n{error.stack or error.headline}\n")
+
+    def _write(self, text: str) -> None:
+        with self._contract.log.open("a", encoding="utf-8") as log:
+            log.write(text)

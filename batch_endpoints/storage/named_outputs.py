@@ -1,0 +1,74 @@
+"""A job's named output: where it goes, whether something is there already, and writing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from batch_endpoints.errors import Conflict
+from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.specs import JobOutput, JobSpec
+from batch_endpoints.storage.commits import Commit
+from batch_endpoints.storage.filesystem import local_path, output_filesystem
+from batch_endpoints.storage.outputs import write_files, write_rows
+
+DEFAULT_NAME = "score"  # Azure ML's name of a model deployment's only output
+
+
+@dataclass(frozen=True)
+class NamedOutput:
+    """Where one output goes.
+
+    Args:
+        name: as in the job.
+        folder: URI of the folder that gets its files.
+        file_name: the file with the rows; "" where the deployment keeps none (``summary_only``).
+    """
+
+    name: str
+    folder: str
+    file_name: str
+
+    def taken(self) -> bool:
+        """Is there a file already where the rows would go?"""
+        return bool(self.file_name) and output_filesystem(self.folder).exists(self.file_name)
+
+    def check_free(self) -> None:
+        """Raises Conflict where an existing output would be replaced."""
+        if self.taken():
+            raise Conflict(
+                f"the output '{self.folder}/{self.file_name}' exists already",
+                mend="Name another path, or ask for overwrite.",
+            )
+
+    def write(self, files: Filesystem, commits: Sequence[Commit], note: Callable[[str], None]) -> JobOutput:
+        """Make the output of what is committed.
+
+        Args:
+            files: the job folder.
+            commits: all of them, in plan order.
+            note: is told what a user should know.
+
+        Returns: the output with its URI.
+        """
+        target = output_filesystem(self.folder)
+        for renamed in write_files(files, commits, target):
+            note(renamed)
+        if self.file_name:
+            write_rows(files, commits, target, self.file_name)
+        place = local_path(self.folder)
+        return JobOutput(type="uri_folder", path=place.as_uri() if place else self.folder)
+
+
+def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
+    """Where a model deployment's job writes: where it was asked to, otherwise into its own folder."""
+    settings = job.deployment.settings
+    rows = settings.output_file_name if settings.output_action == "append_row" else ""
+    name, output = next(iter(job.outputs.items()), (DEFAULT_NAME, JobOutput()))
+    if not output.path:
+        return NamedOutput(name, f"{job_folder_uri}/named-outputs/{name}", rows)
+    path = output.path.rstrip("/")
+    if output.type == "uri_folder" or not rows:
+        return NamedOutput(name, path, rows)
+    folder, _, file = path.rpartition("/")
+    return NamedOutput(name, folder or ".", file)
