@@ -1,0 +1,118 @@
+"""``batch-endpoint``: stable addresses for batch scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batch_endpoints.cli.changes import assignments, changed, edit_options, file_option, no_wait_option, set_option
+from batch_endpoints.cli.grammar import Noun, Told, Verb, confirmed
+from batch_endpoints.cli.invoke import invoke
+from batch_endpoints.cli.job import JOB_COLUMNS
+from batch_endpoints.client.records import merge_patch
+
+COLUMNS = ("name", "defaults.deployment_name", "scoring_uri", "description")
+
+name_option = click.option("-n", "--name", required=True, help="Name of the endpoint.")
+defaults_option = click.option(
+    "--defaults", multiple=True, metavar="deployment_name=NAME", help="Default deployment."
+)
+
+
+@click.group(cls=Noun)
+def endpoint() -> None:
+    """Batch endpoints: stable addresses, each routing jobs to its deployments."""
+
+
+endpoint.add_command(invoke)
+
+
+@endpoint.command()
+@file_option
+@click.option("-n", "--name", default="", help="Name; overrides the one in the YAML.")
+@set_option
+@defaults_option
+@no_wait_option
+@click.pass_obj
+def create(told: Told, file: Path | None, name: str, set_: tuple[str, ...], defaults: tuple[str, ...]) -> Any:
+    """Create an endpoint, or replace one.
+
+    \b
+    batch-endpoints endpoint create -f endpoint.yml
+    batch-endpoints endpoint create -n tumor --set tags.team=oncology
+    """
+    if not (file or name):
+        raise click.UsageError("give --file, --name, or both")
+    return told.client.endpoints.create(file or {}, _all_changes(name, set_, defaults))
+
+
+@endpoint.command()
+@name_option
+@file_option
+@edit_options
+@defaults_option
+@no_wait_option
+@click.pass_obj
+def update(
+    told: Told,
+    name: str,
+    file: Path | None,
+    set_: tuple[str, ...],
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    defaults: tuple[str, ...],
+) -> Any:
+    """Change an endpoint, most often its default deployment.
+
+    \b
+    batch-endpoints endpoint update -n tumor --set defaults.deployment_name=v2
+    """
+    before = told.client.endpoints.get(name)
+    if file:
+        return told.client.endpoints.create(file, _all_changes(name, set_, defaults))
+    after = changed(before, [*_dotted(defaults), *set_], add, remove)
+    return told.client.endpoints.update(name, merge_patch(before, after))
+
+
+@endpoint.command()
+@name_option
+@click.pass_obj
+def show(told: Told, name: str) -> Any:
+    """Show an endpoint."""
+    return told.client.endpoints.get(name)
+
+
+@endpoint.command("list", cls=Verb, columns=COLUMNS)
+@click.pass_obj
+def list_(told: Told) -> Any:
+    """List the endpoints."""
+    return list(told.client.endpoints.list())
+
+
+@endpoint.command()
+@name_option
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@no_wait_option
+@click.pass_obj
+def delete(told: Told, name: str, yes: bool) -> None:
+    """Delete an endpoint and its deployments; its jobs stay."""
+    confirmed(f"endpoint '{name}' and its deployments", yes)
+    told.client.endpoints.delete(name)
+
+
+@endpoint.command("list-jobs", cls=Verb, columns=JOB_COLUMNS)
+@name_option
+@click.pass_obj
+def list_jobs(told: Told, name: str) -> Any:
+    """List the jobs of an endpoint, newest first."""
+    return [job.document for job in told.client.jobs(endpoint=name)]
+
+
+def _dotted(defaults: tuple[str, ...]) -> list[str]:
+    return [f"defaults.{pair}" for pair in defaults]
+
+
+def _all_changes(name: str, set_: tuple[str, ...], defaults: tuple[str, ...]) -> dict[str, Any]:
+    return assignments([*_dotted(defaults), *set_]) | ({"name": name} if name else {})

@@ -1,0 +1,143 @@
+"""``batch-endpoint invoke``: start a job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batch_endpoints.cli.changes import assignments, file_option, set_option
+from batch_endpoints.cli.grammar import Told, Verb
+
+OTHER_NAMES = {
+    "job_name": "name",
+    "compute.instance_count": "instance_count",
+    "resources.instance_count": "instance_count",
+}
+
+
+@click.command(cls=Verb)
+@click.option("-n", "--name", default="", help="Name of the endpoint.")
+@click.option("-d", "--deployment-name", default="", help="Deployment; otherwise the endpoint's default.")
+@click.option("--input", "input_", default="", metavar="PATH|URI|azureml:ASSET", help="The data to score.")
+@click.option("--input-type", type=click.Choice(["uri_file", "uri_folder"]), help="What the input is.")
+@file_option
+@click.option("--inputs", multiple=True, metavar="NAME=PATH ...", help="Inputs by name; also NAME.type=…, or JSON.")
+@click.option("--outputs", multiple=True, metavar="NAME=URI ...", help="Where outputs go, by name; or JSON.")
+@click.option("--output-path", default="", metavar="URI", help="Folder for the output 'score'.")
+@click.option("-c", "--instance-count", default="", metavar="N", help="Nodes.")
+@click.option("-m", "--mini-batch-size", default="", metavar="N", help="Files for one run() call.")
+@click.option("--experiment-name", default="", help="Kept with the job.")
+@click.option("--job-name", default="", help="Name of the job; otherwise one is made up.")
+@set_option
+@click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@click.option("--stream", is_flag=True, help="Follow the job; exit code 1 unless it completes.")
+@click.option("--request-id", default="", metavar="ID", help="The same id makes the same job, whenever it is asked.")
+@click.pass_obj
+def invoke(
+    told: Told, /, file: Path | None, set_: tuple[str, ...], stream: bool, request_id: str, **flags: Any
+) -> Any:
+    """Score data: start a job and print it.
+
+    \b
+    batch-endpoints endpoint invoke -n tumor --input data/ --stream
+    batch-endpoints endpoint invoke -n tumor --input azureml:heart@latest --query name -o tsv
+    batch-endpoints endpoint invoke -f invocation.yml --set retry_settings.max_retries=2
+    """
+    from batch_endpoints.specs import Invocation, check, load_yaml, read_yaml
+
+    said = read_yaml(file) if file else {}
+    given = asked(said, file.absolute().parent if file else Path.cwd(), set_, flags)
+    if not given.get("endpoint") and not said.get("endpoint"):
+        raise click.UsageError("give --name, the endpoint")
+    if not given["inputs"]:
+        raise click.UsageError("give --input, the data to score")
+    invocation = load_yaml(Invocation, file, given) if file else check(Invocation, given, where="invoke")
+    job = told.client.submit(invocation, request_id=request_id)
+    if stream:
+        from batch_endpoints.cli.stream import follow
+
+        told.note(f"job {job.name}")
+        follow(job, err=True)
+    return job.document
+
+
+def asked(said: Mapping[str, Any], base: Path, set_: Iterable[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """An invocation's values: what the file says of inputs and outputs, changed by the flags, then by ``--set``.
+
+    Args:
+        said: the invocation file; relative paths in it are relative to ``base``.
+        base: its folder.
+        set_: ``key=value``; relative paths on the command line are relative to the current folder.
+        flags: values of the other flags, empty where they are not given.
+    """
+    from batch_endpoints.specs import set_value
+
+    here = Path.cwd()
+    inputs, outputs = (
+        {name: _long(value, base) for name, value in (said.get(key) or {}).items()}
+        if isinstance(said.get(key) or {}, dict)
+        else said[key]
+        for key in ("inputs", "outputs")
+    )
+    given: dict[str, Any] = {"inputs": inputs, "outputs": outputs}
+    plain = {
+        "endpoint": flags["name"],
+        "deployment": flags["deployment_name"],
+        "instance_count": flags["instance_count"],
+        "mini_batch_size": flags["mini_batch_size"],
+        "experiment_name": flags["experiment_name"],
+        "name": flags["job_name"],
+        "overwrite": flags["overwrite"],
+    }
+    given |= {key: value for key, value in plain.items() if value}
+    if flags["input_"]:
+        given["inputs"] = {**inputs, "input": {"path": flags["input_"]}}
+    if flags["input_type"]:
+        for name in given["inputs"]:
+            set_value(given, f"inputs.{name}.type", flags["input_type"])
+    if flags["output_path"]:
+        set_value(given, "outputs.score", {"type": "uri_folder", "path": flags["output_path"]})
+    words = [*_named("inputs", flags["inputs"]), *_named("outputs", flags["outputs"]), *assignments(set_).items()]
+    for key, value in words:
+        set_value(given, OTHER_NAMES.get(key, key.removeprefix("settings.")), value)
+    for key in ("inputs", "outputs"):
+        if isinstance(given[key], dict):
+            given[key] = {name: _long(value, here) for name, value in given[key].items()}
+    return given
+
+
+def _named(what: str, words: Iterable[str]) -> list[tuple[str, Any]]:
+    """``heart=data/`` and ``heart.type=uri_file``, or a JSON object, as dotted keys and values."""
+    found: list[tuple[str, Any]] = []
+    for word in words:
+        if word.startswith("{"):
+            try:
+                found += [(f"{what}.{name}", value) for name, value in json.loads(word).items()]
+            except ValueError as error:
+                raise click.UsageError(f"--{what} is not JSON: {error}") from None
+        else:
+            for key, value in assignments([word], f"--{what}").items():
+                found.append((f"{what}.{key}", value if "." in key else {"path": value}))
+    return found
+
+
+def _long(value: Any, base: Path) -> Any:
+    """An input or output in its long form, its local path absolute; ``default`` is Azure's word for a literal."""
+    from batch_endpoints.client.wire import is_local
+
+    if isinstance(value, bool | int | float):
+        return {"type": "literal", "value": value}
+    if isinstance(value, str):
+        value = {"path": value}
+    if not isinstance(value, dict):
+        return value
+    value = {("value" if key == "default" else key): inner for key, inner in value.items()}
+    if "value" in value:
+        value.setdefault("type", "literal")
+    if isinstance(path := value.get("path"), str) and is_local(path):
+        value["path"] = str(base / Path(path).expanduser())
+    return value

@@ -1,0 +1,111 @@
+"""``job``: what became of invocations."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batch_endpoints.cli.grammar import Noun, Told, Verb
+
+JOB_COLUMNS = (
+    "name",
+    "status",
+    "endpoint_name",
+    "deployment_name",
+    "progress.items",
+    "progress.items_succeeded",
+    "progress.items_failed",
+    "created_at",
+)
+
+name_option = click.option("-n", "--name", required=True, help="Name of the job.")
+
+
+@click.group(cls=Noun)
+def job() -> None:
+    """Jobs: runs of deployments, started with `endpoint invoke`."""
+
+
+@job.command()
+@name_option
+@click.option("--web", is_flag=True, hidden=True, expose_value=False)
+@click.pass_obj
+def show(told: Told, name: str) -> Any:
+    """Show a job.
+
+    \b
+    batch-endpoints job show -n JOB --query status -o tsv
+    """
+    return told.client.job(name).document
+
+
+@job.command("list", cls=Verb, columns=JOB_COLUMNS)
+@click.option("-e", "--endpoint-name", default="", help="Only jobs of this endpoint.")
+@click.option("--deployment-name", default="", help="Only jobs of this deployment; needs --endpoint-name.")
+@click.option("--status", default="", help="Only jobs in this status, e.g. Running.")
+@click.option("-r", "--max-results", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--all-results", is_flag=True, help="All of them.")
+@click.option("-p", "--parent-job-name", default="", hidden=True)
+@click.pass_obj
+def list_(
+    told: Told,
+    endpoint_name: str,
+    deployment_name: str,
+    status: str,
+    max_results: int,
+    all_results: bool,
+    parent_job_name: str,
+) -> Any:
+    """List jobs, newest first."""
+    if parent_job_name:
+        return []  # a job here is one job, not a parent with children
+    if deployment_name and not endpoint_name:
+        raise click.UsageError("--deployment-name needs --endpoint-name")
+    jobs = told.client.jobs(endpoint=endpoint_name, deployment=deployment_name, status=status)
+    return [found.document for found in islice(jobs, None if all_results else max_results)]
+
+
+@job.command()
+@name_option
+@click.pass_obj
+def stream(told: Told, name: str) -> None:
+    """Follow a job to its end; exit code 1 unless it completes. Ctrl-C leaves the job running."""
+    from batch_endpoints.cli.stream import follow
+
+    follow(told.client.job(name))
+
+
+@job.command()
+@name_option
+@click.pass_obj
+def cancel(told: Told, name: str) -> Any:
+    """Ask a job to end; what it has committed stays."""
+    return told.client.job(name).cancel().document
+
+
+@job.command()
+@name_option
+@click.option("-p", "--download-path", type=click.Path(path_type=Path), default=Path(), help="Folder; default here.")
+@click.option("--output-name", default="", help="Only this output.")
+@click.option("--all", "all_", is_flag=True, help="All outputs and the log.")
+@click.pass_obj
+def download(told: Told, name: str, download_path: Path, output_name: str, all_: bool) -> Any:
+    """Download the outputs of a job into PATH/named-outputs/OUTPUT/.
+
+    \b
+    batch-endpoints job download -n JOB --output-name score -p results
+    """
+    found = told.client.job(name)
+    if all_:
+        log = download_path / "logs.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(found.logs(), encoding="utf-8")
+    outputs = [found.outputs[output_name]] if output_name else list(found.outputs.values())
+    return [
+        {"output": output.name, "path": str(file), "size": file.stat().st_size}
+        for output in outputs
+        for file in output.download(download_path / "named-outputs" / output.name)
+    ]

@@ -1,0 +1,127 @@
+"""Following a job: a live bar on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch_endpoints.cli.grammar import Failed
+
+if TYPE_CHECKING:
+    from batch_endpoints.client import Job, JobEvent
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def follow(job: Job, *, err: bool = False) -> None:
+    """Show a job's log and progress until it ends, then how it ended.
+
+    Args:
+        job: the job; up to date afterwards.
+        err: write to stderr, because stdout is for the answer.
+
+    Raises:
+        Failed: it did not complete, or the person who watched it pressed Ctrl-C.
+    """
+    try:
+        if (sys.stderr if err else sys.stdout).isatty():
+            _live(job, err)
+        else:
+            plain(job, lambda line: click.echo(line, err=err))
+    except KeyboardInterrupt:
+        raise Failed(
+            f"stopped watching; job {job.name} goes on\n"
+            f"Watch it again: batch-endpoints job stream -n {job.name}\n"
+            f"End it:         batch-endpoints job cancel -n {job.name}"
+        ) from None
+    for line in ending(job.document):
+        click.echo(line, err=err)
+    if job.status != "Completed":
+        raise Failed(f"job {job.name} ended as {job.status}" + (f": {job.headline}" if job.headline else ""))
+
+
+def plain(job: Job, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    """Lines of the log as they come, and how far the job is: at each new status, else every few seconds."""
+    told, status, when = "", "", -SECONDS_BETWEEN_LINES
+    for event in job.stream():
+        if event.kind == "log":
+            write(event.line)
+            continue
+        line = progress_line(event.job.document)
+        due = clock() - when >= SECONDS_BETWEEN_LINES
+        if line != told and (event.job.status != status or due):
+            told, status, when = line, event.job.status, clock()
+            write(line)
+
+
+def progress_line(document: dict[str, Any]) -> str:
+    """``Running: 40 of 100 items, 2 failed, 12.5 items/s, about 5 s left``."""
+    progress = document["progress"]
+    parts = []
+    if progress.get("items"):
+        parts.append(f"{_done(progress)} of {progress['items']} items")
+        if progress["items_failed"]:
+            parts.append(f"{progress['items_failed']} failed")
+        if progress["items_per_second"]:
+            parts.append(f"{progress['items_per_second']:.3g} items/s")
+        if progress.get("eta_seconds") and document["status"] == "Running":
+            parts.append(f"about {duration(progress['eta_seconds'])} left")
+    return ": ".join(filter(None, (document["status"], ", ".join(parts))))
+
+
+def ending(document: dict[str, Any]) -> list[str]:
+    """How a job ended and where its outputs are, in a few lines."""
+    progress = document["progress"]
+    counts = (
+        f": {progress['items_succeeded']} of {progress['items']} items scored, {progress['items_failed']} failed, "
+        f"{progress['rows']} rows"
+        if progress.get("items")
+        else ""
+    )
+    lines = [f"{document['status']}{counts}"]
+    lines += [f"note: {note}" for note in document["notes"]]
+    if document["status"] == "Completed":
+        lines += [f"{name}: {output['path']}" for name, output in document["outputs"].items() if output.get("path")]
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def _live(job: Job, err: bool) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    from rich.text import Text
+
+    console = Console(stderr=err)
+    columns = (SpinnerColumn(), TextColumn("{task.fields[status]}", markup=False), BarColumn())
+    with Progress(*columns, TextColumn("{task.fields[told]}", markup=False), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, status=job.status, told="")
+
+        def show(event: JobEvent) -> None:
+            document = event.job.document
+            _, _, told = progress_line(document).partition(": ")
+            progress = document["progress"]
+            total = progress.get("items") or None
+            bar.update(task, total=total, completed=_done(progress), status=event.job.status, told=told)
+
+        for event in job.stream():
+            if event.kind == "log":
+                console.print(Text(event.line), soft_wrap=True)
+            else:
+                show(event)
+
+
+def _done(progress: dict[str, Any]) -> int:
+    return int(progress.get("items_succeeded", 0)) + int(progress.get("items_failed", 0))
