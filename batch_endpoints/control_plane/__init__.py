@@ -14,6 +14,7 @@ from batch_endpoints.control_plane.deployments import Deployments
 from batch_endpoints.control_plane.endpoints import Endpoints
 from batch_endpoints.control_plane.jobs import Jobs
 from batch_endpoints.interfaces import RecordStore
+from batch_endpoints.storage.inputs import check_readable
 from batch_endpoints.storage.uploads import Uploads
 
 __all__ = ["ControlPlane"]
@@ -32,8 +33,7 @@ class ControlPlane:
         *,
         jobs_root: Path,
         uploads_root: Path,
-        check_input: Callable[[str, str], None],
-        output_exists: Callable[[str], bool],
+        check_input: Callable[[str, str], None] = check_readable,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         """
@@ -42,11 +42,10 @@ class ControlPlane:
             jobs_root: where each job gets its folder.
             uploads_root: where uploads are kept.
             check_input: called with an input's URI and type; raises InputError where there is nothing to read.
-            output_exists: is there something at this URI already?
             now: the time, in UTC.
         """
         self.uploads = Uploads(uploads_root)
         self.assets = Assets(store, self.uploads)
         self.endpoints = Endpoints(store)
         self.deployments = Deployments(store, self.assets)
-        self.jobs = Jobs(store, self.assets, jobs_root, check_input, output_exists, now)
+        self.jobs = Jobs(store, self.assets, jobs_root, check_input, now)

@@ -30,6 +30,7 @@ from batch_endpoints.specs import (
     Model,
     ModelDeployment,
 )
+from batch_endpoints.storage.named_outputs import DEFAULT_NAME, named_output
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +53,10 @@ class Jobs:
         assets: Assets,
         jobs_root: Path,
         check_input: Callable[[str, str], None],
-        output_exists: Callable[[str], bool],
         now: Callable[[], datetime],
     ) -> None:
         self._store, self._assets, self._jobs_root = store, assets, jobs_root
-        self._check_input, self._output_exists, self._now = check_input, output_exists, now
+        self._check_input, self._now = check_input, now
 
     def invoke(
         self, endpoint: str, invocation: Invocation, *, deployment: str = "", request_id: str = "", invoker: str = ""
@@ -160,29 +160,30 @@ class Jobs:
         name = invocation.name or f"batchjob-{uuid.uuid4()}"
         if invocation.name and found(lambda: self._store.job(name)):
             raise Conflict(f"a job '{name}' exists already", mend="Name it otherwise, or leave the name out.")
-        if not invocation.overwrite:
-            for output, place in outputs.items():
-                self._check_free(output, place, effective)
         for given in inputs.values():
             if given.type in DATA_TYPES:
                 self._check_input(given.path, given.type)
         now = self._now()
+        spec = JobSpec(
+            name=name,
+            endpoint_name=endpoint_name,
+            deployment=self._frozen(effective),
+            compute=self._compute(effective.compute),
+            inputs=inputs,
+            outputs=outputs,
+            overwrite=invocation.overwrite,
+            invoker=invoker,
+            created_at=now,
+        )
+        folder = (self._jobs_root / name).as_uri()
+        if not spec.overwrite:
+            named_output(spec, folder).check_free()
         return BatchJob(
             name=name,
             endpoint_name=endpoint_name,
             deployment_name=chosen.name,
-            spec=JobSpec(
-                name=name,
-                endpoint_name=endpoint_name,
-                deployment=self._frozen(effective),
-                compute=self._compute(effective.compute),
-                inputs=inputs,
-                outputs=outputs,
-                overwrite=invocation.overwrite,
-                invoker=invoker,
-                created_at=now,
-            ),
-            folder=(self._jobs_root / name).as_uri(),
+            spec=spec,
+            folder=folder,
             display_name=invocation.display_name,
             description=invocation.description,
             experiment_name=invocation.experiment_name,
@@ -221,7 +222,7 @@ class Jobs:
                 f"a job of a model deployment has one output, not {len(invocation.outputs)}: "
                 f"{', '.join(invocation.outputs)}"
             )
-        given = invocation.outputs or {"score": JobOutput()}
+        given = invocation.outputs or {DEFAULT_NAME: JobOutput()}
         return {name: self._placed(name, output) for name, output in given.items()}
 
     def _placed(self, name: str, output: JobOutput) -> JobOutput:
@@ -230,19 +231,6 @@ class Jobs:
         if output.path.startswith("upload:"):
             raise InvocationError(f"the uri of output '{name}' is an upload, where nothing can be written")
         return output.model_copy(update={"path": self._assets.uri(output.path, f"the uri of output '{name}'")})
-
-    def _check_free(self, name: str, output: JobOutput, deployment: ModelDeployment) -> None:
-        """Raises Conflict where the job would write over something."""
-        if not output.path:
-            return
-        target = output.path
-        if output.type == "uri_folder":
-            target = f"{target.rstrip('/')}/{deployment.settings.output_file_name}"
-        if self._output_exists(target):
-            raise Conflict(
-                f"the output '{name}' exists already: {target}",
-                mend='Choose another place, or write "overwrite": true to replace it.',
-            )
 
     def _frozen(self, deployment: ModelDeployment) -> ModelDeployment:
         """The deployment with what it refers to in it, each with a URI."""

@@ -28,6 +28,7 @@ _CODES = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 413: "Too
 def error_response(
     status: int, code: str, message: str, details: Sequence[Any] = (), headers: dict[str, str] | None = None
 ) -> JSONResponse:
+    message = message.encode(errors="replace").decode()  # half of a surrogate pair, quoted from a body, is no UTF-8
     body = {"error": {"code": code, "message": message, "details": list(details)}}
     return JSONResponse(body, status_code=status, headers=headers)
 

@@ -41,6 +41,8 @@ def _below(path: str) -> str:
     parts = path.split("/")
     if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise ValueError("expected a relative path with '/' between names, without '.', '..', '\\' and NUL")
+    if any(len(part.encode()) > 255 for part in parts):
+        raise ValueError("expected names of at most 255 bytes")
     return path
 
 

@@ -1,0 +1,131 @@
+"""The server on Ray Serve: an ingress replica that answers HTTP, and the controller.
+
+Both keep nothing that they could not lose: Serve restarts them, and the records tell where they were.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import ray
+from fastapi import FastAPI
+from ray import serve
+
+from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.controller import Controller
+from batch_endpoints.engine.ray_jobs import RayJobLauncher
+from batch_endpoints.ingress.app import create_app
+from batch_endpoints.settings import Settings
+from batch_endpoints.storage.filesystem import output_filesystem
+from batch_endpoints.storage.inputs import check_readable
+from batch_endpoints.stores import open_store
+
+TICK_SECONDS = 0.2  # how soon the controller sees a new job or the end of one
+INGRESS, CONTROLLER = "batch-endpoints-ingress", "batch-endpoints-controller"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """What the two deployments are told.
+
+    Args:
+        server_id: tells this server from any other.
+        dashboard: HTTP address of Ray's dashboard, which takes jobs.
+        allowed_hosts: names a client may call the server by; empty allows any.
+    """
+
+    settings: Settings
+    server_id: str
+    dashboard: str
+    allowed_hosts: tuple[str, ...] = ()
+
+
+def deploy(config: ServerConfig, *, ray_address: str, host: str, port: int) -> None:
+    """Run the server on a Ray cluster; it stays when this process ends.
+
+    Args:
+        ray_address: the cluster (host:port of its head).
+        host: address to listen on.
+        port: TCP port of the ingress.
+    """
+    ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False, namespace="serve")
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    serve.start(http_options={"host": host, "port": port}, logging_config={"enable_access_log": False})
+    # SQLite and the uploads are files of the head; a cluster with a shared disk and PostgreSQL would not need this
+    on_head = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+
+    controller = serve.deployment(
+        _ControllerReplica, name="controller", ray_actor_options=on_head, health_check_period_s=5
+    )
+    serve.run(controller.bind(config), name=CONTROLLER, route_prefix=None)
+
+    def build() -> FastAPI:
+        return _build_app(config)
+
+    ingress = serve.deployment(
+        serve.ingress(build)(), name="ingress", ray_actor_options=on_head, max_ongoing_requests=1000
+    )
+    serve.run(ingress.bind(), name=INGRESS, route_prefix="/")
+    ray.shutdown()
+
+
+def withdraw(*, ray_address: str) -> None:
+    """Take the server off a Ray cluster that goes on running."""
+    ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False, namespace="serve")
+    for name in (INGRESS, CONTROLLER):
+        serve.delete(name)
+    ray.shutdown()
+
+
+def dashboard_of(ray_address: str) -> str:
+    """HTTP address of a running cluster's dashboard."""
+    context = ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False)
+    address = f"http://{context.address_info['webui_url']}"
+    ray.shutdown()
+    return address
+
+
+def _build_app(config: ServerConfig) -> FastAPI:
+    settings = config.settings
+    control_plane = ControlPlane(
+        open_store(settings.database_url),
+        jobs_root=settings.jobs_root,
+        uploads_root=settings.uploads_root,
+        check_input=check_readable,
+        output_exists=lambda uri: output_filesystem(uri).exists(""),
+    )
+    return create_app(control_plane, server_id=config.server_id, allowed_hosts=config.allowed_hosts)
+
+
+class _ControllerReplica:
+    """Runs the reconcile loop in a thread; Serve restarts the replica when the loop has ended."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        limit = config.settings.max_running_jobs
+        self._controller = Controller(
+            open_store(config.settings.database_url),
+            RayJobLauncher(config.dashboard, {}),
+            max_running_jobs=limit,
+            clock=lambda: datetime.now(timezone.utc),
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        while not self._stop.wait(TICK_SECONDS):
+            try:
+                self._controller.reconcile()
+            except Exception:  # the database may be away for a while: the loop must outlive that
+                logger.exception("reconcile failed, trying again")
+
+    def check_health(self) -> None:
+        if not self._thread.is_alive():
+            raise RuntimeError("the reconcile loop has ended")
+
+    def __del__(self) -> None:
+        self._stop.set()
