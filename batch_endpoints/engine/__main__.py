@@ -44,6 +44,9 @@ def main() -> int:
         return 2
     except Stopped:
         return 143
+    except Exception:  # ours to mend, and in the log of the job it happened in
+        logging.exception("the driver broke")
+        raise
     return {"Completed": 0, "Canceled": 130}.get(state.status, 1)
 
 

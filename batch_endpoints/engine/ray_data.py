@@ -57,8 +57,9 @@ class RayDataRunner:
                 min_size=1, max_size=workers.count, initial_size=workers.count, max_tasks_in_flight_per_actor=2
             ),
         )
-        for row in outcomes.iter_rows(prefetch_batches=0):
-            yield BundleOutcome(**row)
+        for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for row in table.to_pylist():
+                yield BundleOutcome(**row)
 
 
 class _ScoringActor:

@@ -9,6 +9,7 @@ import logging
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import ray
 from fastapi import FastAPI
@@ -19,8 +20,6 @@ from batch_endpoints.controller import Controller
 from batch_endpoints.engine.ray_jobs import RayJobLauncher
 from batch_endpoints.ingress.app import create_app
 from batch_endpoints.settings import Settings
-from batch_endpoints.storage.filesystem import output_filesystem
-from batch_endpoints.storage.inputs import check_readable
 from batch_endpoints.stores import open_store
 
 TICK_SECONDS = 0.2  # how soon the controller sees a new job or the end of one
@@ -58,16 +57,16 @@ def deploy(config: ServerConfig, *, ray_address: str, host: str, port: int) -> N
     # SQLite and the uploads are files of the head; a cluster with a shared disk and PostgreSQL would not need this
     on_head = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
 
-    controller = serve.deployment(
-        _ControllerReplica, name="controller", ray_actor_options=on_head, health_check_period_s=5
+    controller = serve.deployment(name="controller", ray_actor_options=on_head, health_check_period_s=5)(
+        _ControllerReplica
     )
     serve.run(controller.bind(config), name=CONTROLLER, route_prefix=None)
 
     def build() -> FastAPI:
         return _build_app(config)
 
-    ingress = serve.deployment(
-        serve.ingress(build)(), name="ingress", ray_actor_options=on_head, max_ongoing_requests=1000
+    ingress = serve.deployment(name="ingress", ray_actor_options=on_head, max_ongoing_requests=1000)(
+        serve.ingress(build)()
     )
     serve.run(ingress.bind(), name=INGRESS, route_prefix="/")
     ray.shutdown()
@@ -83,7 +82,7 @@ def withdraw(*, ray_address: str) -> None:
 
 def dashboard_of(ray_address: str) -> str:
     """HTTP address of a running cluster's dashboard."""
-    context = ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False)
+    context: Any = ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False)
     address = f"http://{context.address_info['webui_url']}"
     ray.shutdown()
     return address
@@ -95,8 +94,6 @@ def _build_app(config: ServerConfig) -> FastAPI:
         open_store(settings.database_url),
         jobs_root=settings.jobs_root,
         uploads_root=settings.uploads_root,
-        check_input=check_readable,
-        output_exists=lambda uri: output_filesystem(uri).exists(""),
     )
     return create_app(control_plane, server_id=config.server_id, allowed_hosts=config.allowed_hosts)
 

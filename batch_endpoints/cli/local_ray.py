@@ -1,0 +1,169 @@
+"""A Ray cluster of our own on this machine: one supervised head process, with its own ports and temporary folder.
+
+Nothing here touches another Ray: the head gets free ports and a folder of its own (two clusters that share one
+redirect each other's ``ray.init``), and is ended by its process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from batch_endpoints.errors import ServerError
+
+START_SECONDS = 90.0
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class LocalRay:
+    """A head that runs.
+
+    Args:
+        pid: of the process that ends them all.
+        began: when it was started, as the system tells it: a pid alone may mean another process by now.
+        folder: its temporary folder.
+    """
+
+    pid: int
+    began: str
+    folder: str
+    address: str
+    dashboard: str
+
+
+def start_ray(log: Path) -> LocalRay:
+    """Start a head and wait until it takes jobs.
+
+    Args:
+        log: file for what it prints.
+
+    Raises:
+        ServerError: it ended, or was not up in time; nothing is left of it.
+    """
+    # the paths of Ray's sockets lie below and may have 107 characters
+    folder = tempfile.mkdtemp(prefix="be-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    gcs, dashboard, agent, client = free_ports(4)
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats",
+        "--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={folder}/ray",
+        "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}",
+    ]  # fmt: skip
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=_environment(folder),
+            start_new_session=True,  # Ctrl-C is for us: we end it in order
+        )
+    began = _began(process.pid)
+    ray = LocalRay(process.pid, began, folder, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
+    try:
+        _wait_until_up(process, ray, agent, log)
+    except BaseException:
+        stop_ray(ray)
+        raise
+    return ray
+
+
+def is_running(ray: LocalRay) -> bool:
+    """Does the head still run?"""
+    return bool(ray.began) and _began(ray.pid) == ray.began
+
+
+def stop_ray(ray: LocalRay) -> None:
+    """End a head and all that it started; harmless when it has ended."""
+    if is_running(ray):
+        session = list(_session(ray.pid))
+        os.kill(ray.pid, signal.SIGTERM)  # it drains and ends its processes
+        deadline = time.monotonic() + STOP_SECONDS
+        while is_running(ray) and time.monotonic() < deadline:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(ray.pid, os.WNOHANG)  # it may be a child of this process
+            time.sleep(0.05)
+        for pid, began in session:
+            if began and _began(pid) == began:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(ray.folder, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Different TCP ports of loopback that nobody listens on."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _environment(folder: str) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_JOB_HEADERS")}
+    scratch = Path(folder) / "scratch"
+    scratch.mkdir()
+    return {
+        # ~/.ray/auth_token would turn tokens on for the head and not for what talks to it
+        "RAY_AUTH_MODE": "disabled",
+        **own,
+        "RAY_TMPDIR": folder,
+        "TMPDIR": str(scratch),  # what workers leave behind when they are killed goes with the folder
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+        # a Ray worker would otherwise talk of GPUs it does not have
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], ray: LocalRay, agent: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerError(f"Ray did not start (exit code {process.returncode})", mend=_last_lines(log))
+        if _answers(f"{ray.dashboard}/api/jobs/") and _answers(f"http://127.0.0.1:{agent}/api/local_raylet_healthz"):
+            return
+        time.sleep(0.1)
+    raise ServerError(f"Ray was not up after {START_SECONDS:g} seconds", mend=_last_lines(log))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _last_lines(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-15:]
+    return f"Its last words ({log}):\n" + "\n".join(lines)
+
+
+def _began(pid: int) -> str:
+    """When a process was started; "" when there is none (or it is only waiting to be reaped)."""
+    told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
+    state, _, began = told.stdout.strip().partition(" ")
+    return "" if state.startswith("Z") else began.strip()
+
+
+def _session(leader: int) -> Iterator[tuple[int, str]]:
+    """The processes of the head's session, each with when it was started."""
+    told = subprocess.run(["ps", "-A", "-o", "pid=,sess="], capture_output=True, text=True)
+    for line in told.stdout.splitlines():
+        pid, _, session = line.strip().partition(" ")
+        if session.strip() == str(leader):
+            yield int(pid), _began(int(pid))

@@ -1,0 +1,233 @@
+"""``up``, ``down``, ``status``: a server on this machine, on a Ray of its own or on a cluster that runs already."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+import json
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batch_endpoints.cli.grammar import Verb
+from batch_endpoints.cli.local_ray import LocalRay, is_running, start_ray, stop_ray
+from batch_endpoints.errors import Conflict, Refused
+from batch_endpoints.settings import DEFAULT_PORT, Settings, default_max_running_jobs
+
+
+@dataclasses.dataclass(frozen=True)
+class RunningServer:
+    """What ``server.json`` in the home says of the server that ``up`` started.
+
+    Args:
+        id: the server's own, told at ``GET /``: who reads it here too is on the server's machine.
+        ray: the Ray that was started for it; None where the cluster was there before.
+    """
+
+    id: str
+    url: str
+    ray_address: str
+    dashboard: str
+    ray: LocalRay | None
+
+
+@click.command(cls=Verb)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="TCP port to listen on.")
+@click.option("--ray-address", default="", metavar="HOST:PORT", help="Use this Ray cluster instead of a new one.")
+@click.option("--insecure", is_flag=True, help="Listen beyond loopback although there is no authentication.")
+def up(host: str, port: int, ray_address: str, insecure: bool) -> dict[str, Any]:
+    """Start a server on this machine, with a Ray of its own unless --ray-address names one.
+
+    It goes on running when this command ends; `batch-endpoints down` ends it.
+    """
+    home = Settings.read()
+    running = find_server(home.home)
+    if running is not None:
+        click.echo(f"A server is up already at {running.url}; `batch-endpoints down` ends it.", err=True)
+        return _shown(running)
+    return _shown(start_server(home, host=host, port=port, ray_address=ray_address, insecure=insecure, say=_say))
+
+
+@click.command(cls=Verb)
+def down() -> None:
+    """End what `up` started, and nothing else. Jobs that were running go on with the next `up`."""
+    home = Settings.read().home
+    running = find_server(home)
+    if running is None:
+        _file(home).unlink(missing_ok=True)
+        click.echo("Nothing is up.", err=True)
+        return
+    stop_server(home, running)
+    click.echo(f"Ended the server at {running.url}.", err=True)
+
+
+@click.command(cls=Verb)
+@click.pass_context
+def status(context: click.Context) -> dict[str, Any]:
+    """Show the server that `up` started on this machine, and its jobs. Exit code 1 when none is up."""
+    running = find_server(Settings.read().home)
+    if running is None:
+        click.echo("Nothing is up; `batch-endpoints up` starts a server.", err=True)
+        context.exit(1)
+    from batch_endpoints.client import BatchEndpointsClient
+
+    counts: dict[str, int] = {}
+    for job in BatchEndpointsClient(running.url).jobs():
+        counts[job.status] = counts.get(job.status, 0) + 1
+    return {**_shown(running), "jobs": counts}
+
+
+def start_server(
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    ray_address: str = "",
+    insecure: bool = False,
+    say: Callable[[str], None],
+) -> RunningServer:
+    """Start a server and wait until it answers.
+
+    Args:
+        ray_address: an existing cluster; "" starts one.
+        say: is told each step, for people.
+
+    Raises:
+        Refused: it would listen beyond loopback without authentication.
+        Conflict: the port is taken.
+        ServerError: Ray did not start; nothing is left of it.
+    """
+    _check_host(host, insecure)
+    _check_port_free(host, port)
+    from batch_endpoints.stores import migrate
+
+    settings.home.mkdir(parents=True, exist_ok=True)
+    migrate(settings.database_url)
+    own: LocalRay | None = None
+    with contextlib.ExitStack() as undo:
+        if not ray_address:
+            say("Starting Ray")
+            own = start_ray(settings.home / "logs" / "ray.log")
+            undo.callback(stop_ray, own)
+            ray_address, dashboard = own.address, own.dashboard
+            # this process talks to that cluster only, whatever its own environment says
+            os.environ.update(RAY_AUTH_MODE=os.environ.get("RAY_AUTH_MODE", "disabled"), RAY_TMPDIR=own.folder)
+        from batch_endpoints.ingress import serve
+
+        if own is None:
+            dashboard = serve.dashboard_of(ray_address)
+        say("Starting the server")
+        running = RunningServer(uuid.uuid4().hex, f"http://{_named(host)}:{port}", ray_address, dashboard, own)
+        loopback = ("127.0.0.1", "localhost", "[::1]")
+        config = serve.ServerConfig(
+            settings=_with_limit(settings),
+            server_id=running.id,
+            dashboard=dashboard,
+            allowed_hosts=loopback if _is_loopback(host) else (),
+        )
+        serve.deploy(config, ray_address=ray_address, host=host, port=port)
+        _write(settings.home, running)
+        undo.pop_all()
+    return running
+
+
+def stop_server(home: Path, running: RunningServer) -> None:
+    """End a server, and the Ray that was started for it."""
+    if running.ray is not None:
+        stop_ray(running.ray)
+    else:
+        from batch_endpoints.ingress import serve
+
+        serve.withdraw(ray_address=running.ray_address)
+    _file(home).unlink(missing_ok=True)
+
+
+def find_server(home: Path) -> RunningServer | None:
+    """The server that ``up`` started here, if it still runs."""
+    try:
+        document = json.loads(_file(home).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    own = LocalRay(**document.pop("ray")) if document.get("ray") else None
+    running = RunningServer(**{**document, "ray": own})
+    return running if own is None or is_running(own) else None
+
+
+@contextlib.contextmanager
+def own_port(port: int) -> Iterator[int]:
+    """The port if it is free, otherwise any that is."""
+    from batch_endpoints.cli.local_ray import free_ports
+
+    try:
+        _check_port_free("127.0.0.1", port)
+        yield port
+    except Conflict:
+        yield free_ports(1)[0]
+
+
+def _write(home: Path, running: RunningServer) -> None:
+    _file(home).write_text(json.dumps(dataclasses.asdict(running), indent=2), encoding="utf-8")
+
+
+def _file(home: Path) -> Path:
+    return home / "server.json"
+
+
+def _shown(running: RunningServer) -> dict[str, Any]:
+    return {
+        "url": running.url,
+        "docs": f"{running.url}/docs",
+        "ray_address": running.ray_address,
+        "ray_dashboard": running.dashboard,
+    }
+
+
+def _say(step: str) -> None:
+    click.echo(f"{step} ...", err=True)
+
+
+def _with_limit(settings: Settings) -> Settings:
+    if settings.max_running_jobs:
+        return settings
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return dataclasses.replace(settings, max_running_jobs=default_max_running_jobs(memory, os.cpu_count() or 1))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_host(host: str, insecure: bool) -> None:
+    if not _is_loopback(host) and not insecure:
+        raise Refused(
+            f"the server would listen on {host}, where others can reach it, and there is no authentication yet",
+            mend="Leave --host out, or say --insecure where the network itself keeps others out.",
+        )
+
+
+def _check_port_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Conflict(
+                f"cannot listen on port {port} of {host}: {error.strerror}", mend="Name another one with --port."
+            ) from None
+
+
+def _named(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,168 @@
+"""The reconcile loop: queued jobs are launched, lost drivers relaunched, finished jobs closed.
+
+It compares what the records want with what Ray and the job folders say, and keeps nothing in memory: killed at any
+moment, the next one goes on. Each step may happen twice without harm, because a launch has an id that Ray takes once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from batch_endpoints.errors import BatchEndpointError
+from batch_endpoints.interfaces import JobLauncher, Launch, Page, RecordStore
+from batch_endpoints.policies.lifecycle import may_move
+from batch_endpoints.specs import BatchJob, JobError, JobState, JobStatus
+from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.job_folder import JobFolder
+
+logger = logging.getLogger(__name__)
+
+MAX_LAUNCHES = 3
+_LIVE: tuple[JobStatus, ...] = ("Starting", "Preparing", "Running", "Finalizing", "CancelRequested")
+
+
+class Controller:
+    """Brings jobs from NotStarted to their end.
+
+    Args:
+        max_running_jobs: drivers that may run at the same time.
+        max_launches: drivers that one job may use up.
+        clock: now, in UTC.
+    """
+
+    def __init__(
+        self,
+        store: RecordStore,
+        launcher: JobLauncher,
+        *,
+        max_running_jobs: int,
+        max_launches: int = MAX_LAUNCHES,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store, self._launcher, self._clock = store, launcher, clock
+        self._max_running_jobs, self._max_launches = max_running_jobs, max_launches
+
+    def reconcile(self) -> bool:
+        """Look at every open job once and do what is next for it.
+
+        Returns: is there anything open?
+        """
+        live = self._jobs(_LIVE)
+        running = 0
+        for job in live:
+            running += not self._with_care(job, self._follow).ended
+        waiting = self._store.jobs(
+            statuses=("NotStarted",), oldest_first=True, page=Page(top=max(1, self._max_running_jobs - running))
+        ).items
+        for job in waiting[: max(0, self._max_running_jobs - running)]:
+            self._with_care(job, self._launch)
+        return bool(live or waiting)
+
+    def _jobs(self, statuses: tuple[JobStatus, ...]) -> list[BatchJob]:
+        found: list[BatchJob] = []
+        page = Page(top=200)
+        while True:
+            listing = self._store.jobs(statuses=statuses, oldest_first=True, page=page)
+            found += listing.items
+            if not listing.next:
+                return found
+            page = Page(top=200, after=listing.next)
+
+    def _with_care(self, job: BatchJob, act: Callable[[BatchJob], BatchJob]) -> BatchJob:
+        """One job that cannot be brought on must not keep the others waiting."""
+        try:
+            return act(job)
+        except (BatchEndpointError, OSError) as error:
+            logger.warning("job '%s' cannot be brought on now: %s", job.name, error)
+            return job
+
+    def _launch(self, job: BatchJob) -> BatchJob:
+        """Admit a job, or start another driver for one whose driver was lost."""
+
+        def admit(now: BatchJob) -> BatchJob:
+            if now.status != job.status or now.launches != job.launches:
+                return now  # canceled, or admitted by another controller, a moment ago
+            return now.replaced(status="Starting", launches=now.launches + 1, modified_at=self._clock())
+
+        admitted = self._store.update_job(job.name, admit)
+        if admitted.status == "Starting" and admitted.launches == job.launches + 1:
+            _folder(admitted).write_job(admitted.spec)
+            self._launcher.launch(_launch_id(admitted), admitted.folder)
+            logger.info("job '%s' launched (launch %d)", job.name, admitted.launches)
+        return admitted
+
+    def _follow(self, job: BatchJob) -> BatchJob:
+        folder = _folder(job)
+        state = folder.state()
+        if state is not None and state.ended_at:
+            return self._close(job, state)
+        launch = self._launcher.look(_launch_id(job))
+        if job.status == "CancelRequested":
+            return self._cancel(job, folder, launch, state)
+        if launch.status in ("pending", "running"):
+            return self._copy(job, state)
+        if launch.status == "absent":  # a controller died between the record and the launch
+            folder.write_job(job.spec)
+            self._launcher.launch(_launch_id(job), job.folder)
+            return job
+        state = folder.state()  # the driver may have written its report just before it ended
+        if state is not None and state.ended_at:
+            return self._close(job, state)
+        if launch.status == "stopped":
+            return self._end(job, "Canceled", state, JobError(code="Stopped", message="stopped through Ray Jobs"))
+        return self._relaunch(job, launch, state)
+
+    def _relaunch(self, job: BatchJob, launch: Launch, state: JobState | None) -> BatchJob:
+        why = launch.message.splitlines()[-1] if launch.message else "it left no message"
+        if job.launches < self._max_launches:
+            logger.warning("job '%s' lost its driver (launch %d): %s", job.name, job.launches, why)
+            return self._launch(job)
+        error = JobError(
+            code="DriverLost",
+            message=f"the job's driver was lost {job.launches} times; the last time: {why}",
+            details=launch.message,
+        )
+        return self._end(job, "Failed", state, error)
+
+    def _cancel(self, job: BatchJob, folder: JobFolder, launch: Launch, state: JobState | None) -> BatchJob:
+        folder.ask_to_cancel()
+        if launch.status in ("pending", "running"):
+            self._launcher.stop(_launch_id(job))  # the driver gets a signal and writes its report
+            return job
+        return self._end(job, "Canceled", state, None)
+
+    def _close(self, job: BatchJob, state: JobState) -> BatchJob:
+        logger.info("job '%s' has ended: %s", job.name, state.status)
+        return self._store.update_job(
+            job.name,
+            lambda now: (
+                now if now.ended else now.replaced(status=state.status, state=state, modified_at=self._clock())
+            ),
+        )
+
+    def _end(self, job: BatchJob, status: JobStatus, state: JobState | None, error: JobError | None) -> BatchJob:
+        """Close a job whose driver cannot do it any more."""
+        last = state or JobState(status=status)
+        return self._close(job, last.model_copy(update={"status": status, "ended_at": self._clock(), "error": error}))
+
+    def _copy(self, job: BatchJob, state: JobState | None) -> BatchJob:
+        """Take over what the driver tells."""
+        if state is None or state == job.state:
+            return job
+
+        def take(now: BatchJob) -> BatchJob:
+            status = state.status if may_move(now.status, state.status) else now.status
+            return now.replaced(status=status, state=state, modified_at=self._clock())
+
+        return self._store.update_job(job.name, take)
+
+
+def _folder(job: BatchJob) -> JobFolder:
+    return JobFolder(open_filesystem(job.folder), job.folder)
+
+
+def _launch_id(job: BatchJob) -> str:
+    """Ray takes a submission id once: the job's name, and for later launches the name with a number."""
+    return job.name if job.launches <= 1 else f"{job.name}-launch-{job.launches}"
