@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Body, Depends, Query, Request
+from pydantic import AfterValidator
 
 from batch_endpoints.errors import SpecError
 from batch_endpoints.interfaces import AnyAsset, AnyDeployment, Listing, Page
@@ -13,7 +15,28 @@ from batch_endpoints.specs import BatchEndpoint, to_document
 
 T = TypeVar("T")
 
-Document = Annotated[dict[str, Any], Body()]
+
+def storable(document: dict[str, Any]) -> dict[str, Any]:
+    """A body that every database can keep and every client can be told: JSON allows more than Unicode text does.
+
+    Raises:
+        ValueError: half of a surrogate pair, NUL, NaN or an infinity.
+    """
+    waiting: list[Any] = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and ("\0" in value or value.encode(errors="replace").decode() != value):
+            raise ValueError(f"a text that is no Unicode, or with NUL in it: {value!r}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} is no JSON number")
+    return document
+
+
+Document = Annotated[dict[str, Any], Body(), AfterValidator(storable)]
 
 
 def _page(

@@ -72,7 +72,9 @@ def _problem(error: dict[str, Any], request: Request) -> str:
     loc = [str(part) for part in error["loc"]]
     if error["type"] == "json_invalid":
         return f"the body is not JSON: {error.get('ctx', {}).get('error', error['msg'])}, at character {loc[-1]}"
-    if loc == ["body"]:
+    if error["type"] == "value_error":
+        return f"the body has {error['ctx']['error']}"
+    if loc[0] == "body":
         kind = request.headers.get("content-type", "")
         if "json" not in kind.lower():
             sent = f"says '{kind}'" if kind else "is missing"

@@ -10,18 +10,19 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import AfterValidator
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.bodies import EXAMPLES, parse_invocation
-from batch_endpoints.ingress.documents import Paging, base_url, list_answer
+from batch_endpoints.ingress.documents import Paging, base_url, list_answer, storable
 from batch_endpoints.ingress.jobs import job_answer
 from batch_endpoints.ingress.logs import follow as follow_logs
 from batch_endpoints.ingress.logs import whole_logs
 from batch_endpoints.specs import JobStatus
 from batch_endpoints.storage.downloads import open_output_file, output_files
 
-InvocationBody = Annotated[dict[str, Any], Body(openapi_examples=EXAMPLES)]
+InvocationBody = Annotated[dict[str, Any], Body(openapi_examples=EXAMPLES), AfterValidator(storable)]
 Statuses = Annotated[
     list[str], Query(default_factory=list, description="only jobs with this status; may be given more than once")
 ]
