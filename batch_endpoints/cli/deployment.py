@@ -45,7 +45,7 @@ def create(
 
     \b
     batch-endpoints deployment create -f deployment.yml --set-default
-    batch-endpoints deployment create -f deployment.yml -e tumor -n v2 --set settings.mini_batch_size=20
+    batch-endpoints deployment create -f deployment.yml -e tumor -n xgb-v2 --set settings.mini_batch_size=20
     """
     created = _create(told, file, endpoint_name, name, set_, skip_script_validation)
     if set_default:
@@ -74,7 +74,7 @@ def update(
     """Change the settings of a deployment; jobs that run keep theirs.
 
     \b
-    batch-endpoints deployment update -e tumor -n v1 --set settings.mini_batch_size=20
+    batch-endpoints deployment update -e tumor -n xgb-v1 --set settings.mini_batch_size=20
     """
     if file:
         return _create(told, file, endpoint_name, name, set_, skip_script_validation)

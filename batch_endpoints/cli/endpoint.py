@@ -67,7 +67,7 @@ def update(
     """Change an endpoint, most often its default deployment.
 
     \b
-    batch-endpoints endpoint update -n tumor --set defaults.deployment_name=v2
+    batch-endpoints endpoint update -n tumor --set defaults.deployment_name=xgb-v2
     """
     before = told.client.endpoints.get(name)
     if file:

@@ -52,9 +52,9 @@ def plain(job: Job, write: Callable[[str], None], clock: Callable[[], float] = t
             write(event.line)
             continue
         line = progress_line(event.job.document)
-        due = clock() - when >= SECONDS_BETWEEN_LINES
-        if line != told and (event.job.status != status or due):
-            told, status, when = line, event.job.status, clock()
+        now = clock()
+        if line != told and (event.job.status != status or now - when >= SECONDS_BETWEEN_LINES):
+            told, status, when = line, event.job.status, now
             write(line)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections import Counter
@@ -17,10 +18,13 @@ from batch_endpoints.errors import JobFailed, ServerError
 if TYPE_CHECKING:
     from batch_endpoints.specs import JobError, Progress
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["ENDED", "Job", "JobEvent", "Output", "OutputFile", "Outputs"]
 
 ENDED = ("Completed", "Failed", "Canceled")
 LONGEST_POLL_SECONDS = 2.0
+RECONNECT_SECONDS = 0.5
 SILENCE_SECONDS = 35.0  # the server writes something every 10 s, so then the stream is dead
 
 
@@ -172,10 +176,13 @@ class Job:
         response.encoding = "utf-8"
         return response.text
 
-    def stream(self) -> Iterator[JobEvent]:
+    def stream(self, *, pause: Callable[[float], None] = time.sleep) -> Iterator[JobEvent]:
         """Its log and progress as they come, until it ends; a connection that breaks is made anew.
 
         The last event is of kind ``end``. This job is kept up to date meanwhile.
+
+        Args:
+            pause: called with seconds before a new connection is made.
         """
         seen: Counter[str] = Counter()
         while True:
@@ -193,8 +200,9 @@ class Job:
                         yield JobEvent("end" if kind == "end" else "progress", self)
                         if kind == "end":
                             return
-            except OSError:  # what requests raises when the connection breaks
-                continue
+            except OSError as error:  # what requests raises when the connection breaks
+                logger.debug("stream broke", extra={"job": self.name, "error": str(error)})
+            pause(RECONNECT_SECONDS)
 
     def _events(self) -> Iterator[tuple[str, str]]:
         """Server-sent events as (kind, data), until the connection ends in whatever way."""

@@ -1,0 +1,425 @@
+"""The command line and the SDK against the real HTTP application; no Ray, so jobs stay where they are put."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+import uvicorn
+from click.testing import CliRunner
+
+from batch_endpoints import BatchEndpointsClient
+from batch_endpoints.cli import main
+from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.errors import Conflict, JobFailed, NotFound
+from batch_endpoints.ingress.app import create_app
+from batch_endpoints.settings import Settings
+from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
+from batch_endpoints.stores.memory import MemoryRecordStore
+
+SCRIPT = "def init():\n    pass\n\n\ndef run(mini_batch):\n    return mini_batch\n"
+DEPLOYMENT = """\
+$schema: https://azuremlschemas.azureedge.net/latest/modelBatchDeployment.schema.json
+name: xgb-v1
+endpoint_name: named-in-yaml
+type: model
+model:
+  path: model
+code_configuration:
+  code: code
+  scoring_script: score.py
+environment:
+  conda_file: conda.yml
+  image: mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu20.04
+compute: azureml:local
+settings:
+  mini_batch_size: 10
+"""
+
+
+class Server:
+    """The application on a free port of loopback, over records in memory."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.store = home, MemoryRecordStore()
+        plane = ControlPlane(self.store, jobs_root=home / "jobs", uploads_root=home / "uploads")
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.received: list[str] = []
+        application = create_app(plane, server_id="this-server")
+
+        async def recorded(scope, receive, send):
+            if scope["type"] == "http":
+                self.received.append(f"{scope['method']} {scope['path']}")
+            await application(scope, receive, send)
+
+        self._uvicorn = uvicorn.Server(uvicorn.Config(recorded, log_level="warning", lifespan="off"))
+        self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [self._socket]})
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._uvicorn.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def ends(self, job: str, state: JobState) -> None:
+        """What controller and driver would do to its record."""
+        self.store.update_job(job, lambda known: known.replaced(status=state.status, state=state))
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    monkeypatch.setenv("BATCH_ENDPOINTS_HOME", str(tmp_path / "client-home"))
+    with Server(tmp_path / "server-home") as running:
+        monkeypatch.setenv("BATCH_ENDPOINTS_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def cli(server):
+    def run(*args: str, exit_code: int = 0) -> str:
+        result = CliRunner().invoke(main, list(args))
+        assert result.exit_code == exit_code, result.output
+        return result.stdout if exit_code == 0 else result.stderr
+
+    return run
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder with YAML, model, code and data, which is not the current one."""
+    folder = tmp_path / "project"
+    for path, text in {
+        "endpoint.yml": "name: tumor\ndescription: benign or not\n",
+        "deployment.yml": DEPLOYMENT,
+        "conda.yml": "dependencies:\n  - python=3.11\n  - pip:\n      - scikit-learn\n",
+        "model/weights.txt": "1 2 3",
+        "model/deep/more.txt": "",
+        "code/score.py": SCRIPT,
+        "code/__pycache__/score.cpython-311.pyc": "old",
+        "data/a.csv": "x\n1\n",
+        "data/deep/b.csv": "x\n2\n",
+    }.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def deployed(cli, files):
+    cli("batch-endpoint", "create", "--f", str(files / "endpoint.yml"))
+    cli("batch-deployment", "create", "-f", str(files / "deployment.yml"), "--endpoint", "tumor", "--set-default")
+    return files
+
+
+def test_an_endpoint_is_created_shown_changed_listed_and_deleted(cli, files):
+    created = json.loads(
+        cli("endpoint", "create", "-f", str(files / "endpoint.yml"), "--set", "tags.a=1", "tags.b=2")
+    )
+    assert (created["name"], created["tags"]) == ("tumor", {"a": "1", "b": "2"})
+    assert created["scoring_uri"].endswith("/endpoints/tumor/jobs")
+
+    cli("endpoint", "update", "-n", "tumor", "--set", "description=new", "--remove", "tags.a")
+    assert cli("endpoint", "show", "-n", "tumor", "--query", "[description, tags.b]", "-o", "tsv") == "new\n2\n"
+    assert json.loads(cli("endpoint", "show", "-n", "tumor"))["tags"] == {"b": "2"}
+
+    assert cli("endpoint", "list", "--query", "[].name", "-o", "tsv") == "tumor\n"
+    assert "tumor" in cli("endpoint", "list", "-o", "table")
+    assert "without being asked, add --yes" in cli("endpoint", "delete", "-n", "tumor", exit_code=2)
+    cli("endpoint", "delete", "-n", "tumor", "--yes")
+    assert "tumor" in cli("endpoint", "show", "-n", "tumor", exit_code=1)
+
+
+def test_flags_that_scripts_for_az_pass_along_are_taken(cli, files):
+    cli(
+        *("batch-endpoint", "create", "--name", "tumor", "-g", "group", "--workspace-name", "w", "--no-wait"),
+        *("--only-show-errors", "--subscription", "s"),
+    )
+    assert cli("batch-endpoint", "list", "--query", "length(@)", "-o", "tsv") == "1\n"
+
+
+def test_a_deployment_carries_its_files_to_the_server(cli, server, deployed):
+    shown = json.loads(cli("deployment", "show", "-e", "tumor", "-n", "xgb-v1"))
+    assert shown["endpoint_name"] == "tumor"
+    assert shown["environment"]["conda_file"]["dependencies"][0] == "python=3.11"
+    assert cli("endpoint", "show", "-n", "tumor", "--query", "defaults.deployment_name", "-o", "tsv") == "xgb-v1\n"
+
+    trees = server.home / "uploads" / "trees"
+    sent = sorted(path.relative_to(trees).as_posix().partition("/")[2] for path in trees.rglob("*") if path.is_file())
+    assert sent == ["code/score.py", "model/deep/more.txt", "model/weights.txt"]
+
+
+def test_what_the_server_has_is_not_sent_again(cli, server, deployed):
+    server.received.clear()
+    cli("deployment", "create", "-f", str(deployed / "deployment.yml"), "-e", "tumor", "-n", "xgb-v2")
+    assert not [request for request in server.received if "blobs" in request]
+    assert cli("deployment", "list", "-e", "tumor", "--query", "[].name", "-o", "tsv") == "xgb-v1\nxgb-v2\n"
+
+
+def test_a_deployment_is_updated_in_either_layout_and_deleted(cli, deployed):
+    cli(
+        "deployment",
+        "update",
+        "-e",
+        "tumor",
+        "-n",
+        "xgb-v1",
+        "--set",
+        "settings.mini_batch_size=20",
+        "instance_count=3",
+    )
+    cli("deployment", "update", "-e", "tumor", "-n", "xgb-v1", "--set", "error_threshold=5")
+    query = "[settings.mini_batch_size, resources.instance_count, settings.error_threshold]"
+    assert json.loads(cli("deployment", "show", "-e", "tumor", "-n", "xgb-v1", "--query", query)) == [20, 3, 5]
+    refused = cli(
+        "deployment", "update", "-e", "tumor", "-n", "xgb-v1", "--set", "model=azureml:other:1", exit_code=1
+    )
+    assert "'model' of a deployment cannot be changed" in refused
+
+    assert "is the default of endpoint" in cli(
+        "deployment", "delete", "-e", "tumor", "-n", "xgb-v1", "-y", exit_code=1
+    )
+    cli("endpoint", "update", "-n", "tumor", "--defaults", "deployment_name=")
+    cli("deployment", "delete", "-e", "tumor", "-n", "xgb-v1", "--yes")
+    assert json.loads(cli("deployment", "list", "-e", "tumor")) == []
+
+
+def test_a_misspelt_key_is_named_with_file_line_and_the_nearest_one(cli, files):
+    (files / "bad.yml").write_text("name: xgb-v1\nmodel: azureml:m:1\nsettings:\n  mini_batch_sice: 3\n")
+    told = cli("deployment", "create", "-f", str(files / "bad.yml"), "-e", "tumor", exit_code=1)
+    assert told.startswith("ERROR: ")
+    assert f"{files / 'bad.yml'}:4: unknown key 'settings.mini_batch_sice'" in told
+    assert "did you mean 'mini_batch_size'?" in told
+
+
+def test_a_syntax_error_in_the_script_is_found_before_anything_is_sent(cli, server, deployed):
+    (deployed / "code" / "score.py").write_text("def run(:\n")
+    server.received.clear()
+    told = cli("deployment", "create", "-f", str(deployed / "deployment.yml"), "-e", "tumor", exit_code=1)
+    assert "score.py:1:" in told
+    assert server.received == []
+    cli(
+        *("deployment", "create", "-f", str(deployed / "deployment.yml"), "-e", "tumor"),
+        *("--skip-script-validation", "-n", "xgb-v3"),
+    )
+
+
+def test_a_server_on_another_machine_gets_the_input_itself(cli, server, deployed):
+    job = json.loads(cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "first"))
+    assert (job["name"], job["status"], job["deployment_name"]) == ("first", "NotStarted", "xgb-v1")
+    path = Path(job["inputs"]["input"]["path"].removeprefix("file://"))
+    assert path.is_relative_to(server.home / "uploads")
+    assert sorted(file.name for file in path.rglob("*.csv")) == ["a.csv", "b.csv"]
+
+
+def test_a_server_on_this_machine_reads_the_input_in_place(cli, server, deployed, monkeypatch):
+    monkeypatch.setenv("BATCH_ENDPOINTS_HOME", str(server.home))
+    monkeypatch.delenv("BATCH_ENDPOINTS_URL")
+    (server.home / "server.json").write_text(json.dumps({"url": server.url, "id": "this-server"}))
+    job = json.loads(
+        cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data/a.csv", "--output-path", "out")
+    )
+    assert job["inputs"]["input"] == {"type": "uri_file", "path": (deployed / "data" / "a.csv").as_uri()}
+    assert job["outputs"]["score"]["path"] == (Path.cwd() / "out").as_uri()
+
+
+def test_an_invocation_file_is_changed_by_flags(cli, deployed):
+    (deployed / "invocation.yml").write_text(
+        "endpoint: other\ninputs:\n  heart:\n    type: uri_folder\n    path: data\n  threshold: 0.5\n"
+    )
+    job = json.loads(
+        cli(
+            *("endpoint", "invoke", "-f", str(deployed / "invocation.yml"), "-n", "tumor", "-c", "3"),
+            *("--set", "output_file_name=p.jsonl", "retry_settings.max_retries=1", "inputs.mode.default=append"),
+        )
+    )
+    assert sorted(job["inputs"]) == ["heart", "mode", "threshold"]
+    assert job["inputs"]["threshold"] == {"type": "literal", "value": 0.5}
+    assert job["inputs"]["mode"] == {"type": "literal", "value": "append"}
+    assert job["compute"]["instance_count"] == 3
+
+
+def test_invoke_says_what_is_wrong_before_there_is_a_job(cli, deployed):
+    assert "nowhere' does not exist" in cli("endpoint", "invoke", "-n", "tumor", "--input", "nowhere", exit_code=1)
+    Path("empty").mkdir()
+    assert "empty' has no files" in cli("endpoint", "invoke", "-n", "tumor", "--input", "empty", exit_code=1)
+    many = ("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--set", "mini_batch=3")
+    assert "did you mean 'mini_batch_size'?" in cli(*many, exit_code=1)
+    assert "--input" in cli("endpoint", "invoke", "-n", "tumor", exit_code=2)
+    cli("endpoint", "update", "-n", "tumor", "--set", "defaults.deployment_name=")
+    no_default = cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", exit_code=1)
+    assert "No valid deployments to route to" in no_default
+    assert cli("job", "list", "--query", "length(@)", "-o", "tsv") == "0\n"
+
+
+def test_one_request_id_makes_one_job(cli, deployed):
+    call = ("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--query", "name", "-o", "tsv")
+    assert cli(*call, "--request-id", "monday") == cli(*call, "--request-id", "monday")
+    assert cli(*call) != cli(*call)
+    assert cli("job", "list", "--query", "length(@)", "-o", "tsv") == "3\n"
+
+
+def test_jobs_are_listed_and_cancelled(cli, deployed):
+    cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "one")
+    cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "two")
+    taken = cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "two", exit_code=1)
+    assert "a job 'two' exists already" in taken
+    assert cli("job", "list", "--query", "[].name", "-o", "tsv") == "two\none\n"
+    assert cli("job", "list", "-r", "1", "--query", "[].name", "-o", "tsv") == "two\n"
+    assert cli("endpoint", "list-jobs", "-n", "tumor", "--query", "length(@)", "-o", "tsv") == "2\n"
+    assert cli("deployment", "list-jobs", "-n", "xgb-v1", "-e", "tumor", "--query", "length(@)", "-o", "tsv") == "2\n"
+
+    assert cli("job", "cancel", "-n", "one", "--query", "status", "-o", "tsv") == "Canceled\n"
+    assert cli("job", "list", "--status", "canceled", "--query", "[].name", "-o", "tsv") == "one\n"
+    assert "Canceled" in cli("job", "cancel", "-n", "one", exit_code=1)
+    assert "Canceled" in cli("job", "stream", "-n", "one", exit_code=1)
+
+
+def test_a_completed_job_is_streamed_read_and_downloaded(cli, server, deployed, monkeypatch, tmp_path):
+    cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "done")
+    folder = server.home / "jobs" / "done"
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs" / "driver.log").write_text("planned\nscored\n")
+    output = folder / "named-outputs" / "score"
+    output.mkdir(parents=True)
+    (output / "predictions.csv").write_text('file,label\na.csv,"two\nlines"\nb.csv,x\n')
+    (output / "empty.csv").write_text("")
+    progress = Progress(mini_batches=1, mini_batches_done=1, items=2, items_succeeded=2, rows=2)
+    outputs = {"score": JobOutput(path=output.as_uri())}
+    now = datetime.now(timezone.utc)
+    server.ends("done", JobState(status="Completed", progress=progress, ended_at=now, outputs=outputs))
+
+    streamed = cli("job", "stream", "-n", "done")
+    assert streamed.splitlines()[1:] == [
+        "==> driver.log <==",
+        "planned",
+        "scored",
+        "Completed: 2 of 2 items scored, 0 failed, 2 rows",
+        f"score: {output.as_uri()}",
+    ]
+
+    client = BatchEndpointsClient()
+    job = client.job("done").wait()
+    assert job.progress.items_succeeded == 2
+    assert [file.path for file in job.outputs["score"].files()] == ["empty.csv", "predictions.csv"]
+    over_http = job.outputs["score"].to_pandas()
+    assert over_http.to_dict("list") == {"file": ["a.csv", "b.csv"], "label": ["two\nlines", "x"]}
+    with pytest.raises(NotFound, match="has no output 'scores'"):
+        job.outputs["scores"]
+    monkeypatch.setenv("BATCH_ENDPOINTS_HOME", str(server.home))
+    (server.home / "server.json").write_text(json.dumps({"url": server.url, "id": "this-server"}))
+    server.received.clear()
+    in_place = BatchEndpointsClient().job("done").outputs["score"].to_arrow()
+    assert in_place.num_rows == 2
+    assert not [request for request in server.received if request.endswith(".csv")]
+
+    cli("job", "download", "-n", "done", "--output-name", "score", "-p", str(tmp_path / "got"), "--all")
+    got = tmp_path / "got" / "named-outputs" / "score" / "predictions.csv"
+    assert got.read_text() == (output / "predictions.csv").read_text()
+    assert "scored" in (tmp_path / "got" / "logs.txt").read_text()
+
+
+def test_a_failed_job_says_why_everywhere(cli, server, deployed):
+    cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "bad")
+    error = JobError(code="InitFailed", message="score.py:3: NameError: name 'x' is not defined", details="Traceback")
+    server.ends("bad", JobState(status="Failed", error=error))
+
+    assert "bad ended as Failed: score.py:3: NameError" in cli("job", "stream", "-n", "bad", exit_code=1)
+    job = BatchEndpointsClient().job("bad")
+    with pytest.raises(JobFailed, match="NameError: name"):
+        job.wait()
+    assert job.error is not None
+    assert job.error.code == "InitFailed"
+    with pytest.raises(Conflict):
+        job.cancel()
+    assert "is Failed" in cli("job", "download", "-n", "bad", exit_code=1)
+
+
+def test_a_job_is_followed_while_it_goes_on(server, deployed):
+    job = BatchEndpointsClient().invoke("tumor", input=deployed / "data", job_name="going", max_retries=1)
+    logs = server.home / "jobs" / "going" / "logs"
+    logs.mkdir(parents=True)
+    heard = []
+    for event in job.stream():
+        heard.append((event.kind, event.line or event.job.status))
+        if len(heard) == 1:
+            (logs / "driver.log").write_text("hello\n")
+        elif event.line == "hello":
+            server.ends("going", JobState(status="Canceled"))
+    assert heard[0] == ("progress", "NotStarted")
+    assert ("log", "hello") in heard
+    assert heard[-1] == ("end", "Canceled")
+
+
+def test_wait_gives_up_in_time_and_leaves_the_job(server, deployed):
+    job = BatchEndpointsClient().invoke("tumor", input=deployed / "data")
+    started = time.monotonic()
+    with pytest.raises(TimeoutError, match="it goes on"):
+        job.wait(timeout_seconds=0.3)
+    assert time.monotonic() - started < 5
+    assert not job.refresh().ended
+
+
+@pytest.mark.parametrize(
+    ("noun", "create", "shown"),
+    [
+        ("model", ("-n", "m", "--path", "project/model", "--type", "mlflow_model"), {"version": "1"}),
+        ("data", ("-n", "d", "-v", "7", "--path", "project/data/a.csv", "--type", "uri_file"), {"version": "7"}),
+        ("environment", ("-n", "e", "--conda-file", "project/conda.yml", "--tags", "a=1", "b=2"), {"version": "1"}),
+        ("compute", ("-n", "c", "--type", "AmlCompute", "--max-instances", "2"), {"max_instances": 2}),
+        ("datastore", ("-n", "s", "--type", "uri", "--set", "uri=s3://bucket/folder"), {"uri": "s3://bucket/folder"}),
+    ],
+)
+def test_assets_are_created_shown_listed_changed_and_deleted(cli, files, noun, create, shown):
+    created = json.loads(cli(noun, "create", *create))
+    assert shown.items() <= created.items()
+    name = created["name"]
+    assert json.loads(cli(noun, "show", "-n", name)) == created
+    assert name in cli(noun, "list", "--query", "[].name", "-o", "tsv").split()
+    assert json.loads(cli(noun, "update", "-n", name, "--set", "description=x"))["description"] == "x"
+    version = ("-v", created["version"]) if "version" in created else ()
+    cli(noun, "delete", "-n", name, *version, "--yes")
+    assert name in cli(noun, "show", "-n", name, exit_code=1)
+
+
+def test_a_pipeline_component_carries_its_steps_to_the_server(cli, server, files):
+    steps = files / "steps" / "train"
+    steps.mkdir(parents=True)
+    (steps / "main.py").write_text("print()")
+    (steps / "train.yml").write_text(
+        "type: command\nname: train\ncommand: python main.py\ncode: .\nenvironment:\n  requirements: ../req.txt\n"
+    )
+    (files / "steps" / "req.txt").write_text("# why\nnumpy\n\n")
+    (files / "pipeline.yml").write_text(
+        "type: pipeline\nname: both\njobs:\n  one:\n    type: command\n    component: ./steps/train/train.yml\n"
+    )
+    (files / "pipe.yml").write_text("type: pipeline\nname: pipe\ncomponent: pipeline.yml\n")
+    cli("endpoint", "create", "-n", "tumor")
+    created = json.loads(cli("deployment", "create", "-f", str(files / "pipe.yml"), "-e", "tumor"))
+    step = created["component"]["jobs"]["one"]["component"]
+    assert step["code"].startswith("upload://")
+    assert step["code"].endswith("/train")
+    assert step["environment"]["requirements"] == ["numpy"]
+
+
+def test_settings_can_be_given_to_a_client(server, tmp_path):
+    client = BatchEndpointsClient(settings=Settings(home=tmp_path, url=server.url))
+    assert client.url == server.url
+    assert list(client.endpoints.list()) == []
+
+
+def test_lists_are_read_to_their_end(server):
+    client = BatchEndpointsClient()
+    for number in range(53):
+        client.endpoints.create({"name": f"endpoint-{number:02}"})
+    assert len(list(client.endpoints.list())) == 53
