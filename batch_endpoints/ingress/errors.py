@@ -21,6 +21,7 @@ STATUSES: dict[type[errors.BatchEndpointError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Refused: 403,
+    errors.ServerError: 503,  # the database is away
 }
 _CODES = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
 
@@ -40,6 +41,8 @@ def add_error_handlers(app: FastAPI) -> None:
     def ours(request: Request, error: errors.BatchEndpointError) -> JSONResponse:
         for kind in type(error).__mro__:
             if status := STATUSES.get(kind):
+                if status >= 500:
+                    logger.error("request failed", exc_info=error, extra={"path": request.url.path})
                 return error_response(status, error.code, str(error))
         return unexpected(request, error)
 

@@ -53,13 +53,17 @@ def open_output_file(uri: str, path: str) -> Path | BinaryIO:
     """
     top = local_path(uri)
     if top is not None:
-        file = top if top.is_file() and path == top.name else top / path
-        if file == top or _inside(file, top):
-            return file
-    elif any(file.path == path for file in _remote_files(uri)):
+        if top.is_file() and path == top.name:
+            return top
+        if _inside(top / path, top):
+            return top / path
+    elif ".." not in path.split("/"):
         files, root = open_uri(uri)
-        whole = files.get_file_info(root).type == pyarrow.fs.FileType.File
-        return cast(BinaryIO, files.open_input_stream(root if whole else f"{root}/{path}"))
+        found = files.get_file_info(root)
+        if found.type != pyarrow.fs.FileType.File:
+            found = files.get_file_info(f"{root}/{path}")
+        if found.type == pyarrow.fs.FileType.File and f"/{found.path}".endswith(f"/{path}"):
+            return cast(BinaryIO, files.open_input_stream(found.path))
     raise NotFound(f"the output '{uri}' has no file '{path}'")
 
 

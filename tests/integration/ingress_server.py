@@ -1,4 +1,4 @@
-"""A real HTTP server over records in memory, and short ways to fill it."""
+"""A real HTTP server and short ways to fill it."""
 
 import hashlib
 import socket
@@ -76,9 +76,9 @@ class Server:
 
 
 @contextmanager
-def running_server(folder, **options):
-    """Serve on a free loopback port until the block ends."""
-    store = MemoryRecordStore()
+def running_server(folder, store=None, **options):
+    """Serve on a free loopback port until the block ends; without a store, records are kept in memory."""
+    store = store or MemoryRecordStore()
     control_plane = ControlPlane(store, jobs_root=folder / "jobs", uploads_root=folder / "uploads")
     app = create_app(control_plane, server_id="the-id", **options)
     listening = socket.socket()

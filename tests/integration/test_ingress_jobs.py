@@ -11,13 +11,17 @@ import pytest
 from ingress_server import running_server
 
 from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
+from batch_endpoints.stores import migrate, open_store
 
 SECONDS = 20
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running_server(tmp_path_factory.mktemp("jobs")) as running:
+@pytest.fixture(scope="module", params=["memory", "sqlite"])
+def server(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jobs")
+    url = f"sqlite:///{folder / 'records.db'}" if request.param == "sqlite" else "memory://"
+    migrate(url)
+    with running_server(folder, open_store(url)) as running:
         running.endpoint("heart")
         running.data()
         yield running

@@ -8,6 +8,8 @@ import httpx
 import pytest
 from ingress_server import running_server
 
+from batch_endpoints.errors import ServerError
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -340,6 +342,17 @@ def test_a_bug_shows_no_stack_trace_to_the_client_and_one_in_the_log(server, htt
     assert "secret" not in answer.text
     assert "the secret of the house" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def test_a_database_that_is_away_is_a_503_with_its_reason(server, http):
+    @server.app.get("/no-database-of-this-test")
+    def away():
+        raise ServerError("the database cannot be used: connection refused")
+
+    answer = http.get("/no-database-of-this-test")
+
+    assert answer.status_code == 503
+    assert error_of(answer) == "the database cannot be used: connection refused"
 
 
 def test_only_known_names_of_the_server_are_answered(tmp_path):
