@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, inspect, make_url, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, inspect, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DataError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, InterfaceError, TimeoutError
 
 from batch_endpoints.errors import Refused, ServerError, SpecError
 from batch_endpoints.stores.tables import ALEMBIC_VERSION, REVISION
@@ -44,13 +44,19 @@ class Database:
 
     def put(self, connection: Connection, table: Table, key: tuple[str, ...], **values: str) -> None:
         """Store a row; where one has this key already, only its document is replaced."""
-        insert = self._insert(table).values(**values)
-        document = {"document": insert.excluded.document}
-        connection.execute(insert.on_conflict_do_update(index_elements=key, set_=document))
+        # both databases have ON CONFLICT, each in a class of its own
+        row = (sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)).values(**values)
+        document = {"document": row.excluded.document}
+        connection.execute(row.on_conflict_do_update(index_elements=key, set_=document))
 
     def add(self, connection: Connection, table: Table, **values: str | None) -> bool:
         """Store a row, unless a unique column of it is taken; waits for a writer who may be about to take it."""
-        return connection.execute(self._insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
+        try:
+            with connection.begin_nested():  # only this fails, and not what the transaction does besides
+                connection.execute(insert(table).values(**values))
+        except IntegrityError:
+            return False
+        return True
 
     def lock(self, connection: Connection, name: str) -> None:
         """One at a time holds this name, until its transaction ends; a write in SQLite is alone anyway."""
@@ -88,10 +94,6 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
-    def _insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
-        # both have ON CONFLICT, each in a class of its own
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
-
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
         try:
@@ -99,7 +101,7 @@ class Database:
                 yield connection
         except DataError as error:  # a zero byte, half a surrogate pair: only a name that nobody gave has them
             raise SpecError(f"the records cannot hold this text: {_reason(error)}") from error
-        except (OperationalError, InterfaceError, TimeoutError) as error:
+        except (DatabaseError, InterfaceError, TimeoutError) as error:
             raise ServerError(
                 f"the database cannot be used: {_reason(error)}",
                 where=self.shown,
@@ -131,7 +133,7 @@ def read_url(text: str) -> URL:
 
 
 def _without_secrets(url: URL) -> str:
-    return url.set(password=None).difference_update_query(SECRET_KEYS).render_as_string()
+    return url.difference_update_query(SECRET_KEYS).render_as_string(hide_password=True)
 
 
 def _engine(url: URL) -> Engine:

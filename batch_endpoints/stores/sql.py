@@ -30,7 +30,11 @@ class SqlRecordStore:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
-        self._database.check_revision()
+        try:
+            self._database.check_revision()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give the connections back; a later call opens new ones."""

@@ -1,0 +1,154 @@
+"""Databases to hold the stores against: files of SQLite, and a PostgreSQL server of our own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from batch_endpoints.stores import migrate
+from batch_endpoints.stores.database import Database
+from batch_endpoints.stores.tables import METADATA
+
+_numbers = count(1)
+
+
+class PostgresServer:
+    """A server that listens on a socket in its own folder and writes nothing through to the disk."""
+
+    def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
+        self.programs, self.folder, self.user = programs, folder, user
+
+    def run(self, program: str, *arguments: str) -> None:
+        command = [str(self.programs / program), *arguments]
+        done = subprocess.run(
+            command, user=self.user, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert done.returncode == 0, f"{program} failed: {done.stdout}"
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres:sesame@/{database}?host={self.folder}"
+
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        import psycopg
+
+        with closing(psycopg.connect(self.url(database), autocommit=True)) as connection:
+            connection.execute(statement)
+
+    def empty_database(self) -> str:
+        """The URL of a new one."""
+        name = f"records_{next(_numbers)}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+
+def _unprivileged_user() -> str | None:
+    """Whom PostgreSQL runs as: it refuses root. None is the user who runs the tests."""
+    if os.geteuid():
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next((name for name in ("postgres", "nobody") if name in names), None)
+
+
+def _programs(user: str | None) -> Path | None:
+    """Where ``initdb`` and the others are: in the wheel ``pgserver``, or where Debian puts them."""
+    wheel = importlib.util.find_spec("pgserver")
+    places = [Path(place) / "pginstall/bin" for place in (wheel.submodule_search_locations or [] if wheel else [])]
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for place in places:
+        try:
+            subprocess.run([place / "initdb", "--version"], user=user, check=True, stdout=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):  # not there, or in a folder that is closed to that user
+            continue
+        return place
+    return None
+
+
+@contextmanager
+def _postgres_server() -> Iterator[PostgresServer]:
+    user = _unprivileged_user()
+    if user is None and not os.geteuid():
+        pytest.skip("PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody'")
+    programs = _programs(user)
+    if programs is None:
+        pytest.skip("no PostgreSQL: install the wheel 'pgserver', or Debian's package 'postgresql'")
+    pytest.importorskip("psycopg")
+    # the path of a socket has about 100 characters: pytest's own folders can be too long
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    try:
+        if user:
+            shutil.chown(folder, user)
+        server = PostgresServer(programs, folder, user)
+        data = str(folder / "data")
+        server.run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "utf8", "--locale=C", "--no-sync")
+        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=100"
+        server.run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-o", options, "--wait", "start")
+        try:
+            yield server
+        finally:
+            server.run("pg_ctl", "-D", data, "-m", "immediate", "--wait", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running server; skips where there is none to run."""
+    with _postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/records.db"
+    migrate(url)
+    with closing(Database(url)) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def _postgresql(postgres: PostgresServer) -> Iterator[Database]:
+    url = postgres.empty_database()
+    migrate(url)
+    with closing(Database(url)) as database:
+        yield database
+
+
+def _emptied_url(kind: str, request: pytest.FixtureRequest) -> str:
+    if kind == "memory":
+        return "memory://"
+    database: Database = request.getfixturevalue(f"_{kind}")
+    with database.writing() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            connection.execute(table.delete())
+    return database.url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def any_url(request: pytest.FixtureRequest) -> str:
+    """Where an empty store is, of each kind."""
+    return _emptied_url(request.param, request)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shared_url(request: pytest.FixtureRequest) -> str:
+    """Where an empty store is that several processes can open."""
+    return _emptied_url(request.param, request)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without a table; of SQLite not even the folder is there."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/home/records.db"
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    return postgres.empty_database()

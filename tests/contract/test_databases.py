@@ -1,0 +1,161 @@
+"""Databases: how they get their tables, and what one reads when they cannot be used."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from batch_endpoints.errors import Refused, ServerError
+from batch_endpoints.specs import BatchEndpoint
+from batch_endpoints.stores import migrate, migrations, open_store
+from batch_endpoints.stores.database import Database
+from batch_endpoints.stores.tables import METADATA, REVISION
+
+
+@pytest.fixture
+def bare_database(bare_url):
+    if bare_url.startswith("sqlite"):
+        Path(bare_url.removeprefix("sqlite:///")).parent.mkdir()
+    database = Database(bare_url)
+    yield database
+    database.close()
+
+
+def test_migrations_make_the_tables_that_the_store_uses(bare_url, bare_database):
+    migrate(bare_url)
+    with bare_database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_the_last_migration_is_the_revision_that_the_store_asks_for():
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
+
+
+def test_migrating_makes_the_folder_and_again_changes_nothing(bare_url):
+    migrate(bare_url)
+    store = open_store(bare_url)
+    store.save_endpoint(BatchEndpoint(name="heart"))
+    migrate(bare_url)
+    assert [each.name for each in store.endpoints().items] == ["heart"]
+    store.close()
+
+
+def test_there_is_nothing_to_migrate_in_memory():
+    migrate("memory://")
+    assert open_store("memory://").endpoints().items == []
+
+
+def test_processes_and_threads_may_migrate_at_the_same_time(bare_url):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=migrate, args=(bare_url,)) for _ in range(2)]
+    threads = [threading.Thread(target=migrate, args=(bare_url,)) for _ in range(2)]
+    for each in [*processes, *threads]:
+        each.start()
+    for each in [*processes, *threads]:
+        each.join()
+    assert [each.exitcode for each in processes] == [0, 0]
+    open_store(bare_url).close()
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(bare_url, bare_database):
+    with bare_database.writing() as connection:
+        connection.execute(text("CREATE TABLE jobs (other INTEGER)"))  # the last table of the first migration
+    with pytest.raises(ServerError, match="already exists"):
+        migrate(bare_url)
+    with bare_database.reading() as connection:
+        assert inspect(connection).get_table_names() == ["jobs"]
+
+
+def test_a_sqlite_file_is_read_while_it_is_written(tmp_path):
+    url = f"sqlite:///{tmp_path}/records.db"
+    migrate(url)
+    store, database = open_store(url), Database(url)
+    store.save_endpoint(BatchEndpoint(name="heart"))
+    with database.writing() as connection:
+        connection.execute(text("DELETE FROM endpoints"))
+        assert [each.name for each in store.endpoints().items] == ["heart"]
+    assert store.endpoints().items == []
+    store.close()
+    database.close()
+
+
+def test_a_database_without_tables_is_named_with_what_to_do(bare_url, bare_database):
+    with pytest.raises(Refused, match="its tables are missing") as caught:
+        open_store(bare_url)
+    assert "batch_endpoints.stores.migrate" in caught.value.mend
+    assert "records" in caught.value.where
+
+
+def test_a_database_of_a_newer_version_is_left_alone(bare_url, bare_database):
+    migrate(bare_url)
+    with bare_database.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for use in (open_store, migrate):
+        with pytest.raises(Refused, match="made by a newer version"):
+            use(bare_url)
+
+
+def test_a_database_that_is_not_there_is_named_without_the_password(tmp_path):
+    url = f"postgresql://anna:sesame@/records?host={tmp_path}&password=sesame2"
+    for use in (open_store, migrate):
+        with pytest.raises(ServerError, match="the database cannot be used") as caught:
+            use(url)
+        assert f"anna:***@/records?host={tmp_path}" in caught.value.where.replace("%2F", "/")
+        assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_sqlite_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ServerError, match="folder cannot be used"):
+        migrate(f"sqlite:///{tmp_path}/file/records.db")
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / "records.db").write_text("name,age\n" * 100)
+    for use in (open_store, migrate):
+        with pytest.raises(ServerError, match="not a database"):
+            use(f"sqlite:///{tmp_path}/records.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("records.db", "not the URL of a database"),
+        ("postgresql://anna:sesame@host:port/records", "not the URL of a database"),
+        ("mysql://anna:sesame@host/records", "not in 'mysql'"),
+        ("sqlite://", "without a file"),
+        ("sqlite:///:memory:", "without a file"),
+    ],
+)
+def test_a_url_that_cannot_hold_records_is_refused(url, what):
+    for use in (open_store, migrate):
+        with pytest.raises(Refused, match=what) as caught:
+            use(url)
+        assert "sqlite:////" in caught.value.mend
+        assert "same" not in "".join(traceback.format_exception(caught.value)).replace(url, "")
+
+
+@pytest.mark.parametrize("url", ["postgresql://host/db", "postgres://host/db", "postgresql+psycopg://host/db"])
+def test_postgresql_is_spoken_to_through_psycopg(url):
+    assert Database(url).url.drivername == "postgresql+psycopg"
+
+
+def test_importing_the_stores_does_not_import_the_database_libraries():
+    program = (
+        "import sys; from batch_endpoints.stores import open_store, migrate; migrate('memory://'); "
+        "open_store('memory://'); sys.exit('sqlalchemy' in sys.modules or 'alembic' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
