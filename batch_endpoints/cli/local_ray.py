@@ -127,6 +127,8 @@ def _environment(folder: str) -> dict[str, str]:
         "RAY_DISABLE_IMPORT_WARNING": "1",
         # a Ray worker would otherwise talk of GPUs it does not have
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # one node has nowhere to move its work to: `down` need not wait for that
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     }
 
 

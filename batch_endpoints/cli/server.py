@@ -9,14 +9,14 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from batch_endpoints.cli.grammar import Verb
-from batch_endpoints.cli.local_ray import LocalRay, is_running, start_ray, stop_ray
+from batch_endpoints.cli.local_ray import LocalRay, free_ports, is_running, start_ray, stop_ray
 from batch_endpoints.errors import Conflict, Refused
 from batch_endpoints.settings import DEFAULT_PORT, Settings, default_max_running_jobs
 
@@ -160,16 +160,13 @@ def find_server(home: Path) -> RunningServer | None:
     return running if own is None or is_running(own) else None
 
 
-@contextlib.contextmanager
-def own_port(port: int) -> Iterator[int]:
+def port_or_free_one(port: int) -> int:
     """The port if it is free, otherwise any that is."""
-    from batch_endpoints.cli.local_ray import free_ports
-
     try:
         _check_port_free("127.0.0.1", port)
-        yield port
     except Conflict:
-        yield free_ports(1)[0]
+        return free_ports(1)[0]
+    return port
 
 
 def _write(home: Path, running: RunningServer) -> None:

@@ -1,0 +1,147 @@
+"""``quickstart``: from nothing to predictions, on this machine, through HTTP.
+
+It does what a person would do with the other commands: starts a server if none is up, trains a model, creates an
+endpoint and a deployment from the YAML files in ``examples/tumor``, invokes it and shows what came out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from batch_endpoints.cli.grammar import Failed, Verb
+from batch_endpoints.cli.server import find_server, port_or_free_one, start_server, stop_server
+from batch_endpoints.cli.stream import follow
+from batch_endpoints.settings import DEFAULT_PORT, Settings
+
+if TYPE_CHECKING:
+    from batch_endpoints.client import Job
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "tumor"
+SHOWN_ROWS = 8
+
+
+@click.command(cls=Verb)
+@click.option("--keep", is_flag=True, help="Leave the server up.")
+@click.option("--files", default=40, show_default=True, help="Input files to score.")
+def quickstart(keep: bool, files: int) -> None:
+    """Train a model, deploy it, score files through HTTP and show the predictions.
+
+    Everything it started is ended again, unless --keep is given.
+    """
+    settings = Settings.read()
+    folder = settings.home / "quickstart" / "tumor"
+    shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data"))
+    try:
+        with _interrupted_by_signals(), _preparing(folder, files) as prepare, _server(settings, keep) as url:
+            _say(f"Training a classifier on scikit-learn's breast cancer data: {folder}/prepare.py")
+            if prepare.wait() != 0:
+                last = (folder / "prepare.log").read_text(errors="replace").splitlines()[-5:]
+                raise Failed(f"{folder}/prepare.py failed (exit code {prepare.returncode}):\n" + "\n".join(last))
+            job = _invoke(url, folder)
+            follow(job)
+            _show(job)
+            _say_next(folder, url if keep else "")
+    except KeyboardInterrupt:
+        raise Failed("interrupted; what was started has been ended") from None
+
+
+@contextlib.contextmanager
+def _preparing(folder: Path, files: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Train while Ray starts: both take some seconds and neither needs the other."""
+    log = folder / "prepare.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(folder / "prepare.py"), str(folder), f"--files={files}"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def _server(settings: Settings, keep: bool) -> Iterator[str]:
+    """The server that is up, or one for the time of this command."""
+    running = find_server(settings.home)
+    if running is not None:
+        _say(f"Using the server at {running.url}")
+        yield running.url
+        return
+    running = start_server(settings, port=port_or_free_one(DEFAULT_PORT), say=_say)
+    try:
+        yield running.url
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        if not keep:
+            _say("Ending the server")
+            stop_server(settings.home, running)
+
+
+def _invoke(url: str, folder: Path) -> Job:
+    from batch_endpoints.client import BatchEndpointsClient
+
+    client = BatchEndpointsClient(url)
+    _say("Creating the endpoint and its deployment: endpoint.yml, deployment.yml")
+    client.endpoints.create(folder / "endpoint.yml")
+    client.deployments("tumor").create(folder / "deployment.yml")
+    client.endpoints.update("tumor", {"defaults": {"deployment_name": "logistic"}})
+    _say(f"Invoking it: POST {url}/endpoints/tumor/jobs")
+    return client.invoke("tumor", input=str(folder / "data"))
+
+
+def _show(job: Job) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    predictions = job.outputs["score"].to_arrow()
+    table = Table(title=f"The first {SHOWN_ROWS} of {predictions.num_rows} predictions", title_justify="left")
+    for name in predictions.column_names:
+        table.add_column(name)
+    for row in predictions.slice(0, SHOWN_ROWS).to_pylist():
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+def _say_next(folder: Path, url: str) -> None:
+    first = f"open {url}/docs in a browser" if url else "batch-endpoints up"
+    last = "batch-endpoints down" if url else "batch-endpoints job list"
+    click.echo(
+        "\nTry next:\n"
+        f"  {first}\n"
+        f"  batch-endpoints endpoint invoke -n tumor --input {folder / 'data'} --stream\n"
+        f"  {last}"
+    )
+
+
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """A terminated quickstart cleans up as one that is interrupted by Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(step: str) -> None:
+    click.echo(step)

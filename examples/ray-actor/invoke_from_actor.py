@@ -1,0 +1,34 @@
+"""A Ray actor that scores a folder through an endpoint and works on with the predictions.
+
+    ray job submit -- python examples/ray-actor/invoke_from_actor.py http://127.0.0.1:8700 tumor data/
+
+The client holds no open connection, so it can be sent to tasks and actors like any value.
+"""
+
+import sys
+from collections import Counter
+
+import ray
+
+from batch_endpoints import BatchEndpointsClient
+
+
+@ray.remote(num_cpus=0)
+class Ward:
+    """Keeps the counts of all that it has had scored."""
+
+    def __init__(self, client: BatchEndpointsClient, endpoint: str) -> None:
+        self.client, self.endpoint = client, endpoint
+        self.seen: Counter[int] = Counter()
+
+    def admit(self, folder: str) -> dict[int, int]:
+        job = self.client.invoke(self.endpoint, input=folder).wait()
+        self.seen.update(job.outputs["score"].to_pandas()["prediction"].tolist())
+        return dict(self.seen)
+
+
+if __name__ == "__main__":
+    url, endpoint, folder = sys.argv[1:]
+    ray.init()
+    ward = Ward.remote(BatchEndpointsClient(url), endpoint)
+    print(ray.get(ward.admit.remote(folder)))
