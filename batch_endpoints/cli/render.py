@@ -43,7 +43,7 @@ def show(data: Any, form: str, columns: Sequence[str] = ()) -> None:
 
     Args:
         data: plain JSON data.
-        form: json, yaml, tsv or table.
+        form: json, yaml, tsv, table or none.
         columns: dotted keys that a table of a list shows.
     """
     match form:
@@ -55,7 +55,7 @@ def show(data: Any, form: str, columns: Sequence[str] = ()) -> None:
             click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
         case "tsv":
             click.echo(tsv(data), nl=False)
-        case _:
+        case "table":
             _show_table(data, columns)
 
 

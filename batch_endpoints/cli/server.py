@@ -8,8 +8,10 @@ import ipaddress
 import json
 import os
 import socket
+import threading
 import uuid
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +114,17 @@ def start_server(
     migrate(settings.database_url)
     own: LocalRay | None = None
     with contextlib.ExitStack() as undo:
+        # this process talks to that cluster only; before Ray is imported, which reads it
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        importing = threading.Thread(target=import_module, args=("batch_endpoints.ingress.serve",))
+        importing.start()  # takes as long as Ray does
+        undo.callback(importing.join)
         if not ray_address:
             say("Starting Ray")
             own = start_ray(settings.home / "logs" / "ray.log")
             undo.callback(stop_ray, own)
             ray_address, dashboard = own.address, own.dashboard
-            # this process talks to that cluster only, whatever its own environment says
-            os.environ.update(RAY_AUTH_MODE=os.environ.get("RAY_AUTH_MODE", "disabled"), RAY_TMPDIR=own.folder)
+            os.environ["RAY_TMPDIR"] = own.folder
         from batch_endpoints.ingress import serve
 
         if own is None:

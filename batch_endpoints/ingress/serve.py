@@ -60,15 +60,18 @@ def deploy(config: ServerConfig, *, ray_address: str, host: str, port: int) -> N
     controller = serve.deployment(name="controller", ray_actor_options=on_head, health_check_period_s=5)(
         _ControllerReplica
     )
-    serve.run(controller.bind(config), name=CONTROLLER, route_prefix=None)
-
     def build() -> FastAPI:
         return _build_app(config)
 
     ingress = serve.deployment(name="ingress", ray_actor_options=on_head, max_ongoing_requests=1000)(
         serve.ingress(build)()
     )
-    serve.run(ingress.bind(), name=INGRESS, route_prefix="/")
+    serve.run_many(
+        [
+            serve.RunTarget(controller.bind(config), name=CONTROLLER, route_prefix=None),
+            serve.RunTarget(ingress.bind(), name=INGRESS, route_prefix="/"),
+        ]
+    )
     ray.shutdown()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
-import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,15 +58,24 @@ def test_there_is_nothing_to_migrate_in_memory():
     assert open_store("memory://").endpoints().items == []
 
 
+def migrate_together(url, start):
+    start.wait()
+    migrate(url)
+
+
 def test_processes_and_threads_may_migrate_at_the_same_time(bare_url):
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=migrate, args=(bare_url,)) for _ in range(2)]
-    threads = [threading.Thread(target=migrate, args=(bare_url,)) for _ in range(2)]
-    for each in [*processes, *threads]:
-        each.start()
-    for each in [*processes, *threads]:
-        each.join()
-    assert [each.exitcode for each in processes] == [0, 0]
+    start = context.Barrier(4)
+    processes = [context.Process(target=migrate_together, args=(bare_url, start)) for _ in range(2)]
+    threads = ThreadPoolExecutor(2)
+    for process in processes:
+        process.start()
+    for done in [threads.submit(migrate_together, bare_url, start) for _ in range(2)]:
+        done.result()
+    for process in processes:
+        process.join()
+    threads.shutdown()
+    assert [process.exitcode for process in processes] == [0, 0]
     open_store(bare_url).close()
 
 
