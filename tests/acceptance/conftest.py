@@ -1,0 +1,125 @@
+"""A real server for the stories: started by the command line, on a Ray and a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from batch_endpoints import BatchEndpointsClient
+from batch_endpoints.cli.local_ray import free_ports
+from batch_endpoints.settings import Settings
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs the command line as a user does, against one home."""
+
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCH_ENDPOINTS_", "RAY_"))}
+        return {**kept, "BATCH_ENDPOINTS_HOME": str(self.home)}
+
+    def run(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "batch_endpoints.cli", *map(str, arguments)],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def __call__(self, *arguments: str | Path) -> str:
+        """Its stdout; a failure fails the test."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@dataclass(frozen=True)
+class Server(Shell):
+    """A server that is up."""
+
+    url: str
+    dashboard: str
+
+    @property
+    def client(self) -> BatchEndpointsClient:
+        return BatchEndpointsClient(self.url, settings=Settings(home=self.home))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    shell = Shell(tmp_path_factory.mktemp("home"))
+    (port,) = free_ports(1)
+    try:
+        shown = json.loads(shell("up", "--port", str(port)))
+        yield Server(shell.home, shown["url"], shown["ray_dashboard"])
+    finally:
+        shell.run("down")
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The examples, prepared: their models trained and their data written."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("examples")
+    shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data"))
+    for name, files in (("tumor", 8), ("digits", 60)):
+        subprocess.run(
+            [sys.executable, folder / name / "prepare.py", folder / name, f"--files={files}"],
+            check=True,
+            capture_output=True,
+        )
+    return folder
+
+
+@pytest.fixture
+def deploy(server: Server, tmp_path: Path) -> Callable[..., str]:
+    """Puts a scoring script behind an endpoint of its own and returns the endpoint's name."""
+
+    def put(name: str, script: str, **settings: object) -> str:
+        folder = tmp_path / name
+        (folder / "src").mkdir(parents=True)
+        (folder / "src" / "score.py").write_text(script)
+        (folder / "weights.txt").write_text("42")
+        client = server.client
+        client.endpoints.create({"name": name})
+        client.deployments(name).create(
+            {
+                "name": "scripted",
+                "model": {"path": str(folder / "weights.txt")},
+                "code_configuration": {"code": str(folder / "src"), "scoring_script": "score.py"},
+                "settings": settings,
+            }
+        )
+        client.endpoints.update(name, {"defaults": {"deployment_name": "scripted"}})
+        return name
+
+    return put
+
+
+@pytest.fixture
+def numbered_files(tmp_path: Path) -> Callable[[int], Path]:
+    """Makes a folder of text files, each holding its number."""
+
+    def write(count: int) -> Path:
+        folder = tmp_path / "numbers"
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number:04}.txt").write_text(str(number))
+        return folder
+
+    return write

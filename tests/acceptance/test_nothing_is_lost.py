@@ -1,0 +1,87 @@
+"""Processes are killed in the middle of a job: it completes, and every input is in the output exactly once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+
+SLOW = """
+import time
+
+def run(mini_batch):
+    time.sleep(0.3)
+    return [int(open(file).read()) for file in mini_batch]
+"""
+
+
+def pids_of(marker):
+    """Processes whose command line holds a text."""
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True)
+    lines = (line.split(None, 2) for line in listed.stdout.splitlines())
+    return [int(pid) for pid, state, command in lines if marker in command and not state.startswith("Z")]
+
+
+def wait_for(condition, what, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.1)
+    return found
+
+
+def commits(server, job):
+    return list((server.home / "jobs" / job.name / "commits").rglob("*.json"))
+
+
+@pytest.fixture
+def running_job(server, deploy, numbered_files):
+    """A job that has committed some of its mini-batches, and has many to go."""
+    endpoint = deploy("slow-ones", SLOW, mini_batch_size=2, max_concurrency_per_instance=2)
+    job = server.client.invoke(endpoint, input=str(numbered_files(60)))
+    wait_for(lambda: len(commits(server, job)) >= 3, "the first commits")
+    yield job
+    server.client.endpoints.delete(endpoint)
+
+
+def test_a_killed_driver_is_replaced_and_every_input_is_there_once(server, running_job):
+    (driver,) = {pid for pid in pids_of(f"batch_endpoints.engine file://{server.home}") if is_python(pid)}
+    os.kill(driver, signal.SIGKILL)
+    done = running_job.wait(timeout_seconds=240)
+    assert done.document["launches"] == 2
+    check_output(done)
+
+
+def test_killed_workers_and_replicas_cost_no_input(server, running_job):
+    for marker in ("ray::MapWorker", "ray::ServeReplica:batch-endpoints-controller", "scoring/host.py"):
+        for pid in pids_of(marker)[:1]:
+            os.kill(pid, signal.SIGKILL)
+    for pid in pids_of("ray::ServeReplica:batch-endpoints-ingress"):
+        os.kill(pid, signal.SIGKILL)
+    done = running_job.wait(timeout_seconds=240)
+    check_output(done)
+
+
+def test_a_canceled_job_ends_soon_and_leaves_no_process_of_the_user(server, running_job):
+    running_job.cancel()
+    wait_for(lambda: running_job.refresh().ended, "the end of the job", seconds=30)
+    assert running_job.status == "Canceled"
+    wait_for(lambda: not pids_of("scoring/host.py"), "the end of the hosts", seconds=10)
+    assert commits(server, running_job)
+
+
+def is_python(pid):
+    """Not the shell that Ray starts a driver with."""
+    return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("python")
+
+
+def check_output(job):
+    assert job.status == "Completed", job.error
+    found = pd.read_csv(f"{job.outputs['score'].uri.removeprefix('file://')}/predictions.csv")
+    assert list(found["prediction"]) == list(range(60))
+    assert job.progress.items_succeeded == 60
+    assert job.progress.items_failed == 0

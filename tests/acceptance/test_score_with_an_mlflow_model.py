@@ -1,0 +1,69 @@
+"""A person with an MLflow model and a folder of CSV files gets predictions through an endpoint, with plain HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import mlflow
+import pandas as pd
+import pytest
+import requests
+
+
+@pytest.fixture(scope="module")
+def job(server, examples):
+    """The job of the example, invoked as any HTTP client would, looked at until it has ended."""
+    folder = examples / "tumor"
+    (folder / "data" / "broken.csv").write_text('mean radius,"mean\n')
+    server("endpoint", "create", "-f", folder / "endpoint.yml")
+    server("deployment", "create", "-f", folder / "deployment.yml", "--set-default")
+    body = {"properties": {"InputData": {"tumors": {"JobInputType": "UriFolder", "Uri": str(folder / "data")}}}}
+    response = requests.post(f"{server.url}/endpoints/tumor/jobs", json=body, timeout=30)
+    assert response.status_code == 201, response.text
+    address = response.headers["Location"]
+    deadline = time.monotonic() + 240
+    while (shown := requests.get(address, timeout=30).json())["properties"]["status"] not in ("Completed", "Failed"):
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.5)
+    return shown
+
+
+def test_every_row_has_the_models_prediction_in_the_order_of_the_input(server, examples, job):
+    assert job["properties"]["status"] == "Completed", job["properties"]["error"]
+    folder = examples / "tumor"
+    address = f"{server.url}/jobs/{job['name']}/outputs/score"
+    listed = requests.get(address, timeout=30).json()
+    assert [file["path"] for file in listed["value"]] == ["predictions.csv"]
+    downloaded = examples / "downloaded.csv"
+    downloaded.write_bytes(requests.get(f"{address}/predictions.csv", timeout=30).content)
+
+    model = mlflow.pyfunc.load_model(str(folder / "model"))
+    expected = []
+    for file in sorted((folder / "data").glob("tumors-*.csv")):
+        predictions = model.predict(pd.read_csv(file))
+        expected += [(row, value, file.name) for row, value in enumerate(predictions)]
+    found = pd.read_csv(downloaded)
+    assert list(found.columns) == ["row", "prediction", "file"]
+    assert list(found.itertuples(index=False, name=None)) == expected
+
+
+def test_a_corrupt_file_is_a_failed_item_with_its_reason(job, server):
+    progress = job["properties"]["progress"]
+    assert (progress["items"], progress["itemsSucceeded"], progress["itemsFailed"]) == (9, 8, 1)
+    folder = server.home / "jobs" / job["name"]
+    (failed,) = [json.loads(line) for line in (folder / "failed_items.jsonl").read_text().splitlines()]
+    assert failed["file"] == "broken.csv"
+    assert "EOF inside string" in failed["reason"]
+
+
+def test_the_logs_tell_the_jobs_steps(server, job):
+    logs = requests.get(f"{server.url}/jobs/{job['name']}/logs", timeout=30).text
+    assert "Running" in logs
+    assert "has ended: Completed" in logs
+
+
+def test_the_documentation_of_the_interface_is_served(server):
+    paths = requests.get(f"{server.url}/openapi.json", timeout=30).json()["paths"]
+    assert "/endpoints/{endpoint}/jobs" in paths
+    assert requests.get(f"{server.url}/docs", timeout=30).status_code == 200
