@@ -8,10 +8,11 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,28 +27,44 @@ class PostgresServer:
     """A server that listens on a socket in its own folder and writes nothing through to the disk."""
 
     def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
-        self.programs, self.folder, self.user = programs, folder, user
+        self.programs, self.folder = programs, folder
+        self._as_user: dict[str, Any] = {"user": user, "cwd": folder}
 
-    def run(self, program: str, *arguments: str) -> None:
-        command = [str(self.programs / program), *arguments]
-        done = subprocess.run(
-            command, user=self.user, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    def start(self) -> None:
+        # a shell that waits for the end of its input stops the server, so it goes even where the tests are killed
+        pg_ctl = self.programs / "pg_ctl"
+        self._ender = subprocess.Popen(
+            ["sh", "-c", 'read line; "$0" -D "$1/data" -m immediate stop; rm -r "$1"', pg_ctl, self.folder],
+            **self._as_user,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # not reached by Ctrl-C
         )
+        data = ["-D", str(self.folder / "data")]
+        self._run("initdb", *data, "-U", "postgres", "-A", "trust", "-E", "utf8", "--locale=C", "--no-sync")
+        settings = {"listen_addresses": "", "unix_socket_directories": self.folder, "fsync": "off"}
+        options = " ".join(f"-c {key}='{value}'" for key, value in settings.items())
+        self._run("pg_ctl", *data, "-l", str(self.folder / "log"), "-o", options, "--wait", "start")
+
+    def stop(self) -> None:
+        self._ender.communicate()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self.programs / program), *arguments]
+        done = subprocess.run(command, **self._as_user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert done.returncode == 0, f"{program} failed: {done.stdout}"
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres:sesame@/{database}?host={self.folder}"
 
-    def execute(self, statement: str, database: str = "postgres") -> None:
-        import psycopg
-
-        with closing(psycopg.connect(self.url(database), autocommit=True)) as connection:
-            connection.execute(statement)
-
     def empty_database(self) -> str:
         """The URL of a new one."""
+        import psycopg
+
         name = f"records_{next(_numbers)}"
-        self.execute(f"CREATE DATABASE {name}")
+        with closing(psycopg.connect(self.url("postgres"), autocommit=True)) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
         return self.url(name)
 
 
@@ -73,8 +90,9 @@ def _programs(user: str | None) -> Path | None:
     return None
 
 
-@contextmanager
-def _postgres_server() -> Iterator[PostgresServer]:
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running server; skips where there is none to run."""
     user = _unprivileged_user()
     if user is None and not os.geteuid():
         pytest.skip("PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody'")
@@ -84,27 +102,14 @@ def _postgres_server() -> Iterator[PostgresServer]:
     pytest.importorskip("psycopg")
     # the path of a socket has about 100 characters: pytest's own folders can be too long
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    if user:
+        shutil.chown(folder, user)
+    server = PostgresServer(programs, folder, user)
     try:
-        if user:
-            shutil.chown(folder, user)
-        server = PostgresServer(programs, folder, user)
-        data = str(folder / "data")
-        server.run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "utf8", "--locale=C", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=100"
-        server.run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-o", options, "--wait", "start")
-        try:
-            yield server
-        finally:
-            server.run("pg_ctl", "-D", data, "-m", "immediate", "--wait", "stop")
-    finally:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A running server; skips where there is none to run."""
-    with _postgres_server() as server:
+        server.start()
         yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -146,9 +151,15 @@ def shared_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database without a table; of SQLite not even the folder is there."""
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes databases without a table, and says where; of SQLite not even the folder is there."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/home/records.db"
+        return lambda: f"sqlite:///{tmp_path}/home-{next(_numbers)}/records.db"
     postgres: PostgresServer = request.getfixturevalue("postgres")
-    return postgres.empty_database()
+    return postgres.empty_database
+
+
+@pytest.fixture
+def bare_url(new_url: Callable[[], str]) -> str:
+    """Where a database without a table is."""
+    return new_url()

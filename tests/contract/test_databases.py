@@ -58,25 +58,27 @@ def test_there_is_nothing_to_migrate_in_memory():
     assert open_store("memory://").endpoints().items == []
 
 
-def migrate_together(url, start):
-    start.wait()
-    migrate(url)
+def migrate_together(urls, start):
+    for url in urls:
+        start.wait()
+        migrate(url)
 
 
-def test_processes_and_threads_may_migrate_at_the_same_time(bare_url):
+def test_processes_and_threads_may_migrate_at_the_same_time(new_url):
+    urls = [new_url() for _ in range(3)]  # at the first one they still import this and that, each for a while
     context = multiprocessing.get_context("spawn")
-    start = context.Barrier(4)
-    processes = [context.Process(target=migrate_together, args=(bare_url, start)) for _ in range(2)]
-    threads = ThreadPoolExecutor(2)
+    start = context.Barrier(4, timeout=30)
+    processes = [context.Process(target=migrate_together, args=(urls, start)) for _ in range(2)]
     for process in processes:
         process.start()
-    for done in [threads.submit(migrate_together, bare_url, start) for _ in range(2)]:
-        done.result()
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(migrate_together, urls, start) for _ in range(2)]:
+            done.result()
     for process in processes:
         process.join()
-    threads.shutdown()
     assert [process.exitcode for process in processes] == [0, 0]
-    open_store(bare_url).close()
+    for url in urls:
+        open_store(url).close()
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(bare_url, bare_database):
