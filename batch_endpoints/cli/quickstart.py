@@ -51,7 +51,7 @@ def quickstart(keep: bool, files: int) -> None:
             follow(job)
             _show(job)
             _say_next(folder, url if keep else "")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # once Ray is connected, it makes a SystemExit of SIGTERM
         raise Failed("interrupted; what was started has been ended") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -59,6 +60,12 @@ class Server(Shell):
         return BatchEndpointsClient(self.url, settings=Settings(home=self.home))
 
 
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """The command line with a home of its own, where nothing is up."""
+    return Shell(tmp_path / "home")
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     shell = Shell(tmp_path_factory.mktemp("home"))
@@ -73,8 +80,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples, prepared: their models trained and their data written."""
-    import shutil
-
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data"))
     for name, files in (("tumor", 8), ("digits", 60)):

@@ -1,0 +1,61 @@
+"""One command takes a newcomer from nothing to predictions, and leaves nothing running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def session_of(shell):
+    """Processes that belong to this home's Ray: its folder is in their command line or environment."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environment:
+                if f"BATCH_ENDPOINTS_HOME={shell.home}\0".encode() in environment.read():
+                    found.append(int(pid))
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+    return found
+
+
+def test_quickstart_shows_predictions_and_leaves_no_process(shell):
+    done = shell.run("quickstart", "--files", "6")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for expected in (
+        "Completed: 6 of 6 items scored, 0 failed, 380 rows",
+        "The first 8 of 380 predictions",
+        "tumors-000.csv",
+        "named-outputs/score",
+        "Try next:",
+    ):
+        assert expected in done.stdout
+    assert session_of(shell) == []
+    assert "Nothing is up" in shell.run("status").stderr
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_an_interrupted_quickstart_leaves_no_process(shell, sign):
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "batch_endpoints.cli", "quickstart", "--files", "6"],
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Starting the server" in line:  # Ray is up by now
+            process.send_signal(sign)
+    assert process.wait(timeout=60) == 1, lines
+    assert "interrupted; what was started has been ended" in "".join(lines)
+    deadline = time.monotonic() + 15
+    while left := session_of(shell):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
