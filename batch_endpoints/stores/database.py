@@ -99,8 +99,8 @@ class Database:
         try:
             with engine.begin() as connection:
                 yield connection
-        except DataError as error:  # a zero byte, half a surrogate pair: only a name that nobody gave has them
-            raise SpecError(f"the records cannot hold this text: {_reason(error)}") from error
+        except (DataError, UnicodeEncodeError) as error:  # a zero byte, half a surrogate pair
+            raise SpecError(f"the records cannot hold such text: {_reason(error)}") from error
         except (DatabaseError, InterfaceError, TimeoutError) as error:
             raise ServerError(
                 f"the database cannot be used: {_reason(error)}",
@@ -119,7 +119,7 @@ def read_url(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        # neither the text nor the error: a password with a slash in it is what one says of as "not a port"
+        # without the cause: it quotes a part of the text, which can be a part of the password
         raise Refused("BATCH_ENDPOINTS_DATABASE is not the URL of a database", mend=forms) from None
     drivers = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
     if (backend := url.get_backend_name()) not in drivers:

@@ -336,9 +336,10 @@ def test_of_many_names_some_are_named(store):
         store.endpoint("lung")
 
 
-def test_a_name_that_no_database_holds_is_no_crash(store):
+@pytest.mark.parametrize("name", ["he\x00art", "he\udcffart"], ids=["zero byte", "half a pair"])
+def test_a_name_that_no_database_holds_is_no_crash(store, name):
     with pytest.raises((NotFound, SpecError)):
-        store.endpoint("he\x00art")
+        store.endpoint(name)
 
 
 # ---- assets -----------------------------------------------------------------------------------------------------
