@@ -18,7 +18,7 @@ def _text(value: object) -> object:
 
 
 Version = Annotated[str, BeforeValidator(_text)]
-Strings = dict[str, Annotated[str, BeforeValidator(_text)]]
+Strings = dict[Annotated[str, BeforeValidator(_text)], Annotated[str, BeforeValidator(_text)]]
 """Tags, environment variables: numbers and booleans in YAML are taken as text, as Azure ML does."""
 
 
@@ -39,7 +39,9 @@ def parse_reference(text: str) -> AssetReference:
     Raises:
         SpecError: it names a registry (there are none here) or is no reference.
     """
-    arm = re.fullmatch(r"(?:azureml:)?/subscriptions/.+/(\w+)/([^/]+)/versions/([^/]+)", text)
+    arm = re.fullmatch(
+        r"(?:(?:azureml:)?/|azureml://)(?:subscriptions|locations)/.+/(\w+)/([^/]+)/versions/([^/]+)", text
+    )
     if arm:
         return AssetReference(name=arm[2], version=arm[3])
     if text.startswith("azureml://registries/"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
 ENDPOINT_NAME = re.compile(r"[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?")
 ASSET_NAME = re.compile(r"[a-zA-Z0-9][-\w.]*")
@@ -15,6 +16,23 @@ class Spec(BaseModel):
     """A frozen value; a key it does not have is an error, not a surprise later."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, document: Any) -> Any:
+        """``tags:`` with nothing behind it says no more than no ``tags`` at all."""
+        if not isinstance(document, dict) or None not in document.values():
+            return document
+        return {key: value for key, value in document.items() if value is not None or key not in cls.model_fields}
+
+
+def wrong_key(key: str, message: str) -> PydanticCustomError:
+    """What a validator of several keys raises: the error then shows the line of one of them.
+
+    Args:
+        key: dotted, relative to the spec that is validated.
+    """
+    return PydanticCustomError("wrong_key", "{message}", {"key": key, "message": message})
 
 
 def _endpoint_name(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from batch_endpoints.specs.assets import Strings
-from batch_endpoints.specs.base import AssetName, Spec
+from batch_endpoints.specs.base import AssetName, Spec, wrong_key
 
 
 class NetworkSettings(Spec):
@@ -39,7 +39,10 @@ class Compute(Spec):
     @model_validator(mode="after")
     def _not_upside_down(self) -> Compute:
         if self.min_instances > self.max_instances:
-            raise ValueError(f"min_instances is {self.min_instances}, more than max_instances ({self.max_instances})")
+            raise wrong_key(
+                "min_instances",
+                f"min_instances is {self.min_instances}, more than max_instances ({self.max_instances})",
+            )
         return self
 
 

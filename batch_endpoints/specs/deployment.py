@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
 
 from batch_endpoints.specs.assets import Environment, Model, Strings
-from batch_endpoints.specs.base import EndpointName, Spec
+from batch_endpoints.specs.base import EndpointName, Spec, wrong_key
 from batch_endpoints.specs.component import PipelineComponent
 
 ISO_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE)
@@ -114,26 +114,33 @@ class ModelDeployment(Deployment):
     def _one_layout(cls, document: Any) -> Any:
         """Settings may stand at the root (the legacy layout, which Azure's own foundation-model samples use),
         and the node count in ``settings`` or in ``resources``: bring both to one place."""
-        if not isinstance(document, dict) or not isinstance(document.get("settings", {}), dict):
+        if not isinstance(document, dict) or not isinstance(document.get("settings") or {}, dict):
             return document
         settings = dict(document.get("settings") or {})
         at_root = {key: document[key] for key in cls.legacy_keys if key in document}
         if both := sorted(set(at_root) & set(settings)):
-            raise ValueError(f"'{both[0]}' stands at the root and in settings; keep one of them")
+            raise wrong_key(both[0], f"'{both[0]}' stands at the root and in settings; keep one of them")
         rest = {key: value for key, value in document.items() if key not in at_root}
         settings |= at_root
         resources = rest.get("resources") or {}
         if "instance_count" in settings and isinstance(resources, dict):
             nodes = settings.pop("instance_count")
-            if resources.get("instance_count", nodes) != nodes:
-                raise ValueError("instance_count stands in settings and in resources; keep one of them")
+            other = resources.get("instance_count", nodes)
+            if other != nodes:
+                raise wrong_key(
+                    "instance_count" if "instance_count" in at_root else "settings.instance_count",
+                    f"instance_count is {nodes} here and {other} in resources; keep one of them",
+                )
             rest["resources"] = {**resources, "instance_count": nodes}
         return {**rest, "settings": settings}
 
     @model_validator(mode="after")
     def _output_name_has_a_meaning(self) -> ModelDeployment:
         if self.settings.output_action == "summary_only" and self.settings.output_file_name != "predictions.csv":
-            raise ValueError("output_file_name has no meaning with output_action summary_only; leave one out")
+            raise wrong_key(
+                "settings.output_file_name",
+                "output_file_name has no meaning with output_action summary_only; leave one out",
+            )
         return self
 
 
@@ -162,8 +169,8 @@ class PipelineComponentDeployment(Deployment):
 
 
 def _kind(document: Any) -> str:
-    kind = document.get("type", "model") if isinstance(document, dict) else document.type
-    return kind if kind in ("model", "pipeline") else "model"
+    kind = document.get("type") if isinstance(document, dict) else getattr(document, "type", None)
+    return str(kind or "model")
 
 
 AnyDeployment = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from batch_endpoints.specs.assets import Model, Strings
 from batch_endpoints.specs.base import AssetName, Spec
@@ -41,6 +41,16 @@ class JobInput(Spec):
     path: str = ""
     value: str | bool | int | float | None = None
     mode: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _literal(cls, document: Any) -> Any:
+        """Azure's files call a literal's value ``default``; where there is a value the type need not be said."""
+        if not isinstance(document, dict):
+            return document
+        if "default" in document and "value" not in document:
+            document = {("value" if key == "default" else key): value for key, value in document.items()}
+        return {"type": "literal", **document} if document.get("value") is not None else document
 
     @field_validator("type", mode="before")
     @classmethod

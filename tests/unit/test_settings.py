@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from batch_endpoints.errors import SpecError
+from batch_endpoints.settings import Settings, default_max_running_jobs
+
+GIB = 1 << 30
+
+
+def test_an_empty_environment_gives_the_defaults():
+    settings = Settings.read({})
+    home = Path("~/.batch-endpoints").expanduser()
+    assert (settings.home, settings.url, settings.max_running_jobs) == (home, "", 0)
+    assert settings.database_url == f"sqlite:///{home}/records.db"
+    assert (settings.jobs_root, settings.uploads_root) == (home / "jobs", home / "uploads")
+
+
+def test_the_environment_is_followed():
+    settings = Settings.read(
+        {
+            "BATCH_ENDPOINTS_HOME": "/srv/be",
+            "BATCH_ENDPOINTS_URL": "http://head:8700/",
+            "BATCH_ENDPOINTS_DATABASE": "postgresql://db/x",
+            "BATCH_ENDPOINTS_MAX_RUNNING_JOBS": "7",
+        }
+    )
+    assert settings == Settings(Path("/srv/be"), "http://head:8700", "postgresql://db/x", 7)
+    assert settings.database_url == "postgresql://db/x"
+
+
+@pytest.mark.parametrize("limit", ["many", "-1", "1.5", "²"])
+def test_a_limit_that_is_no_number_is_refused(limit):
+    with pytest.raises(SpecError, match=r"BATCH_ENDPOINTS_MAX_RUNNING_JOBS is .* not a whole number"):
+        Settings.read({"BATCH_ENDPOINTS_MAX_RUNNING_JOBS": limit})
+
+
+@pytest.mark.parametrize(
+    ("memory", "cores", "expected"),
+    [(GIB // 2, 1, 1), (8 * GIB, 2, 4), (4 * GIB, 16, 2), (512 * GIB, 8, 16)],
+    ids=["tiny", "by cores", "by memory", "large"],
+)
+def test_the_head_carries_drivers_by_its_memory_and_cores(memory, cores, expected):
+    assert default_max_running_jobs(memory, cores) == expected
