@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from batch_endpoints.errors import SpecError
 
@@ -32,7 +33,7 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        return self.database or f"sqlite:///{self.home / 'records.db'}"
+        return self.database or f"sqlite:///{quote(str(self.home / 'records.db'))}"
 
     @property
     def jobs_root(self) -> Path:

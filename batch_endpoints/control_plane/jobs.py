@@ -41,6 +41,7 @@ _AZURE_CLASS = {
     "custom_model": "CustomModelJobInput",
     "triton_model": "TritonModelJobInput",
 }
+LONGEST_REQUEST_ID = 255  # far beyond a UUID; databases cannot index text of any length
 _REFERENCE = re.compile(r"azureml:(?!//)|azureml://registries/|/subscriptions/")
 
 
@@ -76,9 +77,16 @@ class Jobs:
             SpecError: a setting that is not valid.
             Conflict: the name is taken, or the output exists.
         """
+        if len(request_id) > LONGEST_REQUEST_ID:
+            raise InvocationError(f"the request id has {len(request_id)} characters; {LONGEST_REQUEST_ID} at most")
         if request_id and (earlier := self._store.job_of_request(request_id)):
             return earlier
-        job = self._new_job(endpoint, invocation, deployment, invoker)
+        try:
+            job = self._new_job(endpoint, invocation, deployment, invoker)
+        except Conflict:  # its own name: the same request has made this job a moment ago
+            if request_id and (earlier := self._store.job_of_request(request_id)):
+                return earlier
+            raise
         stored = self._store.add_job(job, request_id)
         if stored.name == job.name:
             logger.info(

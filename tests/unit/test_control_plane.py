@@ -556,14 +556,15 @@ def test_a_request_id_gives_the_same_job_whatever_has_changed_since(server):
     assert server.invoke(request_id="r1").name == job.name
 
 
-def test_concurrent_requests_with_one_id_make_one_job(server):
+@pytest.mark.parametrize("named", [{}, {"name": "nightly"}], ids=["without a name", "with a name"])
+def test_concurrent_requests_with_one_id_make_one_job(server, named):
     server.with_default()
     together = threading.Barrier(20)
     jobs = []
 
     def invoke():
         together.wait(timeout=10)
-        jobs.append(server.invoke(request_id="r1"))
+        jobs.append(server.invoke(request_id="r1", **named))
 
     threads = [threading.Thread(target=invoke) for _ in range(20)]
     for thread in threads:
@@ -574,6 +575,11 @@ def test_concurrent_requests_with_one_id_make_one_job(server):
     assert len(jobs) == 20
     assert len({job.name for job in jobs}) == 1
     assert len(server.jobs.list(page=Page()).items) == 1
+
+
+def test_a_request_id_of_endless_length_is_refused(server):
+    with pytest.raises(InvocationError, match="255 at most"):
+        server.with_default().invoke(request_id="r" * 256)
 
 
 def test_a_job_belongs_to_one_endpoint(server):
