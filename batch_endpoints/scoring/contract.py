@@ -1,13 +1,14 @@
 """What a reply of the host means: rows as a table, and which items have a result.
 
-Accounting is by item, not by count of rows: an item has a result when the script returned one row per item, or its
-rows name the file, or it returned at least one row per item and nothing says otherwise.
+Accounting is by item, not by count of rows. Where a column names the files, the items it names have a result; a
+list with one value per item has them all; otherwise there have to be at least as many rows as items.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from batch_endpoints.errors import RunFailed
+
+_LONGEST = 1000  # characters of a message in a headline; the stack has all of it
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,12 @@ class UserError:
 
     @property
     def headline(self) -> str:
+        """One line: place, kind and message."""
         place = f"{self.file}:{self.line}: " if self.file else ""
         kind = f"{self.kind}: " if self.kind else ""
-        return f"{place}{kind}{self.message}"
+        message = " ".join(self.message.split())
+        cut = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"
+        return f"{place}{kind}{cut}".removesuffix(": ")
 
     @classmethod
     def read(cls, error: dict[str, Any]) -> UserError:
@@ -77,17 +83,18 @@ def read_reply(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> 
     if header["kind"] == "items":
         return _by_item(header, payload, items)
     table, of_item = _rows(header, payload, items)
-    count = table.num_rows
-    if of_item or count >= len(items):
+    if of_item:
         return Scored(table)
-    named = _named_items(table, items)
-    if not named:
+    if named := _named_items(table, items):
+        missing = UserError("", "run() returned rows, but none for this file")
+        return Scored(table, {item: missing for item in items if item not in named})
+    if table.num_rows < len(items):
+        count = "no rows" if not table.num_rows else "1 row" if table.num_rows == 1 else f"{table.num_rows} rows"
         raise RunFailed(
-            f"run() returned {count} rows for {len(items)} files, and no column says which files they are of",
+            f"run() returned {count} for {len(items)} files, and no column says which files they are of",
             mend="Return one row per file, or a column with the file's name.",
         )
-    missing = UserError("", "run() returned rows, but none for this file")
-    return Scored(table, {item: missing for item in items if item not in named})
+    return Scored(table)
 
 
 def _by_item(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> Scored:
@@ -101,51 +108,69 @@ def _by_item(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> Sc
     if header["table"] is None:
         return Scored(None, failed)
     table = _table(header["table"], payload)
-    name = "file" if "file" not in table.column_names else "_file"
+    name = "file"
+    while name in table.column_names:
+        name = f"_{name}"
     return Scored(table.append_column(name, pa.array(files, pa.string())), failed)
 
 
 def _rows(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> tuple[pa.Table, bool]:
-    """The returned rows, and whether there is exactly one for each item."""
+    """The returned rows, and whether their position says which item each is of."""
     if header["kind"] != "values":
-        table = _table(header, payload)
-        return table, table.num_rows == len(items)
+        return _table(header, payload), False
     values = header["values"]
-    one_each = len(values) == len(items)
     if values and all(isinstance(value, dict) for value in values):
         names = list(dict.fromkeys(name for value in values for name in value))
-        return pa.table({name: _array([value.get(name) for value in values]) for name in names}), one_each
-    columns = {"prediction": _array(values)}
-    if one_each:
-        columns["file"] = pa.array(items, pa.string())
-    return pa.table(columns), one_each
+        return pa.table({name: _array([value.get(name) for value in values]) for name in names}), False
+    if len(values) != len(items):
+        return pa.table({"prediction": _array(values)}), False
+    return pa.table({"prediction": _array(values), "file": pa.array(items, pa.string())}), True
 
 
 def _table(header: dict[str, Any], payload: bytes) -> pa.Table:
     if header["kind"] == "table":
         return pa.ipc.open_stream(payload).read_all()
-    return pa.table({name: _array([row[at] for row in header["data"]]) for at, name in enumerate(header["columns"])})
+    return pa.table({name: _array(values) for name, values in zip(header["names"], header["data"], strict=True)})
 
 
 def _array(values: list[Any]) -> pa.Array:
-    """A column of whatever JSON holds; where types differ, as text."""
+    """A column of whatever JSON holds; where types differ or numbers are too large, as text."""
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], pa.string())
 
 
 def _named_items(table: pa.Table, items: Sequence[str]) -> set[str]:
-    """The items that some text column names by path or by base name."""
-    by_name: dict[str, str] = {}
+    """The items that a text column names, by path or by base name: of all such columns the one that names most.
+
+    A base name that several items share stands for as many of them as it has rows.
+    """
+    by_name: dict[str, list[str]] = defaultdict(list)
     for item in items:
-        by_name[item] = item
-        by_name.setdefault(os.path.basename(item), item)
+        by_name[os.path.basename(item)].append(item)
+    named: set[str] = set()
     for column in table.columns:
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            continue
-        values = {v for v in column.to_pylist() if v is not None}
-        found = {by_name.get(v) or by_name.get(os.path.basename(v)) for v in values}
-        if found and None not in found:
-            return {item for item in found if item is not None}
-    return set()
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            named = max(named, _items_of(column, by_name), key=len)
+    return named
+
+
+def _items_of(column: pa.ChunkedArray, by_name: dict[str, list[str]]) -> set[str]:
+    """The items that a column names; none where it holds anything else."""
+    named: set[str] = set()
+    counts = column.drop_null().value_counts()
+    for name, count in zip(counts.field("values"), counts.field("counts"), strict=True):
+        found = _meant(name.as_py(), count.as_py(), by_name)
+        if not found:
+            return set()
+        named.update(found)
+    return named
+
+
+def _meant(name: str, rows: int, by_name: dict[str, list[str]]) -> list[str]:
+    alike = by_name.get(os.path.basename(name), [])
+    if "/" not in name:
+        return sorted(alike, key=lambda item: item != name)[:rows]
+    ends = [item for item in alike if f"/{name}".endswith(f"/{item}")]
+    return [max(ends, key=len)] if ends else []

@@ -9,7 +9,7 @@ Started as ``python host.py <read fd> <write fd>``. A frame is two big-endian in
     {"op": "init", "script", "code", "log_level"}  -> {"ok": true} | {"error": {...}}
     {"op": "run", "paths": [...]}                  -> {"kind": "values", "values": [...]}
                                                     | {"kind": "table", "rows": n} and an Arrow IPC stream
-                                                    | {"kind": "split", ...}, a table as JSON, without pyarrow
+                                                    | {"kind": "columns", "names", "data"}, without pyarrow
                                                     | {"kind": "items", "items": [{"rows"} | {"error"}], "table"}
                                                     | {"error": {...}}
 """
@@ -22,11 +22,10 @@ import importlib.util
 import json
 import logging
 import os
+import select
 import signal
 import struct
 import sys
-import threading
-import time
 import traceback
 import types
 from typing import Any, BinaryIO
@@ -39,7 +38,7 @@ def main() -> None:
     reader, writer = int(sys.argv[1]), int(sys.argv[2])
     for fd in (reader, writer):
         os.set_inheritable(fd, False)  # the user's child processes must not keep the pipes open
-    _end_with_parent()
+    _end_with_worker(reader, writer)
     source, sink = os.fdopen(reader, "rb", closefd=False), os.fdopen(writer, "wb", closefd=False)
     state: dict[str, Any] = {}
     while True:
@@ -48,10 +47,11 @@ def main() -> None:
             return
         try:
             header, payload = _answer(request, state)
-        except (Exception, SystemExit) as error:  # the user's init() or run()
+        except BaseException as error:  # the user's init() or run(), sys.exit() and the like included
             header, payload = {"error": _describe(error, state.get("code", ""))}, b""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # the script may have closed or replaced them
+                stream.flush()
         _write_frame(sink, header, payload)
 
 
@@ -71,9 +71,12 @@ def _answer(request: dict[str, Any], state: dict[str, Any]) -> tuple[dict[str, A
 
 def _load(request: dict[str, Any]) -> Any:
     script, code = request["script"], request["code"]
+    if not os.path.isfile(script):
+        raise FileNotFoundError(f"the code folder has no file '{os.path.relpath(script, code)}'")
     sys.argv = [script]
-    sys.path[:] = [code] + [p for p in sys.path if os.path.abspath(p or ".") != DRIVER_FOLDER]
-    logging.getLogger().setLevel(request["log_level"].upper())
+    rest = [p for p in sys.path if os.path.abspath(p or ".") != DRIVER_FOLDER]
+    sys.path[:] = list(dict.fromkeys([os.path.dirname(script), code])) + rest
+    _log_from(request["log_level"].upper())
     _offer_entry_script(request["log_level"])
     name = os.path.splitext(os.path.basename(script))[0]
     spec = importlib.util.spec_from_file_location(name, script)
@@ -104,35 +107,60 @@ def _last_line(script: str) -> int:
 
 def _encode(result: Any) -> tuple[dict[str, Any], bytes]:
     """What run() returned -> a reply."""
-    if hasattr(result, "columns") and hasattr(result, "to_dict"):  # a pandas DataFrame
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(result, pandas.DataFrame):
         return _encode_table(result)
     if type(result).__module__.split(".")[0] in ("numpy", "pandas") and hasattr(result, "tolist"):
         result = result.tolist()
         result = result if isinstance(result, list) else [result]
     if not isinstance(result, (list, tuple)):
-        found = _article(type(result).__name__)
-        raise TypeError(f"run() returned {found}; it must return a list, a tuple or a pandas.DataFrame")
+        raise TypeError(f"run() returned {_kind(result)}; it must return a list, a tuple or a pandas.DataFrame")
     return {"kind": "values", "values": [_plain(value) for value in result]}, b""
 
 
+def _kind(value: Any) -> str:
+    if value is None:
+        return "None"
+    module, noun = type(value).__module__, type(value).__name__
+    noun = noun if module == "builtins" else f"{module.split('.')[0]}.{noun}"
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+
+
 def _encode_table(frame: Any) -> tuple[dict[str, Any], bytes]:
-    frame = frame.copy(deep=False)
-    frame.columns = [str(name) for name in frame.columns]
+    names = [str(name) for name in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"run() returned a DataFrame with more than one column '{twice[0]}'")
+    columns = [frame.iloc[:, at] for at in range(len(names))]
     try:
         import pyarrow as pa
     except ImportError:
-        split = json.loads(frame.to_json(orient="split", index=False, date_format="iso"))
-        return {"kind": "split", "columns": split["columns"], "data": split["data"], "rows": len(frame)}, b""
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of mixed types: as text
-        for name in [n for n in frame.columns if frame[n].dtype == object]:
-            frame[name] = [None if v is None else str(v) for v in frame[name]]
-        table = pa.Table.from_pandas(frame, preserve_index=False)
+        data = [[_plain(value) for value in column.tolist()] for column in columns]
+        return {"kind": "columns", "names": names, "data": data, "rows": len(frame)}, b""
+    table = pa.Table.from_arrays([_arrow(pa, column) for column in columns], names=names)
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
-        writer.write_table(table.replace_schema_metadata(None))
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
     return {"kind": "table", "rows": len(frame)}, sink.getvalue().to_pybytes()
+
+
+def _arrow(pa: Any, column: Any) -> Any:
+    """A column as every output format can hold it: categories as what they stand for, odd types as text."""
+    try:
+        array = pa.Array.from_pandas(column)
+        if pa.types.is_dictionary(array.type):
+            array = array.cast(array.type.value_type)
+        if pa.types.is_float16(array.type):
+            array = array.cast(pa.float32())
+        if not isinstance(array.type, pa.BaseExtensionType):
+            return array
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        pass  # a column of mixed types
+    return pa.array([None if _missing(value) else _text(value) for value in column], pa.string())
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def _items(results: Any, code: str) -> tuple[dict[str, Any], bytes]:
@@ -155,48 +183,71 @@ def _items(results: Any, code: str) -> tuple[dict[str, Any], bytes]:
 
 def _plain(value: Any) -> Any:
     """A value as JSON can say it; anything unknown as its text, as Azure ML writes it."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {_text(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     if type(value).__module__.split(".")[0] == "numpy" and hasattr(value, "tolist"):
         return _plain(value.tolist())
-    return str(value)
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    """``str()`` that can be stored: names of files may hold bytes that are no text."""
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _describe(error: BaseException, code: str) -> dict[str, Any]:
     """An exception for people: where in the user's files it came from, and the stack from there."""
-    frames = traceback.extract_tb(error.__traceback__)
-    users = [f for f in frames if code and os.path.abspath(f.filename).startswith(os.path.join(code, ""))]
-    file, line = (users[-1].filename, users[-1].lineno or 0) if users else ("", 0)
-    if isinstance(error, SyntaxError) and error.filename:
-        file, line = error.filename, error.lineno or 0
-    if isinstance(error, _NoRun):
-        file, line = error.script, error.line
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    file, line = _place(error, code)
+    try:
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # its own __str__ is wrong
+        message = "its message cannot be read"
     if isinstance(error, SystemExit):
         message = f"the script called sys.exit({'' if error.code is None else error.code})"
     stack = traceback.format_exception(type(error), error, _behind_host(error.__traceback__))
     return {
-        "class": type(error).__name__.lstrip("_"),
-        "message": message,
-        "file": os.path.relpath(file, code) if file else "",
+        "class": "" if isinstance(error, _NoRun) else type(error).__name__,
+        "message": _text(message),
+        "file": file,
         "line": line,
-        "stack": "".join(stack)[-20000:],
+        "stack": _text("".join(stack)[-20000:]),
     }
 
 
+def _place(error: BaseException, code: str) -> tuple[str, int]:
+    """File, relative to the user's code where it is in there, and line; ("", 0) where it is none of theirs."""
+    users = [f for f in traceback.extract_tb(error.__traceback__) if _inside(f.filename, code)]
+    file, line = (users[-1].filename, users[-1].lineno or 0) if users else ("", 0)
+    if isinstance(error, SyntaxError) and os.path.isfile(error.filename or ""):
+        file, line = error.filename or "", error.lineno or 0
+    if isinstance(error, _NoRun):
+        file, line = error.script, error.line
+    return (os.path.relpath(file, code) if _inside(file, code) else file), line
+
+
+def _inside(file: str, code: str) -> bool:
+    return bool(code) and file.startswith(os.path.join(code, ""))
+
+
 def _behind_host(trace: types.TracebackType | None) -> types.TracebackType | None:
-    """The stack without this file's own frames."""
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__ and trace.tb_next is not None:
+    """The stack without the frames that call or load the script."""
+    while trace is not None and trace.tb_next is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file != __file__ and not file.startswith("<frozen importlib"):
+            break
         trace = trace.tb_next
     return trace
 
 
-def _article(noun: str) -> str:
-    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+def _log_from(level: str) -> None:
+    """Let the script's loggers be heard from ``level`` on, also where it sets up no handler."""
+    logging.getLogger().setLevel(level)
+    if logging.lastResort is not None:
+        logging.lastResort.setLevel(level)
 
 
 def _offer_entry_script(level: str) -> None:
@@ -223,20 +274,25 @@ def _offer_entry_script(level: str) -> None:
     sys.modules["azureml_user"], sys.modules["azureml_user.parallel_run"] = package, module
 
 
-def _end_with_parent() -> None:
-    """Never outlive the worker, however it ends."""
-    parent = os.getppid()
-    with contextlib.suppress(OSError, AttributeError, ImportError):
-        import ctypes
+def _end_with_worker(reader: int, writer: int) -> None:
+    """Leave nothing behind, however the worker ends: neither this process nor what the script has started.
 
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, Linux
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    A process beside this one waits until the worker's end of the pipe is closed, and then kills the group that
+    they are in. It is a grandchild, so that the script's own ``os.wait()`` never meets it.
+    """
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    if os.fork():
+        os._exit(0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a script may send them to its whole group
+        signal.signal(number, signal.SIG_IGN)
+    os.close(writer)  # the worker must see it closed when the host has ended
+    closed = select.poll()
+    closed.register(reader, 0)
+    closed.poll()
+    os.killpg(0, signal.SIGKILL)
 
 
 def _read_exactly(source: BinaryIO, size: int) -> bytes | None:

@@ -11,7 +11,6 @@ import struct
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ from batch_endpoints.errors import HostLost
 HOST_SCRIPT = Path(__file__).with_name("host.py")
 _HEADER = struct.Struct(">IQ")
 _LOOK_SECONDS = 0.2  # how soon a host that died without closing its pipe is noticed
-# Linux ends a host when the *thread* that started it ends: one thread that stays starts them all
-_STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="host-starter")
 
 
 class HostProcess:
@@ -40,9 +37,7 @@ class HostProcess:
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
             with log.open("ab") as output:
-                self._process = _STARTER.submit(
-                    _start, interpreter, environment, folder, output.fileno(), (to_host, from_host)
-                ).result()
+                self._process = _start(interpreter, environment, folder, output.fileno(), (to_host, from_host))
         except OSError as error:
             os.close(ours_in)
             os.close(ours_out)
@@ -55,6 +50,7 @@ class HostProcess:
             os.close(from_host)
         self._in, self._out = ours_in, ours_out
         os.set_blocking(self._in, False)
+        os.set_blocking(self._out, False)
 
     @property
     def pid(self) -> int:
@@ -71,10 +67,7 @@ class HostProcess:
         deadline = time.monotonic() + timeout_seconds
         encoded = json.dumps(request).encode()
         try:
-            _write(self._out, _HEADER.pack(len(encoded), 0) + encoded)
-        except BrokenPipeError:
-            raise self._lost() from None
-        try:
+            self._write(_HEADER.pack(len(encoded), 0) + encoded, deadline)
             header_size, payload_size = _HEADER.unpack(self._read(_HEADER.size, deadline))
             header: dict[str, Any] = json.loads(self._read(header_size, deadline))
             return header, self._read(payload_size, deadline)
@@ -82,36 +75,62 @@ class HostProcess:
             self.close()
             raise HostLost(
                 f"{request['op']}() did not end within {timeout_seconds:g} seconds, so its process was killed",
-                mend="Give it more time with retry_settings.timeout, or make the mini-batches smaller.",
+                mend="Give it more time with retry_settings.timeout, or make the mini-batches smaller."
+                if request["op"] == "run"
+                else "",
             ) from None
-        except EOFError:
+        except (EOFError, BrokenPipeError):
             raise self._lost() from None
 
-    def close(self) -> None:
-        """End the host and every process it has started; harmless when it has ended."""
+    def kill(self) -> None:
+        """End the host and every process it has started; a call under way raises HostLost. From any thread."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
-        self._process.wait()
+
+    def close(self) -> None:
+        """``kill()``, and let go of it; harmless when it has ended."""
+        self.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a read from a dead disk cannot even be killed
+            self._process.wait(timeout=10)
         for fd in (self._in, self._out):
             if fd >= 0:
                 os.close(fd)
         self._in = self._out = -1
 
+    def _write(self, data: bytes, deadline: float) -> None:
+        view = memoryview(data)
+        while view:
+            self._wait(self._out, select.POLLOUT, deadline)
+            with contextlib.suppress(BlockingIOError):
+                view = view[os.write(self._out, view) :]
+
     def _read(self, size: int, deadline: float) -> bytes:
         data = bytearray()
         while len(data) < size:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            if not select.select([self._in], [], [], min(left, _LOOK_SECONDS))[0]:
-                if self._process.poll() is not None:
-                    raise EOFError
-                continue
+            self._wait(self._in, select.POLLIN, deadline)
             block = os.read(self._in, min(size - len(data), 1 << 20))
             if not block:
                 raise EOFError
             data += block
         return bytes(data)
+
+    def _wait(self, fd: int, event: int, deadline: float) -> None:
+        """Until the pipe is ready.
+
+        Raises:
+            TimeoutError: it is not in time.
+            EOFError: the host has ended.
+        """
+        ready = select.poll()  # not select(), which refuses descriptors above 1023
+        ready.register(fd, event)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            if ready.poll(min(left, _LOOK_SECONDS) * 1000):
+                return
+            if self._process.poll() is not None:
+                raise EOFError
 
     def _lost(self) -> HostLost:
         try:  # a host that has just closed its pipe ends within a moment
@@ -135,12 +154,6 @@ def _start(
         pass_fds=pipes,
         start_new_session=True,
     )
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _how_it_ended(code: int | None) -> str:

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import sys
-import time
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,16 +46,23 @@ class ScoringContract:
     max_retries: int = 3
 
 
+class WorkerStopped(Exception):
+    """The worker was told to end in the middle of a mini-batch, of which nothing counts."""
+
+
 class ScoringWorker:
     """One worker: a host process that is replaced when it is lost."""
 
     def __init__(self, contract: ScoringContract) -> None:
         self._contract = contract
         self._host: HostProcess | None = None
+        self._has_worked = False
+        self._of_init: set[Path] = set()
+        self._starting, self._stopped = threading.Lock(), threading.Event()
         # a script may write beside itself: it gets a copy, the deployment's code stays as it is
         self._code = contract.scratch / "code"
         if contract.code is not None:
-            shutil.copytree(contract.code, self._code)
+            shutil.copytree(contract.code, self._code, ignore_dangling_symlinks=True)
         else:
             self._code.mkdir(parents=True)
         contract.output_folder.mkdir(parents=True, exist_ok=True)
@@ -67,11 +74,13 @@ class ScoringWorker:
             paths: its files on this machine's disk.
             items: the same files, relative to the input.
 
-        Returns: what came of it, and the number of tries. What could not be scored is in ``failed``.
+        Returns: what came of it, and the number of tries. What could not be scored is in ``failed``. The output
+            folder then holds what the script wrote for those that could.
 
         Raises:
             InitFailed: the code cannot even be loaded, so no mini-batch will ever be scored; the user's stack
                 is its ``mend``.
+            WorkerStopped: ``stop`` was called.
         """
         attempt = 0
         while True:
@@ -80,55 +89,90 @@ class ScoringWorker:
             if not scored.failed:
                 return scored, attempt
             self._note(attempt, scored.failed)
-            if not any(e.may_pass for e in scored.failed.values()) or not may_retry(
-                attempt, self._contract.max_retries
-            ):
+            may_pass = any(error.may_pass for error in scored.failed.values())
+            again = may_pass and may_retry(attempt, self._contract.max_retries)
+            if again or len(scored.failed) == len(items):
+                self._empty_output()
+            if not again:
                 return scored, attempt
-            self._empty_output()
-            time.sleep(pause_seconds(attempt, random.random()))
+            self._stopped.wait(pause_seconds(attempt, random.random()))
+
+    def stop(self) -> None:
+        """End the host now, whatever it does; from any thread. Nothing can be scored any more."""
+        with self._starting:
+            self._stopped.set()
+            if self._host:
+                self._host.kill()
 
     def close(self) -> None:
-        """End the host."""
+        """End the host and let go of it; from the thread that scores."""
         if self._host:
             self._host.close()
             self._host = None
 
     def _try(self, paths: Sequence[str], items: Sequence[str]) -> Scored:
-        host = self._ready_host()
         try:
+            host = self._ready_host()
             header, payload = host.call({"op": "run", "paths": list(paths)}, self._contract.timeout_seconds)
             if "error" in header:
                 return Scored(None, dict.fromkeys(items, UserError.read(header["error"])))
             return read_reply(header, payload, items)
         except HostLost as error:
             self._host = None
+            if self._stopped.is_set():
+                raise WorkerStopped from None
             return Scored(None, dict.fromkeys(items, UserError("", error.what)))
+        except InitFailed as error:
+            if not self._has_worked:
+                raise
+            # the code can be loaded: a host that replaces another one has failed, perhaps for want of memory
+            return Scored(None, dict.fromkeys(items, UserError("", error.what, stack=error.mend)))
         except RunFailed as error:
             return Scored(None, dict.fromkeys(items, UserError("", str(error))))
 
     def _ready_host(self) -> HostProcess:
         if self._host is not None:
             return self._host
-        contract = self._contract
+        host = self._start_host()
         try:
-            host = HostProcess(contract.interpreter, self._environment(), self._code, contract.log)
-            script = self._code / contract.script if contract.code else MLFLOW_DRIVER
-            request = {
-                "op": "init",
-                "script": str(script),
-                "code": str(self._code),
-                "log_level": contract.logging_level,
-            }
+            self._init(host)
+        except BaseException:
+            self._host = None
+            host.close()
+            raise
+        self._has_worked = True
+        self._of_init = self._written()
+        return host
+
+    def _start_host(self) -> HostProcess:
+        contract = self._contract
+        with self._starting:  # a stop comes before, and none is started, or behind, and ends it
+            if self._stopped.is_set():
+                raise WorkerStopped
+            try:
+                self._host = HostProcess(contract.interpreter, self._environment(), self._code, contract.log)
+            except HostLost as lost:
+                raise InitFailed(lost.what, mend=lost.mend) from None
+            return self._host
+
+    def _init(self, host: HostProcess) -> None:
+        script = self._code / self._contract.script if self._contract.code else MLFLOW_DRIVER
+        request = {
+            "op": "init",
+            "script": str(script),
+            "code": str(self._code),
+            "log_level": self._contract.logging_level,
+        }
+        try:
             header, _ = host.call(request, INIT_SECONDS)
         except HostLost as lost:
+            if self._stopped.is_set():
+                raise WorkerStopped from None
             raise InitFailed(f"the scoring script could not be loaded: {lost.what}", mend=lost.mend) from None
         if "error" in header:
-            host.close()
             error = UserError.read(header["error"])
             self._write(f"\n{error.stack}")
             raise InitFailed(error.headline, mend=error.stack)
-        self._host = host
-        return host
 
     def _environment(self) -> dict[str, str]:
         contract = self._contract
@@ -146,11 +190,13 @@ class ScoringWorker:
             "AZUREML_BI_OUTPUT_PATH": str(contract.output_folder),
         }
 
+    def _written(self) -> set[Path]:
+        return {path for path in self._contract.output_folder.rglob("*") if not path.is_dir()}
+
     def _empty_output(self) -> None:
-        """Forget what a failed try has written; folders that init() made stay."""
-        for path in self._contract.output_folder.rglob("*"):
-            if not path.is_dir():
-                path.unlink(missing_ok=True)
+        """Forget what a failed try has written; what init() made stays."""
+        for path in self._written() - self._of_init:
+            path.unlink(missing_ok=True)
 
     def _note(self, attempt: int, failed: Mapping[str, UserError]) -> None:
         for error in dict.fromkeys(failed.values()):

@@ -1,0 +1,499 @@
+"""Scoring scripts in real host processes: what they are offered, what they may do, and what becomes of it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from scoring_workers import bench
+
+from batch_endpoints.errors import InitFailed
+from batch_endpoints.scoring.worker import WorkerStopped
+
+PYENV = Path.home() / ".pyenv" / "versions"
+ECHO = "def run(mini_batch): return list(mini_batch)"
+
+
+def gone(pid, seconds=5.0):
+    """Does a process end within some seconds? A zombie has ended: nobody here can reap it."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        threading.Event().wait(0.02)
+    return False
+
+
+# what a script is offered
+
+
+def test_init_is_called_once_and_run_gets_the_paths_of_each_mini_batch(tmp_path):
+    script = """
+    calls = []
+    def init(): calls.append("init")
+    def run(mini_batch):
+        calls.append(mini_batch)
+        return [str(calls)] * len(mini_batch)
+    """
+    with bench(tmp_path, script) as b:
+        b.score("a", "b")
+        told = b.value("c")
+
+    assert told == "['init', ['/in/a', '/in/b'], ['/in/c']]"
+
+
+def test_a_script_finds_model_output_variables_siblings_and_arguments(tmp_path, monkeypatch):
+    monkeypatch.setenv("BATCH_ENDPOINTS_DATABASE", "a secret of the server")
+    script = """
+    import argparse, os, sys
+    from sibling import NAME
+    from package.inner import DEEP
+    parsed, _ = argparse.ArgumentParser().parse_known_args()
+    def run(mini_batch):
+        with open(os.path.join(os.environ["AZUREML_MODEL_DIR"], "model.txt")) as file:
+            model = file.read()
+        output = os.environ["AZUREML_BI_OUTPUT_PATH"]
+        return [{"model": model, "output": os.path.isdir(output), "greeting": os.environ["GREETING"],
+                 "names": NAME + DEEP, "arguments": sys.argv[1:], "main": __name__,
+                 "secrets": [name for name in os.environ if name.startswith("BATCH_ENDPOINTS_")]}]
+    """
+    files = [("sibling.py", "NAME = 'sib'"), ("package/__init__.py", ""), ("package/inner.py", "DEEP = 'ling'")]
+    with bench(tmp_path, script, files=files, environment_variables={"GREETING": "hello"}) as b:
+        (b.model / "model.txt").write_text("weights")
+        row = b.score("a").table.to_pylist()[0]
+
+    assert row == {
+        "model": "weights",
+        "output": True,
+        "greeting": "hello",
+        "names": "sibling",
+        "arguments": [],
+        "main": "score",
+        "secrets": [],
+    }
+
+
+def test_a_script_in_a_folder_imports_from_there_and_from_the_code_folder(tmp_path):
+    files = [
+        ("src/score.py", "import beside, above\ndef run(mini_batch): return [beside.X + above.Y]"),
+        ("src/beside.py", "X = 1"),
+        ("above.py", "Y = 2"),
+    ]
+    with bench(tmp_path, None, files=files) as b:
+        object.__setattr__(b.contract, "script", "src/score.py")
+        assert b.value() == 3
+
+
+def test_a_script_may_import_azures_entry_script(tmp_path):
+    script = """
+    from azureml_user.parallel_run import EntryScript
+    entry = EntryScript()
+    def run(mini_batch):
+        EntryScript().logger.info("seen %d", len(mini_batch))
+        return [entry.output_dir, entry.log_dir, entry.agent_name]
+    """
+    with bench(tmp_path, script) as b:
+        rows = b.score("a", "b", "c").table["prediction"].to_pylist()
+
+    assert rows[0] == str(b.output)
+    assert all(rows)
+    assert b.log.read_text().count("seen 3") == 1
+
+
+@pytest.mark.parametrize(("level", "heard"), [("info", True), ("warning", False)])
+def test_what_a_scripts_logger_says_from_the_logging_level_on_is_in_the_log(tmp_path, level, heard):
+    script = """
+    import logging
+    def run(mini_batch):
+        logging.getLogger("mine").info("a quiet word")
+        return mini_batch
+    """
+    with bench(tmp_path, script, logging_level=level) as b:
+        b.score("a")
+
+    assert ("a quiet word" in b.log.read_text()) is heard
+
+
+def test_the_deployments_code_stays_as_it_is_when_a_script_writes_beside_itself(tmp_path):
+    script = """
+    import os
+    def run(mini_batch):
+        with open(os.path.join(os.path.dirname(__file__), "cache.txt"), "w") as file:
+            file.write("x")
+        return mini_batch
+    """
+    with bench(tmp_path, script) as b:
+        assert not b.score("a").failed
+
+    assert sorted(os.listdir(b.code)) == ["score.py"]
+
+
+@pytest.mark.parametrize("version", ["3.8.18", "3.9.18", "3.13.0"])
+def test_a_script_runs_under_another_python_that_has_none_of_our_packages(tmp_path, version):
+    interpreter = PYENV / version / "bin" / "python"
+    if not interpreter.exists():
+        pytest.skip(f"there is no Python {version} on this machine")
+    script = """
+    import subprocess, sys
+    def run(mini_batch):
+        if mini_batch[0].endswith("bad"):
+            raise ValueError("bad file")
+        if mini_batch[0].endswith("slow"):
+            subprocess.call(["sleep", "60"])
+        return [sys.version.split()[0], 0.1 + 0.2, ("x", None), {"a": float("nan")}]
+    """
+    with bench(tmp_path, script, interpreter=str(interpreter), timeout_seconds=2) as b:
+        rows = b.score("a", "b", "c", "d").table["prediction"].to_pylist()
+        assert b.reason("bad") == "score.py:5: ValueError: bad file"
+        assert "did not end within 2 seconds" in b.reason("slow")
+        assert b.score("a", "b", "c", "d").table.num_rows == 4
+
+    assert rows == [version, "0.30000000000000004", '["x", null]', '{"a": NaN}']
+
+
+# what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("script", "headline"),
+    [
+        pytest.param("def run(x):\n  return (", "score.py:2: SyntaxError: '(' was never closed", id="syntax error"),
+        pytest.param("import math\n\nVALUE = 1\n", "score.py:3: the scoring script has no function run", id="no run"),
+        pytest.param("", "score.py:1: the scoring script has no function run", id="an empty script"),
+        pytest.param("import wrong\n" + ECHO, "wrong.py:1: SyntaxError: invalid syntax", id="a sibling's syntax"),
+        pytest.param("import nump\n" + ECHO, "score.py:1: ModuleNotFoundError: No module named 'nump'", id="import"),
+        pytest.param("x = 1 / 0\n" + ECHO, "score.py:1: ZeroDivisionError: division by zero", id="at import"),
+        pytest.param(
+            "def init():\n  deeper()\ndef deeper():\n  raise KeyError('model.pkl')\n" + ECHO,
+            "score.py:4: KeyError: 'model.pkl'",
+            id="init raises",
+        ),
+        pytest.param("import sys\nsys.exit(3)", "score.py:2: SystemExit: the script called sys.exit(3)", id="exit"),
+        pytest.param(
+            "import os\nos._exit(3)",
+            "the scoring script could not be loaded: the scoring process ended itself with exit code 3",
+            id="hard exit",
+        ),
+        pytest.param(None, "FileNotFoundError: the code folder has no file 'score.py'", id="no script"),
+    ],
+)
+def test_a_script_that_cannot_be_loaded_fails_at_once_with_file_and_line(tmp_path, script, headline):
+    files = [("wrong.py", "for in 3"), ("tries.txt", "")]
+    with bench(tmp_path, script, files=files, max_retries=3) as b, pytest.raises(InitFailed) as caught:
+        b.score("a")
+
+    assert caught.value.what.startswith(headline)
+    assert b.log.read_text().count("Traceback") <= 1
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("raise ValueError('odd')", "score.py:3: ValueError: odd"),
+        ("import json; json.loads('{')", "score.py:3: JSONDecodeError: Expecting property name"),
+        ("import sys; sys.exit('enough')", "score.py:3: SystemExit: the script called sys.exit(enough)"),
+        ("raise KeyboardInterrupt", "score.py:3: KeyboardInterrupt"),
+        ("import asyncio; raise asyncio.CancelledError('gone')", "score.py:3: CancelledError: gone"),
+        ("os._exit(0)", "the scoring process ended itself with exit code 0"),
+        ("os._exit(7)", "the scoring process ended itself with exit code 7"),
+        ("os.kill(os.getpid(), 11)", "the scoring process was killed by SIGSEGV; a crash in compiled code"),
+        ("import ctypes; ctypes.string_at(0)", "the scoring process was killed by SIGSEGV; a crash in compiled code"),
+        ("os.kill(os.getpid(), 9)", "the scoring process was killed by SIGKILL; most often because memory ran out"),
+        ("os.abort()", "the scoring process was killed by SIGABRT; a crash in compiled code"),
+        ("return None", "TypeError: run() returned None; it must return a list, a tuple or a pandas.DataFrame"),
+        ("yield 1", "TypeError: run() returned a generator; it must return"),
+        ("return 'text'", "TypeError: run() returned a str; it must return"),
+        ("return 7", "TypeError: run() returned an int; it must return"),
+        ("return []", "run() returned no rows for 1 files"),
+        ("raise ValueError('\\udcff')", "score.py:3: ValueError: \\udcff"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_run_that_goes_wrong_is_a_failed_item_and_the_next_one_is_scored(tmp_path, body, reason):
+    script = f"import os\ndef run(mini_batch):\n  if mini_batch[0] == '/in/bad': {body}\n  return list(mini_batch)"
+    if "yield" in body:
+        script = f"def work(): {body}\ndef run(files):\n  return work() if 'bad' in files[0] else files"
+    with bench(tmp_path, script) as b:
+        assert b.reason("bad").startswith(reason)
+        assert b.value("good") == "/in/good"
+
+
+BUSY = {
+    "a busy loop": "while True: pass",
+    "a sleep": "time.sleep(600)",
+    "a sleep in C that holds the lock": "ctypes.PyDLL(None).sleep(600)",
+    "signals ignored": "[signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]; time.sleep(600)",
+}
+
+
+@pytest.mark.parametrize("body", BUSY.values(), ids=BUSY)
+def test_a_run_without_end_is_killed_in_time_and_the_next_one_is_scored(tmp_path, body):
+    script = f"""
+    import ctypes, signal, time
+    def run(mini_batch):
+        if mini_batch[0] == "/in/bad":
+            {body}
+        return mini_batch
+    """
+    with bench(tmp_path, script, timeout_seconds=1) as b:
+        began = time.monotonic()
+        assert b.reason("bad") == "run() did not end within 1 seconds, so its process was killed"
+        assert time.monotonic() - began < 4
+        assert b.value("good") == "/in/good"
+
+
+@pytest.mark.parametrize("max_retries", [0, 2])
+@pytest.mark.parametrize("body", ["raise ValueError", "os._exit(1)", "return None", "return []"])
+def test_a_mini_batch_is_tried_once_and_then_max_retries_times(tmp_path, monkeypatch, max_retries, body):
+    monkeypatch.setattr("batch_endpoints.scoring.worker.pause_seconds", lambda attempt, jitter: 0.0)
+    tries = tmp_path / "tries"
+    script = f"import os\ndef run(mini_batch):\n  open({str(tries)!r}, 'a').write('x')\n  {body}"
+    with bench(tmp_path, script, max_retries=max_retries) as b:
+        scored, attempts = b.worker.score(["/in/a"], ["a"])
+
+    assert tries.read_text() == "x" * (max_retries + 1)
+    assert attempts == max_retries + 1
+    assert list(scored.failed) == ["a"]
+
+
+def test_a_try_that_succeeds_is_the_last_one(tmp_path):
+    tries = tmp_path / "tries"
+    script = f"""
+    import os
+    def run(mini_batch):
+        with open({str(tries)!r}, "a") as file:
+            file.write("x")
+        if os.path.getsize({str(tries)!r}) < 3:
+            raise OSError("not yet")
+        return mini_batch
+    """
+    with bench(tmp_path, script, max_retries=9) as b:
+        scored, attempts = b.worker.score(["/in/a"], ["a"])
+
+    assert (attempts, scored.failed, tries.read_text()) == (3, {}, "xxx")
+
+
+def test_a_host_that_cannot_be_replaced_costs_its_mini_batch_and_not_the_job(tmp_path):
+    once = tmp_path / "once"
+    script = f"""
+    import os
+    def init():
+        if os.path.exists({str(once)!r}):
+            os.remove({str(once)!r})
+            raise MemoryError("no room yet")
+    def run(mini_batch):
+        if mini_batch[0] == "/in/crash":
+            open({str(once)!r}, "w").close()
+            os._exit(1)
+        return mini_batch
+    """
+    with bench(tmp_path, script) as b:
+        assert b.value("a") == "/in/a"
+        assert "exit code 1" in b.reason("crash")
+        assert b.reason("b") == "score.py:6: MemoryError: no room yet"
+        assert b.value("c") == "/in/c"
+
+
+# what a script may do
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "print('x' * 3_000_000)",
+        "os.write(1, b'raw'); os.write(2, b'raw')",
+        "sys.stdin.close(); os.close(0)",
+        "sys.stdout.close(); sys.stderr.close()",
+        "sys.stdout = sys.stderr = None",
+        "os.close(1); os.close(2)",
+        "os.chdir('/')",
+        "assert input and sys.stdin.read() == ''",
+        "threading.Thread(target=time.sleep, args=(600,)).start()",
+        "os.environ.clear()",
+        "subprocess.Popen(['sleep', '600'])",
+        "subprocess.run(['true'], check=True)",
+        "os.killpg(0, 0); signal.signal(15, signal.SIG_IGN); os.killpg(0, 15)",
+        "import multiprocessing; multiprocessing.get_context('spawn').Pool(1).map(abs, [1])",
+        "import multiprocessing; multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,)).start()",
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_script_may_do_odd_things_and_goes_on_scoring(tmp_path, body):
+    script = f"""
+    import os, signal, subprocess, sys, threading, time
+    def run(mini_batch):
+        if mini_batch == ["/in/odd"]:
+            {body}
+        return mini_batch
+    """
+    with bench(tmp_path, script) as b:
+        assert b.value("odd") == "/in/odd"
+        pid = b.worker._host.pid
+        assert b.value("b") == "/in/b"
+        assert b.worker._host.pid == pid
+
+
+def test_a_script_that_waits_for_its_children_meets_only_its_own(tmp_path):
+    script = """
+    import os
+    def run(mini_batch):
+        try:
+            os.wait()
+        except ChildProcessError:
+            return ["none"]
+    """
+    with bench(tmp_path, script) as b:
+        assert b.value() == "none"
+
+
+def test_a_mini_batch_of_thousands_of_paths_arrives(tmp_path):
+    many = [f"{'deep/' * 20}{n}" for n in range(3000)]
+    with bench(tmp_path, ECHO) as b:
+        assert b.score(*many).table["prediction"].to_pylist() == [f"/in/{name}" for name in many]
+
+
+def test_a_host_that_does_not_read_its_request_is_killed_in_time(tmp_path):
+    many = [f"{'deep/' * 20}{n}" for n in range(3000)]  # more than a pipe holds
+    with bench(tmp_path, ECHO, timeout_seconds=1) as b:
+        b.score("a")
+        os.kill(b.worker._host.pid, signal.SIGSTOP)
+
+        assert "within 1 seconds" in b.reason(*many)
+        assert b.value("a") == "/in/a"
+
+
+# what is left behind
+
+CHILDREN = """
+import os, subprocess, time
+def run(mini_batch):
+    child = subprocess.Popen(["sleep", "600"])
+    with open(os.environ["PIDS"], "w") as file:
+        file.write(f"{os.getpid()} {child.pid}")
+    os.rename(os.environ["PIDS"], os.environ["PIDS"] + ".done")
+    if "hang" in mini_batch[0]:
+        time.sleep(600)
+    return mini_batch
+"""
+
+
+@pytest.mark.parametrize("how", ["close", "timeout"])
+def test_what_a_script_started_ends_with_its_host(tmp_path, how):
+    pids = tmp_path / "pids"
+    with bench(tmp_path, CHILDREN, timeout_seconds=2, environment_variables={"PIDS": str(pids)}) as b:
+        b.score("hang" if how == "timeout" else "a")
+
+    found = [int(pid) for pid in Path(f"{pids}.done").read_text().split()]
+    assert [pid for pid in found if not gone(pid)] == []
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["in run()", "between two calls"])
+def test_no_process_is_left_when_the_worker_itself_is_killed(tmp_path, busy):
+    pids = tmp_path / "pids"
+    program = f"""
+import sys, threading
+from pathlib import Path
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from scoring_workers import Bench
+b = Bench(Path({str(tmp_path)!r}), {CHILDREN!r}, timeout_seconds=600, environment_variables={{"PIDS": {str(pids)!r}}})
+b.score({"hang" if busy else "a"!r})
+threading.Event().wait()
+"""
+    worker = subprocess.Popen([sys.executable, "-c", program])
+    done = Path(f"{pids}.done")
+    try:
+        until = time.monotonic() + 20
+        while not done.exists():
+            assert time.monotonic() < until
+            assert worker.poll() is None
+            threading.Event().wait(0.05)
+        host, child = (int(pid) for pid in done.read_text().split())
+        group = {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _group(pid) == host}
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+
+    assert group >= {host, child}
+    assert [pid for pid in group if not gone(pid)] == []
+
+
+def _group(pid):
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def test_a_worker_told_to_stop_ends_its_host_at_once_and_scores_nothing_more(tmp_path):
+    pids = tmp_path / "pids"
+    with bench(tmp_path, CHILDREN, max_retries=5, environment_variables={"PIDS": str(pids)}) as b:
+        caught = []
+
+        def score():
+            try:
+                b.score("hang")
+            except WorkerStopped as stopped:
+                caught.append(stopped)
+
+        thread = threading.Thread(target=score)
+        thread.start()
+        until = time.monotonic() + 10
+        while not Path(f"{pids}.done").exists():
+            assert time.monotonic() < until
+            threading.Event().wait(0.02)
+        began = time.monotonic()
+        b.worker.stop()
+        thread.join(timeout=10)
+        assert time.monotonic() - began < 3
+        assert len(caught) == 1
+        with pytest.raises(WorkerStopped):
+            b.score("a")
+
+
+# what a script writes to its output folder
+
+
+def test_a_failed_try_leaves_no_file_and_what_init_wrote_stays(tmp_path):
+    script = """
+    import os
+    FOLDER = os.environ["AZUREML_BI_OUTPUT_PATH"]
+    def init():
+        os.makedirs(os.path.join(FOLDER, "sub"))
+        open(os.path.join(FOLDER, "sub", "labels.txt"), "w").close()
+    def run(mini_batch):
+        open(os.path.join(FOLDER, "sub", "half.txt"), "w").close()
+        if "bad" in mini_batch[0]:
+            raise ValueError("odd")
+        return mini_batch
+    """
+    with bench(tmp_path, script, max_retries=1) as b:
+        b.reason("bad")
+        written = sorted(path.name for path in b.output.rglob("*.txt"))
+        b.value("good")
+
+    assert written == ["labels.txt"]
+    assert sorted(path.name for path in b.output.rglob("*.txt")) == ["half.txt", "labels.txt"]
+
+
+def test_the_log_has_what_the_script_printed_and_the_stack_of_each_failed_try(tmp_path):
+    script = """
+    def run(mini_batch):
+        print("scoring", mini_batch)
+        raise ValueError("odd")
+    """
+    with bench(tmp_path, script, max_retries=1) as b:
+        b.reason("a", "b", "c", "d", "e")
+    log = b.log.read_text()
+
+    assert log.count("scoring ['/in/a'") == 2
+    assert re.findall(r"try \d failed for .*", log) == [f"try {n} failed for a, b, c and 2 more" for n in (1, 2)]
+    assert log.count('score.py", line 4, in run') == 2
+    assert "host.py" not in log
