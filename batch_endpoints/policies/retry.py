@@ -23,4 +23,5 @@ def pause_seconds(attempt: int, jitter: float) -> float:
         attempt: the try that has just failed; the first is 1.
         jitter: uniform in [0, 1); spreads workers that failed together.
     """
-    return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)) * (0.5 + jitter / 2))
+    doublings = min(attempt - 1, 30)  # long past the longest pause, and short of what a float can hold
+    return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**doublings) * (0.5 + jitter / 2))

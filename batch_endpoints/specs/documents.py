@@ -60,7 +60,7 @@ def check(
 
 def dump_yaml(spec: Spec) -> str:
     """The spec as YAML that loads to the same spec; keys without a value are left out."""
-    return yaml.safe_dump(to_document(spec), sort_keys=False, allow_unicode=True)
+    return yaml.dump(to_document(spec), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def to_document(spec: Spec) -> dict[str, Any]:
@@ -77,6 +77,18 @@ def set_value(document: dict[str, Any], dotted: str, value: Any) -> None:
             inner = document[key] = {}
         document = inner
     document[last] = value
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which takes some line breaks of Unicode for plain text and then reads them as spaces."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(character in text for character in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def _text(path: Path) -> str:

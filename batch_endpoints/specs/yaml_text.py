@@ -6,7 +6,7 @@ are, and versions and tags keep their digits (``version: 1.10`` is not 1.1).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -21,7 +21,7 @@ _TEXTS = ("tags", "environment_variables")
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader without dates: JSON has none, and none of our keys is one."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, Any]]]] = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML declares it so
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
