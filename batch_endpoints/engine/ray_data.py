@@ -12,14 +12,16 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-import ray.data
 
 from batch_endpoints.engine.bundle import BundleScorer
+from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
 
-_BUNDLE = pa.schema([("index", pa.int64()), ("start", pa.int64()), ("mini_batches", pa.list_(pa.list_(pa.string())))])
+_BUNDLE = pa.schema(
+    [("index", pa.int64()), ("start", pa.int64()), ("mini_batches", pa.list_(pa.list_(pa.string())))]
+)
 
 
 class RayDataRunner:
@@ -28,24 +30,32 @@ class RayDataRunner:
     def __init__(self, folder_uri: str) -> None:
         self._folder_uri = folder_uri
         ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
+        self._nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
 
     def shape(self) -> ClusterShape:
         """The nodes that are up."""
-        return ClusterShape(tuple(float(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]))
+        return ClusterShape(tuple(float(node["Resources"].get("CPU", 0)) for node in self._nodes))
 
     def run(
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
     ) -> Generator[BundleOutcome, None, None]:
         """Outcomes as they come; closing the iterator ends the actors, and their hosts with them."""
+        if len(self._nodes) == 1 and sum(len(bundle.mini_batches) for bundle in bundles) == 1:
+            # one call of run(), and nowhere else to make it: a pool of actors would only take longer to start
+            yield from LocalRunner(self._folder_uri).run(bundles, workers, input_root)
+            return
+        import ray.data  # takes two seconds, which a driver may not need
+
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
         blocks = [
             pa.Table.from_pylist(
                 [{"index": b.index, "start": b.start, "mini_batches": b.mini_batches}], schema=_BUNDLE
             )
             for b in bundles
         ]
+        size = min(workers.count, len(bundles))
         outcomes = ray.data.from_blocks(blocks).map_batches(
             _ScoringActor,
             fn_constructor_args=(self._folder_uri, input_root),
@@ -54,7 +64,7 @@ class RayDataRunner:
             num_cpus=workers.cpus,
             # one bundle waits while one is scored: more would pile up behind a slow one
             compute=ray.data.ActorPoolStrategy(
-                min_size=1, max_size=workers.count, initial_size=workers.count, max_tasks_in_flight_per_actor=2
+                min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=2
             ),
         )
         for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
