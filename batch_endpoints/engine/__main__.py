@@ -33,12 +33,13 @@ def main() -> int:
     place = local_path(arguments.folder)
     uri = place.resolve().as_uri() if place else arguments.folder
     _log_to(place)
+    _end_when_told()
     on_ray = not arguments.local and bool(os.environ.get("RAY_ADDRESS"))
     try:
         folder = JobFolder(open_filesystem(uri), uri)
         if place:
             freeze(place, folder)
-        state = run_job(folder, _ray_runner if on_ray else _local_runner)
+        state = run_job(folder, _ray_runner if on_ray else LocalRunner)
     except BatchEndpointError as error:
         print(error, file=sys.stderr)
         return 2
@@ -54,13 +55,8 @@ def _ray_runner(folder_uri: str) -> MiniBatchRunner:
     from batch_endpoints.engine.ray_data import RayDataRunner
 
     runner = RayDataRunner(folder_uri)
-    _end_when_told()  # behind ray.init, which sets a handler of its own
+    _end_when_told()  # again: ray.init sets a handler of its own
     return runner
-
-
-def _local_runner(folder_uri: str) -> MiniBatchRunner:
-    _end_when_told()
-    return LocalRunner(folder_uri)
 
 
 def _end_when_told() -> None:

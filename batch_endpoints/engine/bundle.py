@@ -20,13 +20,15 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.contract import Scored, UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker
 from batch_endpoints.specs import Environment, JobError, JobSpec
-from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, totals
+from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, totals
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.inputs import copy_tree, fetch, fetch_tree
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import store_files, write_parts
 
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
+STOP = "stop"  # a file in the job folder: the driver wants no more mini-batches begun
+_LOOK_SECONDS = 1.0  # how often a worker looks for it
 
 
 class BundleScorer:
@@ -45,22 +47,36 @@ class BundleScorer:
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self._keep_rows = True
+        self._fatal: BatchEndpointError | None = None
+        self._stopped, self._told, self._looked = False, False, -_LOOK_SECONDS
 
     def run(self, bundle: Bundle) -> BundleOutcome:
         """Score what is not committed yet of a bundle.
 
-        Returns: what the whole bundle amounts to, with what others have committed; ``fatal`` where the job
-            cannot go on.
+        Returns: what the whole bundle amounts to, with what others have committed; less than all of it where
+            the job is to stop, ``fatal`` where it cannot go on.
+
+        Raises:
+            WorkerStopped: ``stop`` was called.
         """
         chain = self._commits.chain(bundle)
         end = bundle.start + len(bundle.mini_batches)
         try:
-            while (at := chain[-1].end if chain else bundle.start) < end:
+            while (at := chain[-1].end if chain else bundle.start) < end and not self._told_to_stop():
+                if self._fatal:  # another try would end like the first one
+                    raise self._fatal
                 chain.append(self._commit_some(bundle, at, end))
         except BatchEndpointError as error:  # nothing that another worker could do better
+            self._fatal = error
             fatal = JobError(code=error.code, message=error.what, details=error.mend)
             return BundleOutcome(bundle.index, *totals(chain), fatal=fatal.model_dump_json())
         return BundleOutcome(bundle.index, *totals(chain))
+
+    def stop(self) -> None:
+        """End what is being scored; from any thread. Nothing can be scored any more."""
+        self._stopped = True
+        if self._ready:
+            self._ready[1].stop()
 
     def close(self) -> None:
         """End the host and remove what is on this machine's disk."""
@@ -82,8 +98,9 @@ class BundleScorer:
         until = time.monotonic() + COMMIT_SECONDS
         tables: list[pa.Table] = []
         failed: list[FailedItem] = []
+        files: list[CommittedFile] = []
         items_given, at = 0, start
-        while at < end and (at == start or time.monotonic() < until):
+        while at < end and (at == start or (time.monotonic() < until and not self._told_to_stop())):
             items = bundle.mini_batches[at - bundle.start]
             scored, attempts = self._score(worker, items)
             if scored.table is not None and self._keep_rows:
@@ -92,6 +109,8 @@ class BundleScorer:
                 FailedItem(file=item, mini_batch=at, reason=why.headline, error=why.kind, attempts=attempts)
                 for item, why in scored.failed.items()
             ]
+            # at once: what a later mini-batch writes, or a failed try of it leaves behind, is its own
+            files += store_files(self._files, contract.output_folder)
             items_given += len(items)
             at += 1
         commit = Commit(
@@ -102,7 +121,7 @@ class BundleScorer:
             rows=sum(table.num_rows for table in tables),
             items_succeeded=items_given - len(failed),
             failed=tuple(failed),
-            files=tuple(store_files(self._files, contract.output_folder)),
+            files=tuple(files),
             worker=self._name,
         )
         return self._commits.add(commit)
@@ -114,7 +133,16 @@ class BundleScorer:
             self._keep_rows = job.deployment.settings.output_action == "append_row"
             contract = _contract(job, self._folder_uri, self._scratch, self._name)
             self._ready = contract, ScoringWorker(contract)
+            if self._stopped:
+                self._ready[1].stop()
         return self._ready
+
+    def _told_to_stop(self) -> bool:
+        """Is there a mark in the job folder, by the driver or by somebody who cancels the job?"""
+        if time.monotonic() - self._looked >= _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self._told = self._files.exists(STOP) or JobFolder(self._files, self._folder_uri).cancel_asked
+        return self._told
 
     def _score(self, worker: ScoringWorker, items: Sequence[str]) -> tuple[Scored, int]:
         fetched = self._scratch / "input"

@@ -7,24 +7,27 @@ driver that is lost at any moment is followed by another one that goes on from t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
-from batch_endpoints.engine.progress import ProgressKeeper
+from batch_endpoints.engine.bundle import STOP
+from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
 from batch_endpoints.environments.interpreters import find_interpreter
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan, plan_job, remaining
 from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
-from batch_endpoints.specs import DATA_TYPES, Environment, JobError, JobInput, JobSpec, JobState
-from batch_endpoints.storage.commits import Commit, CommitLog, totals
+from batch_endpoints.specs import DATA_TYPES, Environment, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
+from batch_endpoints.storage.commits import Commit, CommitLog, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.outputs import write_failed_items
 
 logger = logging.getLogger(__name__)
+# bundles that Ray Data hands out ahead: two for each worker
+_BUNDLES_AHEAD = 2
 
 
 class Stopped(BaseException):
@@ -59,33 +62,31 @@ def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) ->
     logger.info("job '%s' begins", job.name)
     keeper = ProgressKeeper(folder)
     try:
-        output = _run(job, folder, make_runner, keeper, begun=before is not None)
-        keeper.end("Completed", outputs={output.name: output.write(folder.files, _committed(folder), keeper.note)})
+        output = _run(job, folder, make_runner, keeper)
+        _end(folder, keeper, "Completed", outputs={output.name: _write_output(output, folder, keeper)})
     except _Failed as failed:
-        keeper.end("Failed", error=failed.error)
+        _end(folder, keeper, "Failed", error=failed.error)
     except BatchEndpointError as error:
         details = "\n".join(part for part in (error.where, error.mend) if part)
-        keeper.end("Failed", error=JobError(code=error.code, message=error.what, details=details))
+        _end(folder, keeper, "Failed", error=JobError(code=error.code, message=error.what, details=details))
     except Stopped:
         if not folder.cancel_asked:
             raise
-        keeper.end("Canceled")
+        _end(folder, keeper, "Canceled")
     logger.info("job '%s' has ended: %s", job.name, keeper.state.status)
     return keeper.state
 
 
 def _run(
-    job: JobSpec,
-    folder: JobFolder,
-    make_runner: Callable[[str], MiniBatchRunner],
-    keeper: ProgressKeeper,
-    *,
-    begun: bool,
+    job: JobSpec, folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner], keeper: ProgressKeeper
 ) -> NamedOutput:
     """Prepare and score; returns where the output is to be written."""
+    if folder.cancel_asked:
+        raise Stopped
     settings = job.deployment.settings
     output = named_output(job, folder.uri)
-    if not begun and not job.overwrite:
+    plan = folder.plan()
+    if plan is None and not job.overwrite:  # behind the plan, what is there may be our own
         output.check_free()
     environment = job.deployment.environment
     for note in find_interpreter(environment if isinstance(environment, Environment) else None).notes:
@@ -96,49 +97,91 @@ def _run(
     )
     for note in workers.notes:
         keeper.note(note)
-    plan = folder.plan()
     if plan is None:  # a resumed job never lists again: its input may have changed
         root, files = list_files(_data_input(job).path)
         plan = folder.write_plan(plan_job(root, files, settings.mini_batch_size, workers.count))
 
-    commits = CommitLog(folder.files)
-    _score(plan, commits, runner, workers, keeper, settings.error_threshold)
+    _score(plan, folder, runner, workers, keeper, settings.error_threshold)
 
-    keeper.stage("Finalizing")
     committed = _committed(folder)
-    write_failed_items(folder.files, committed)
     done = totals(committed)
     if over_threshold(done.items_failed, settings.error_threshold):
         allowed = settings.error_threshold
         raise _Failed(
             _why(committed, f"{done.items_failed} items failed, more than error_threshold ({allowed}) allows")
         )
+    if done.mini_batches < plan.mini_batches:
+        if folder.cancel_asked:
+            raise Stopped
+        raise RuntimeError(f"the workers ended with {plan.mini_batches - done.mini_batches} mini-batches left")
     if nothing_succeeded(done.items_succeeded, done.items_failed):
         raise _Failed(_why(committed, "There is no succeeded mini batch item returned from run()"))
+    keeper.stage("Finalizing")
     return output
 
 
 def _score(
     plan: JobPlan,
-    commits: CommitLog,
+    folder: JobFolder,
     runner: MiniBatchRunner,
     workers: WorkerPlan,
     keeper: ProgressKeeper,
     error_threshold: int,
 ) -> None:
-    """Run what is not committed yet; stops early where the job cannot succeed any more."""
+    """Run what is not committed yet; stops early where the job cannot succeed any more, or is canceled."""
+    commits = CommitLog(folder.files)
     chains = commits.chains(plan)
     keeper.begin_run(plan.mini_batches, plan.items, {index: totals(chain) for index, chain in chains.items()})
     left = remaining(plan, {index: chain[-1].end for index, chain in chains.items() if chain})
-    if not left:
+
+    def too_many_failed() -> bool:
+        return over_threshold(keeper.state.progress.items_failed, error_threshold)
+
+    def stop_in_time() -> None:
+        if too_many_failed():  # the workers see it, and the bundle of one of them comes back
+            folder.files.put_if_absent(STOP, b"")
+
+    if not left or too_many_failed():
         return
-    with closing(runner.run(left, workers, plan.root)) as outcomes:
+    at_once = _BUNDLES_AHEAD * workers.count
+    with (
+        follow_commits(keeper, commits, left, at_once, stop_in_time),
+        closing(runner.run(left, workers, plan.root)) as outcomes,
+    ):
         for outcome in outcomes:
-            keeper.outcome(outcome)
+            so_far = (outcome.mini_batches, outcome.items_succeeded, outcome.items_failed, outcome.rows)
+            keeper.bundle(outcome.bundle, Totals(*so_far))
             if outcome.fatal:
                 raise _Failed(JobError.model_validate_json(outcome.fatal))
-            if over_threshold(keeper.state.progress.items_failed, error_threshold):
+            if too_many_failed() or folder.cancel_asked:
                 return
+
+
+def _write_output(output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper) -> JobOutput:
+    try:
+        return output.write(folder.files, _committed(folder), keeper.note)
+    except (PermissionError, NotADirectoryError, IsADirectoryError) as error:  # another driver would meet it too
+        raise _Failed(
+            JobError(
+                code="OutputFailed",
+                message=f"the output '{output.folder}' cannot be written: {error.strerror}",
+                details=f"It is about '{error.filename}'.",
+            )
+        ) from None
+
+
+def _end(
+    folder: JobFolder,
+    keeper: ProgressKeeper,
+    status: JobStatus,
+    *,
+    error: JobError | None = None,
+    outputs: Mapping[str, JobOutput] | None = None,
+) -> None:
+    """The last word, which agrees with the list of failed items."""
+    committed = _committed(folder)
+    write_failed_items(folder.files, committed)
+    keeper.end(status, totals(committed), error=error, outputs=outputs)
 
 
 def _data_input(job: JobSpec) -> JobInput:

@@ -26,16 +26,18 @@ class LocalRunner:
     def run(
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
     ) -> Generator[BundleOutcome, None, None]:
-        """Outcomes as they come; closing the iterator ends the hosts after the mini-batches they are at."""
+        """Outcomes as they come; closing the iterator ends the hosts and the mini-batches they are at."""
         waiting: queue.SimpleQueue[Bundle] = queue.SimpleQueue()
         for bundle in bundles:
             waiting.put(bundle)
         done: queue.SimpleQueue[BundleOutcome | BaseException] = queue.SimpleQueue()
         stop = threading.Event()
+        scorers: list[BundleScorer] = []
 
         def work() -> None:
             try:
                 with BundleScorer(self._folder_uri, input_root) as scorer:
+                    scorers.append(scorer)
                     while not stop.is_set():
                         done.put(scorer.run(waiting.get_nowait()))
             except queue.Empty:
@@ -54,5 +56,7 @@ class LocalRunner:
                 yield outcome
         finally:
             stop.set()
+            for scorer in scorers:
+                scorer.stop()
             for thread in threads:
                 thread.join()

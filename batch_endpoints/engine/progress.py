@@ -1,26 +1,35 @@
-"""What the driver tells of its job while it runs: status, counts, rate, ETA; written at most once a second."""
+"""What the driver tells of its job while it runs: status, counts, rate, ETA; written at most once a second.
+
+Workers commit inside a bundle as they go; ``follow_commits`` reads that, so that counts move before a bundle is done.
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
+from itertools import islice
 
-from batch_endpoints.interfaces import BundleOutcome
+from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.specs import JobError, JobOutput, JobState, JobStatus, Progress
-from batch_endpoints.storage.commits import Totals
+from batch_endpoints.storage.commits import CommitLog, Totals, totals
 from batch_endpoints.storage.job_folder import JobFolder
 
 WRITE_SECONDS = 1.0
+LOOK_SECONDS = 2.0
+MOST_NOTES = 20
 logger = logging.getLogger(__name__)
 
 
 class ProgressKeeper:
-    """The job's state, and its copy in the job folder."""
+    """The job's state, and its copy in the job folder. Any thread may call it."""
 
     def __init__(self, folder: JobFolder) -> None:
         self._folder = folder
+        self._lock = threading.RLock()
         before = folder.state()
         began = before.started_at if before else None
         # what an earlier driver of this job has spent and said stays
@@ -31,76 +40,104 @@ class ProgressKeeper:
             notes=before.notes if before else (),
         )
         self._by_bundle: dict[int, Totals] = {}
+        self._done = Totals()
         self._stage_began = self._written = time.monotonic()
+        self._told = True
         self._items_before = 0
         self._write()
 
     def stage(self, status: JobStatus) -> None:
         """The job enters its next stage."""
-        self._close_stage()
-        logger.info("%s", status)
-        self._change(status=status)
-        self._write()
+        with self._lock:
+            self._close_stage()
+            logger.info("%s", status)
+            self._change(status=status)
+            self._write()
 
     def note(self, note: str) -> None:
         """Something a user should know of."""
-        if note not in self.state.notes:
+        with self._lock:
+            known = self.state.notes
+            if note in known or len(known) > MOST_NOTES:
+                return
             logger.warning("%s", note)
-            self._change(notes=(*self.state.notes, note))
+            self._change(notes=(*known, note if len(known) < MOST_NOTES else "there is more to note, left out here"))
 
     def begin_run(self, mini_batches: int, items: int, committed: Mapping[int, Totals]) -> None:
         """The plan is known, and what of it an earlier driver has done."""
-        self._by_bundle = dict(committed)
-        self._change(progress=Progress(mini_batches=mini_batches, items=items))
-        self._count()
-        self._items_before = self._items_done
-        self.stage("Running")
+        with self._lock:
+            self._by_bundle = dict(committed)
+            self._done = _sum(*committed.values())
+            self._change(progress=Progress(mini_batches=mini_batches, items=items))
+            self._count()
+            self._items_before = self._items_done
+            self.stage("Running")
 
-    def outcome(self, outcome: BundleOutcome) -> None:
-        """A bundle is done, or as far as it got."""
-        self._by_bundle[outcome.bundle] = Totals(
-            outcome.mini_batches, outcome.items_succeeded, outcome.items_failed, outcome.rows
-        )
-        self._count()
-        if time.monotonic() - self._written >= WRITE_SECONDS:
-            self._write()
+    def bundle(self, index: int, so_far: Totals) -> None:
+        """What counts of a bundle by now. Whoever knows less than was known before changes nothing."""
+        with self._lock:
+            known = self._by_bundle.get(index, Totals())
+            if so_far.mini_batches <= known.mini_batches:
+                return
+            self._by_bundle[index] = so_far
+            self._done = Totals(*(all + new - old for all, new, old in zip(self._done, so_far, known, strict=True)))
+            self._count()
+            self._told = False
+            self.tell()
+
+    def done(self, bundle: Bundle) -> bool:
+        """Is all of a bundle known to be committed?"""
+        with self._lock:
+            return self._by_bundle.get(bundle.index, Totals()).mini_batches == len(bundle.mini_batches)
+
+    def tell(self) -> None:
+        """Write what is not written yet, unless something was written a moment ago."""
+        with self._lock:
+            if not self._told and time.monotonic() - self._written >= WRITE_SECONDS:
+                self._write()
 
     def end(
-        self, status: JobStatus, *, error: JobError | None = None, outputs: Mapping[str, JobOutput] | None = None
+        self,
+        status: JobStatus,
+        counted: Totals,
+        *,
+        error: JobError | None = None,
+        outputs: Mapping[str, JobOutput] | None = None,
     ) -> None:
-        """The last word."""
-        self._close_stage()
-        if error:
-            logger.error("%s\n%s", error.message, error.details)
-        self._change(status=status, error=error, outputs=dict(outputs or {}), ended_at=_now())
-        self._change(progress=self.state.progress.model_copy(update={"eta_seconds": None}))
-        self._write()
+        """The last word.
+
+        Args:
+            counted: the sum of all commits; workers may have committed more than was told here.
+        """
+        with self._lock:
+            self._close_stage()
+            if error:
+                logger.error("%s\n%s", error.message, error.details)
+            self._done = counted
+            self._count()
+            self._change(status=status, error=error, outputs=dict(outputs or {}), ended_at=_now())
+            self._change(progress=self.state.progress.model_copy(update={"eta_seconds": None}))
+            self._write()
 
     @property
     def _items_done(self) -> int:
-        return self.state.progress.items_succeeded + self.state.progress.items_failed
+        return self._done.items_succeeded + self._done.items_failed
 
     def _count(self) -> None:
-        done = _sum(self._by_bundle.values())
-        progress = self.state.progress.model_copy(
-            update={
-                "mini_batches_done": done.mini_batches,
-                "items_succeeded": done.items_succeeded,
-                "items_failed": done.items_failed,
-                "rows": done.rows,
-            }
-        )
-        self._change(progress=progress)
+        done = self._done
+        update: dict[str, object] = {
+            "mini_batches_done": done.mini_batches,
+            "items_succeeded": done.items_succeeded,
+            "items_failed": done.items_failed,
+            "rows": done.rows,
+        }
         seconds = time.monotonic() - self._stage_began
         new = self._items_done - self._items_before
         if self.state.status == "Running" and seconds > 0 and new:
             rate = new / seconds
-            left = (progress.items - self._items_done) / rate
-            self._change(
-                progress=progress.model_copy(
-                    update={"items_per_second": round(rate, 3), "eta_seconds": round(left, 1)}
-                )
-            )
+            left = (self.state.progress.items - self._items_done) / rate
+            update |= {"items_per_second": round(rate, 3), "eta_seconds": round(left, 1)}
+        self._change(progress=self.state.progress.model_copy(update=update))
 
     def _close_stage(self) -> None:
         now = time.monotonic()
@@ -114,12 +151,55 @@ class ProgressKeeper:
 
     def _write(self) -> None:
         self._folder.write_state(self.state)
-        self._written = time.monotonic()
+        self._written, self._told = time.monotonic(), True
 
 
-def _sum(parts: Iterable[Totals]) -> Totals:
-    columns = list(zip(*parts, strict=True))
-    return Totals(*(sum(column) for column in columns)) if columns else Totals()
+@contextmanager
+def follow_commits(
+    keeper: ProgressKeeper,
+    commits: CommitLog,
+    bundles: Sequence[Bundle],
+    at_once: int,
+    then: Callable[[], None],
+) -> Iterator[None]:
+    """While the block runs, tell every few seconds what is committed of bundles that are not done.
+
+    Args:
+        bundles: in the order in which they are begun.
+        at_once: bundles that may be under way at the same time.
+        then: called behind each look, in the thread that looks.
+    """
+    ended = threading.Event()
+    ends: dict[int, tuple[int, Totals]] = {}
+
+    def look() -> None:
+        for bundle in list(islice((b for b in bundles if not keeper.done(b)), at_once)):
+            end, known = ends.get(bundle.index, (bundle.start, Totals()))
+            while commit := commits.at(bundle.index, end):
+                end, known = commit.end, _sum(known, totals([commit]))
+            ends[bundle.index] = end, known
+            keeper.bundle(bundle.index, known)
+        keeper.tell()
+        then()
+
+    def watch() -> None:
+        while not ended.wait(LOOK_SECONDS):
+            try:
+                look()
+            except OSError as error:  # the outcome of the bundle will tell
+                logger.warning("commits cannot be read now: %s", error)
+
+    thread = threading.Thread(target=watch, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _sum(*parts: Totals) -> Totals:
+    return Totals(*(sum(column) for column in zip(*parts, strict=True))) if parts else Totals()
 
 
 def _now() -> datetime:

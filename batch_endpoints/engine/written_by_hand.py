@@ -5,15 +5,18 @@
     inputs:
       images: {type: uri_folder, path: images/}
 
-Relative paths are relative to the file they stand in.
+Relative paths are relative to the file they stand in. A literal input (``threshold: {type: number, value: 0.5}``)
+reaches the script as an environment variable (``BATCH_INPUT_THRESHOLD``).
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from batch_endpoints.errors import SpecError
+from batch_endpoints.planning.overrides import literal_variables
 from batch_endpoints.specs import JobSpec, check, read_yaml
 from batch_endpoints.storage.job_folder import JobFolder
 
@@ -28,17 +31,27 @@ def freeze(place: Path, folder: JobFolder) -> None:
     if folder.files.exists("job.json") or not written.exists():
         return
     document = read_yaml(written)
-    document.setdefault("name", place.resolve().name)
+    document.setdefault("name", re.sub(r"[^A-Za-z0-9]+", "-", place.resolve().name).strip("-") or "job")
     deployment, base = document.get("deployment"), place
     if isinstance(deployment, str):
         base = (place / deployment).parent
         document["deployment"] = deployment = read_yaml(place / deployment)
     if isinstance(deployment, dict):
         _resolve_deployment(deployment, base, str(written))
-    for given in [*(document.get("inputs") or {}).values(), *(document.get("outputs") or {}).values()]:
-        if isinstance(given, dict):
-            _resolve(given, "path", place)
-    folder.write_job(check(JobSpec, document, where=str(written)))
+    for key in ("inputs", "outputs"):
+        named = document.get(key)
+        for given in named.values() if isinstance(named, dict) else ():
+            if isinstance(given, dict):
+                _resolve(given, "path", place)
+    folder.write_job(_with_literals(check(JobSpec, document, where=str(written))))
+
+
+def _with_literals(job: JobSpec) -> JobSpec:
+    """The job with its literal inputs as the environment variables that a script reads."""
+    settings = job.deployment.settings
+    variables = {**settings.environment_variables, **literal_variables(job.inputs)}
+    settings = settings.model_copy(update={"environment_variables": variables})
+    return job.model_copy(update={"deployment": job.deployment.model_copy(update={"settings": settings})})
 
 
 def _resolve_deployment(deployment: dict[str, Any], base: Path, where: str) -> None:
@@ -51,6 +64,7 @@ def _resolve_deployment(deployment: dict[str, Any], base: Path, where: str) -> N
     if isinstance(model, dict):
         _resolve(model, "path", base)
     if isinstance(code, dict):
+        code.setdefault("code", ".")
         _resolve(code, "code", base)
     environment = deployment.get("environment")
     if isinstance(environment, str):

@@ -1,0 +1,317 @@
+"""Whole jobs on this machine: what is in the output, in which order, and what the report says."""
+
+import json
+import os
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from job_folders import ECHO, Job, noting
+
+from batch_endpoints.engine import progress
+from batch_endpoints.planning.job_plan import plan_job
+from batch_endpoints.storage.inputs import list_files
+
+
+def counts(state):
+    done = state.progress
+    return done.items, done.items_succeeded, done.items_failed
+
+
+def test_rows_are_in_the_order_of_the_files_however_many_workers_there_are(tmp_path):
+    names = ["b/2.txt", "b/10.txt", "a.txt", "c/d/e.txt", "z.txt", "b/1.txt"] + [f"m/{n}.txt" for n in range(60)]
+    job = Job(tmp_path, files=names, settings={"mini_batch_size": 4, "max_concurrency_per_instance": 3})
+
+    state = job.run()
+
+    assert state.status == "Completed", state.error
+    assert [row["file"] for row in job.rows()] == sorted(names)
+    assert [row["prediction"] for row in job.rows()] == [os.path.basename(name) for name in sorted(names)]
+    assert counts(state) == (66, 66, 0)
+    assert state.progress.mini_batches_done == state.progress.mini_batches == 17
+    assert state.progress.rows == 66
+    assert set(state.seconds) >= {"preparing", "running", "finalizing"}
+    assert job.failed_items() == []
+
+
+def test_one_file_as_the_input(tmp_path):
+    job = Job(tmp_path, files=3)
+    spec = {**job.spec, "inputs": {"data": {"type": "uri_file", "path": (job.input / "001.txt").as_uri()}}}
+    (job.folder / "job.json").write_text(json.dumps(spec))
+
+    assert job.run().status == "Completed"
+    assert job.rows() == [{"prediction": "001.txt", "file": "001.txt"}]
+
+
+TABLE = """
+import os
+def run(mini_batch):
+    return [{"file": os.path.basename(file), "p": 0.5, "tags": ["x", "y"]} for file in mini_batch]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("out.jsonl", lambda path: [json.loads(line) for line in path.read_text().splitlines()]),
+        ("out.parquet", lambda path: pyarrow.parquet.read_table(path).to_pylist()),
+        ("out.arrow", lambda path: pa.ipc.open_file(path).read_all().to_pylist()),
+        (
+            "out.csv",
+            lambda path: [
+                {**row, "p": float(row["p"]), "tags": json.loads(row["tags"])}
+                for row in pd.read_csv(path).to_dict("records")
+            ],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_format_follows_the_name_of_the_output(tmp_path, name, read):
+    job = Job(tmp_path, TABLE, files=3, settings={"output_file_name": name})
+
+    assert job.run().status == "Completed"
+
+    assert read(job.output / name) == [{"file": f"00{n}.txt", "p": 0.5, "tags": ["x", "y"]} for n in range(3)]
+    assert os.listdir(job.output) == [name]
+
+
+def test_an_output_goes_where_the_job_says_by_folder_or_by_file(tmp_path):
+    first = Job(tmp_path / "1", outputs={"mine": {"type": "uri_folder", "path": (tmp_path / "out").as_uri()}})
+    other = Job(tmp_path / "2", outputs={"mine": {"type": "uri_file", "path": (tmp_path / "out/rows.csv").as_uri()}})
+
+    assert first.run().outputs["mine"].path == (tmp_path / "out").as_uri()
+    assert other.run().status == "Completed"
+
+    assert sorted(os.listdir(tmp_path / "out")) == ["predictions.csv", "rows.csv"]
+
+
+FILES = """
+import os
+def run(mini_batch):
+    for file in mini_batch:
+        name = os.path.basename(file)
+        folder = os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], "deep")
+        os.makedirs(folder, exist_ok=True)
+        for target in ("same.txt", f"own-{name}"):
+            with open(os.path.join(folder, target), "w") as out:
+                out.write(name)
+        if name == "002.txt":
+            raise ValueError("odd")
+    return mini_batch
+"""
+
+
+def test_files_of_a_script_are_in_the_output_but_not_those_of_failed_tries(tmp_path):
+    job = Job(tmp_path, FILES, files=4, settings={"output_action": "summary_only"})
+
+    state = job.run()
+
+    kept = {path.name: path.read_text() for path in job.output.rglob("*") if path.is_file()}
+    assert kept == {
+        "same.txt": "000.txt",
+        "same-2.txt": "001.txt",
+        "same-3.txt": "003.txt",
+        "own-000.txt": "000.txt",
+        "own-001.txt": "001.txt",
+        "own-003.txt": "003.txt",
+    }
+    assert counts(state) == (4, 3, 1)
+    assert any("wrote 'deep/same.txt': one is kept as 'deep/same-2.txt'" in note for note in state.notes)
+
+
+def test_a_retry_keeps_the_files_of_the_mini_batches_before_it(tmp_path):
+    script = FILES.replace('raise ValueError("odd")', "tried.append(1); assert len(tried) > 1").replace(
+        "import os\n", "import os\ntried = []\n"
+    )
+    job = Job(tmp_path, script, files=64, settings={"retry_settings": {"max_retries": 1}})
+
+    state = job.run()
+
+    assert counts(state) == (64, 64, 0)
+    assert len(list(job.output.rglob("own-*.txt"))) == 64
+    assert len(list(job.output.rglob("same*.txt"))) == 64
+    assert len(state.notes) == progress.MOST_NOTES + 1
+
+
+def test_summary_only_writes_no_rows(tmp_path):
+    job = Job(tmp_path, settings={"output_action": "summary_only"})
+
+    state = job.run()
+
+    assert counts(state) == (10, 10, 0)
+    assert state.progress.rows == 0
+    assert not job.output.exists()
+    assert list(job.folder.glob("parts/*")) == []
+
+
+SOME_BAD = """
+import os
+def run(mini_batch):
+    bad = [file for file in mini_batch if int(os.path.basename(file)[:3]) % 4 == 3]
+    if bad:
+        raise ValueError(f"no good: {os.path.basename(bad[0])}")
+    return mini_batch
+"""
+
+
+@pytest.mark.parametrize(
+    ("error_threshold", "status"),
+    [(-1, "Completed"), (3, "Completed"), (2, "Completed"), (1, "Failed"), (0, "Failed")],
+)
+def test_a_job_fails_when_more_items_failed_than_the_threshold_allows(tmp_path, error_threshold, status):
+    job = Job(tmp_path, SOME_BAD, files=9, settings={"error_threshold": error_threshold})
+
+    state = job.run()
+
+    assert state.status == status
+    assert (state.progress.items_failed > error_threshold >= 0) is (status == "Failed")
+    assert len(job.failed_items()) == state.progress.items_failed
+    if status == "Failed":
+        assert state.error.message.startswith("score.py:6: ValueError: no good: 003.txt (seen in 1 of ")
+        assert f"more than error_threshold ({error_threshold}) allows" in state.error.details
+        assert not job.output.exists()
+    else:
+        assert [row["file"] for row in job.rows()] == [f"00{n}.txt" for n in (0, 1, 2, 4, 5, 6, 8)]
+
+
+def test_the_report_and_the_failed_items_reconcile(tmp_path):
+    job = Job(tmp_path, SOME_BAD, files=30, settings={"mini_batch_size": 2, "retry_settings": {"max_retries": 1}})
+
+    state = job.run()
+
+    report, failed = job.report()["progress"], job.failed_items()
+    assert report["items"] == 30 == report["items_succeeded"] + report["items_failed"]
+    assert report["items_failed"] == len(failed) == 14
+    assert {row["file"] for row in job.rows()} | {item["file"] for item in failed} == {
+        f"{n:03}.txt" for n in range(30)
+    }
+    assert failed[0] == {
+        "file": "002.txt",
+        "mini_batch": 1,
+        "reason": "score.py:6: ValueError: no good: 003.txt",
+        "error": "ValueError",
+        "attempts": 2,
+    }
+    assert state.progress.eta_seconds is None
+
+
+def test_a_job_in_which_nothing_succeeded_has_failed_whatever_the_threshold(tmp_path):
+    job = Job(tmp_path, "def run(mini_batch):\n  raise OSError('no disk')", files=3)
+
+    state = job.run()
+
+    assert state.status == "Failed"
+    assert state.error.message == "score.py:2: OSError: no disk (seen in 3 of 3 mini-batches)"
+    assert "There is no succeeded mini batch item returned from run()" in state.error.details
+    assert [item["file"] for item in job.failed_items()] == ["000.txt", "001.txt", "002.txt"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_script_that_cannot_be_loaded_fails_the_job_once(tmp_path, workers):
+    script = f"{noting(tmp_path)}\ndef init():\n  note('init')\n  raise ValueError('no model')\ndef run(b): return b"
+    job = Job(
+        tmp_path,
+        script,
+        files=200,
+        settings={"max_concurrency_per_instance": workers, "retry_settings": {"max_retries": 3}},
+    )
+
+    state = job.run()
+
+    assert state.status == "Failed"
+    assert (state.error.code, state.error.message) == ("InitFailed", "score.py:4: ValueError: no model")
+    assert "in init" in state.error.details
+    assert 1 <= len(job.calls()) <= workers
+    assert counts(state) == (200, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("breaking", "message"),
+    [
+        ({"model": {"name": "m", "path": "file:///no/such/model"}}, "'file:///no/such/model' does not exist"),
+        ({"environment": {"name": "e", "python": "/no/python"}}, "python '/no/python' is not a program"),
+        ({"settings": {"mini_batch_size": "5 rows"}}, "mini_batch_size '5 rows' cuts within files"),
+    ],
+    ids=["model", "interpreter", "mini_batch_size"],
+)
+def test_a_job_that_cannot_be_prepared_fails_with_what_is_wrong(tmp_path, breaking, message):
+    state = Job(tmp_path, deployment=breaking).run()
+
+    assert state.status == "Failed"
+    assert message in state.error.message
+
+
+@pytest.mark.parametrize(
+    ("path", "message"), [("nowhere", "does not exist"), ("empty", "is a folder without files")], ids=lambda x: x
+)
+def test_an_input_without_files_fails_the_job(tmp_path, path, message):
+    (tmp_path / "empty").mkdir()
+    job = Job(tmp_path, inputs={"data": {"path": (tmp_path / path).as_uri()}})
+
+    state = job.run()
+
+    assert (state.status, state.error.code) == ("Failed", "InvalidInput")
+    assert message in state.error.message
+
+
+def test_a_file_that_went_away_is_one_failed_item_and_the_others_are_scored(tmp_path):
+    job = Job(tmp_path, files=6, settings={"mini_batch_size": 2})
+    root, files = list_files(job.input.as_uri())
+    job.job_folder.write_plan(plan_job(root, files, 2, 1))
+    (job.input / "004.txt").unlink()
+
+    state = job.run()
+
+    assert counts(state) == (6, 5, 1)
+    (failed,) = job.failed_items()
+    assert failed["file"] == "004.txt"
+    assert "it is gone" in failed["reason"]
+
+
+def test_an_existing_output_is_refused_before_anything_is_scored_unless_it_may_be_replaced(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "predictions.csv").write_text("precious")
+    outputs = {"score": {"path": target.as_uri()}}
+
+    careful = Job(tmp_path / "1", noting(tmp_path / "1") + "\n" + ECHO + "\nnote('x')", outputs=outputs)
+    state = careful.run()
+
+    assert (state.status, state.error.code) == ("Failed", "Conflict")
+    assert careful.calls() == []
+    assert (target / "predictions.csv").read_text() == "precious"
+
+    assert Job(tmp_path / "2", files=1, outputs=outputs, overwrite=True).run().status == "Completed"
+    assert pd.read_csv(target / "predictions.csv").to_dict("records") == [
+        {"prediction": "000.txt", "file": "000.txt"}
+    ]
+
+
+def test_an_output_that_cannot_be_written_fails_the_job_with_the_reason(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    job = Job(tmp_path, files=1, outputs={"score": {"path": (tmp_path / "file" / "out").as_uri()}})
+
+    state = job.run()
+
+    assert (state.status, state.error.code) == ("Failed", "OutputFailed")
+    assert "Not a directory" in state.error.message
+
+
+def test_types_that_differ_between_mini_batches_come_together_in_one_output(tmp_path):
+    script = """
+    import os, pandas as pd
+    def run(mini_batch):
+        n = int(os.path.basename(mini_batch[0])[:3])
+        frame = pd.DataFrame({"file": [mini_batch[0][-7:]], "kind": pd.Categorical([f"k{n}"])})
+        frame["value"] = [1, 2.5, "x"][n]
+        return frame if n else frame.assign(extra=True)
+    """
+    job = Job(tmp_path, script, files=3)
+
+    assert job.run().status == "Completed", job.report()
+    assert [(row["kind"], row["value"], row["extra"]) for row in job.rows()] == [
+        ("k0", "1", "true"),
+        ("k1", "2.5", ""),
+        ("k2", "x", ""),
+    ]
