@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from batch_endpoints.errors import SpecError
 
@@ -32,5 +33,5 @@ def mini_batches(files: Iterable[InputFile], size: int | str) -> list[tuple[Inpu
             f"mini_batch_size {size!r} cuts within files, which this version cannot do yet",
             mend="Give the number of files for one run() call.",
         )
-    ordered = sorted(files)
+    ordered = sorted(files, key=attrgetter("path"))
     return [tuple(ordered[at : at + size]) for at in range(0, len(ordered), size)]

@@ -7,24 +7,36 @@ output rest on these two.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pyarrow.fs
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.interfaces import Filesystem
 
+_FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
+
 
 def local_path(uri: str) -> Path | None:
-    """The path of a bare path or a ``file://`` URI; None for anything remote."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
+    """The path of a bare path or a ``file://`` URI; None for anything remote.
+
+    ``?`` and ``#`` are characters of a name here, not the begin of a query.
+
+    Raises:
+        InputError: ``file://`` with something that is no slash behind it.
+    """
+    if found := _FILE_URI.fullmatch(uri):
+        if found["host"] not in (None, "", "localhost"):
+            raise InputError(
+                f"'{uri}' names the machine '{found['host']}'", mend="Write file:/// and the whole path."
+            )
+        return Path(unquote(found["path"]))
     return None if "://" in uri else Path(uri).absolute()
 
 
@@ -93,8 +105,12 @@ class ArrowFilesystem:
     @contextmanager
     def open_output(self, path: str) -> Iterator[BinaryIO]:
         stream = self.files.open_output_stream(self._at(path))
-        with stream:
-            yield cast(BinaryIO, stream)
+        try:
+            with stream:
+                yield cast(BinaryIO, stream)
+        except BaseException:
+            self.files.delete_file(self._at(path))  # closing has completed what should not be there
+            raise
 
     def exists(self, path: str) -> bool:
         found: bool = self.files.get_file_info(self._at(path)).type != pyarrow.fs.FileType.NotFound
@@ -129,7 +145,7 @@ def open_uri(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """
     try:
         found: tuple[pyarrow.fs.FileSystem, str] = pyarrow.fs.FileSystem.from_uri(uri)
-    except (pyarrow.ArrowInvalid, ValueError, OSError) as error:
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise InputError(f"cannot open '{uri}': {error}") from None
     return found[0], found[1].rstrip("/")
 

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pyarrow.fs
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.storage.filesystem import local_path, open_uri
-
-_STREAMED = ("http", "https")  # one file, no listing: smart-open reads it
+from batch_endpoints.storage.globs import split_pattern
+from batch_endpoints.storage.listing import is_streamed, walk
 
 
 def list_files(uri: str) -> tuple[str, list[InputFile]]:
     """All files of an input; folders are walked to the bottom.
 
     Args:
-        uri: a bare path, or any URI that pyarrow.fs or smart-open opens; a folder or one file.
+        uri: a bare path, or any URI that pyarrow.fs or smart-open opens; a folder, a file, or a pattern of files.
 
     Returns: the root and the files below it, sorted by path. ``fetch`` takes both.
 
     Raises:
         InputError: missing, empty or unreadable.
     """
-    root, files = _walk(uri)
-    found = sorted(files)
+    root, files = walk(uri)
+    found = sorted(files, key=attrgetter("path"))
     if not found:
-        raise InputError(f"the input '{uri}' is a folder without files", mend="Name a folder that has some.")
+        raise _nothing(uri)
     return root, found
 
 
@@ -42,12 +41,12 @@ def check_readable(uri: str, type: str) -> None:
     Raises:
         InputError: missing, empty or unreadable.
     """
-    root, files = _walk(uri)
+    root, files = walk(uri)
     first = list(islice(files, 1))
     if not first:
-        raise InputError(f"the input '{uri}' is a folder without files", mend="Name a folder that has some.")
+        raise _nothing(uri)
     if (folder := local_path(root)) is not None and not os.access(folder / first[0].path, os.R_OK):
-        raise InputError(f"the input file '{folder / first[0].path}' cannot be read: permission denied")
+        raise _unreadable(folder / first[0].path)
 
 
 def fetch(root: str, path: str, scratch: Path) -> Path:
@@ -58,14 +57,18 @@ def fetch(root: str, path: str, scratch: Path) -> Path:
     """
     folder = local_path(root)
     if folder is not None:
+        if not os.access(folder / path, os.R_OK):
+            raise _unreadable(folder / path)
         return folder / path
+    if any(part in (".", "..") for part in path.split("/")):  # keys of a store may be anything
+        raise InputError(f"'{root}/{path}' has a name that no disk can keep", mend="Give it another name.")
     target = scratch / path
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if urlsplit(root).scheme in _STREAMED:
+        if is_streamed(root):
             import smart_open
 
-            with smart_open.open(f"{root}/{path}", "rb", compression="disable") as source, target.open("wb") as copy:
+            with smart_open.open(root, "rb", compression="disable") as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
         else:
             files, top = open_uri(root)
@@ -112,67 +115,20 @@ def copy_tree(source: Path, target: Path) -> None:
         link(str(source), str(target))
 
 
-def _walk(uri: str) -> tuple[str, Iterator[InputFile]]:
-    """The root of an input, and its files in no order."""
-    place = local_path(uri)
-    if place is not None:
-        if not place.exists():
-            raise InputError(f"the input '{uri}' does not exist", mend="Check the path; it is read on the server.")
-        if place.is_file():
-            return str(place.parent), iter([InputFile(place.name, place.stat().st_size)])
-        return str(place), _walk_local(place)
-    if urlsplit(uri).scheme in _STREAMED:
-        root, _, name = uri.rpartition("/")
-        return root, iter([InputFile(name, _size_over_http(uri))])
-    return _walk_remote(uri)
+def _nothing(uri: str) -> InputError:
+    if split_pattern(uri):
+        return InputError(
+            f"the input '{uri}' matches no file", mend="Check the pattern: ** crosses folders, * does not."
+        )
+    return InputError(f"the input '{uri}' is a folder without files", mend="Name a folder that has some.")
 
 
-def _walk_local(top: Path) -> Iterator[InputFile]:
-    """Files below a folder; links to folders are followed, each folder is visited once."""
-    seen: set[str] = set()
-    folders = [top]
-    while folders:
-        folder = folders.pop()
-        real = os.path.realpath(folder)
-        if real in seen:
-            continue
-        seen.add(real)
-        try:
-            entries = list(os.scandir(folder))
-        except OSError as error:
-            raise InputError(f"the input folder '{folder}' cannot be read: {error.strerror}") from None
-        for entry in entries:
-            if entry.is_dir():
-                folders.append(Path(entry.path))
-            elif entry.is_file():
-                yield InputFile(os.path.relpath(entry.path, top).replace(os.sep, "/"), entry.stat().st_size)
-
-
-def _walk_remote(uri: str) -> tuple[str, Iterator[InputFile]]:
-    files, path = open_uri(uri)
-    try:
-        found = files.get_file_info(path)
-        if found.type == pyarrow.fs.FileType.NotFound:
-            raise InputError(f"the input '{uri}' does not exist")
-        if found.type == pyarrow.fs.FileType.File:
-            root, _, name = uri.rstrip("/").rpartition("/")
-            return root, iter([InputFile(name, found.size or 0)])
-        below = files.get_file_info(pyarrow.fs.FileSelector(path, recursive=True))
-    except OSError as error:
-        raise InputError(f"the input '{uri}' cannot be read: {error}") from None
-    return uri.rstrip("/"), (
-        InputFile(info.path[len(path) :].lstrip("/"), info.size or 0)
-        for info in below
-        if info.type == pyarrow.fs.FileType.File
+def _unreadable(file: Path) -> InputError:
+    why = (
+        "permission denied"
+        if file.exists()
+        else "it is a link that leads nowhere"
+        if file.is_symlink()
+        else "it is gone"
     )
-
-
-def _size_over_http(uri: str) -> int:
-    import requests
-
-    try:
-        with requests.get(uri, stream=True, timeout=30) as answer:
-            answer.raise_for_status()
-            return int(answer.headers.get("content-length", 0))
-    except requests.RequestException as error:
-        raise InputError(f"the input '{uri}' cannot be read: {error}") from None
+    return InputError(f"the input file '{file}' cannot be read: {why}")

@@ -1,0 +1,172 @@
+"""Listing an input: its root, and the files below it, on a disk, in a store, or one file over HTTP."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pyarrow.fs
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.storage.filesystem import local_path, open_uri
+from batch_endpoints.storage.globs import Pattern, split_pattern
+
+_STREAMED = re.compile(r"(https?|ftps?|sftp|ssh|scp|webhdfs)://", re.IGNORECASE)
+
+
+def is_streamed(uri: str) -> bool:
+    """Is this one file that smart-open reads? There is no listing then, and the root is the file's own URI."""
+    return bool(_STREAMED.match(uri))
+
+
+def walk(uri: str) -> tuple[str, Iterator[InputFile]]:
+    """The root of an input, and its files in no order.
+
+    Args:
+        uri: a folder, a file or a pattern; what exists under this very name is no pattern.
+
+    Raises:
+        InputError: missing or unreadable; also from the iterator.
+    """
+    if is_streamed(uri):
+        name = unquote(urlsplit(uri).path.rpartition("/")[2])
+        return uri, iter([InputFile(name if name not in ("", ".", "..") else "input", _size_of_stream(uri))])
+    place = local_path(uri)
+    return _walk_remote(uri) if place is None else _walk_place(uri, place)
+
+
+def _walk_place(uri: str, place: Path) -> tuple[str, Iterator[InputFile]]:
+    try:
+        if _exists(place):
+            if place.is_dir():
+                return str(place), _walk_local(place, None)
+            return str(place.parent), iter([InputFile(place.name, place.stat().st_size)])
+    except OSError as error:
+        raise InputError(f"the input '{uri}' cannot be read: {error.strerror}") from None
+    found = split_pattern(str(place))
+    if not found:
+        raise InputError(f"the input '{uri}' does not exist", mend="Check the path; it is read on the server.")
+    root = Path(found[0])
+    if not root.is_dir():
+        raise InputError(f"the input '{uri}' matches nothing: there is no folder '{root}'")
+    return str(root), _walk_local(root, found[1])
+
+
+def _exists(place: Path) -> bool:
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _walk_local(top: Path, pattern: Pattern | None) -> Iterator[InputFile]:
+    """Files below a folder. Links to folders are followed, and each folder is visited once: by its own name rather
+    than through a link."""
+    seen: set[str] = set()
+    folders, links = [top], list[Path]()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            raise InputError(f"the input folder '{folder}' cannot be read: {error.strerror}") from None
+        for entry in entries:
+            path = os.path.relpath(entry.path, top).replace(os.sep, "/")
+            if _is_folder(entry):
+                if pattern is None or pattern.may_hold_matches(path):
+                    (links if entry.is_symlink() else folders).append(Path(entry.path))
+            elif _is_file(entry) and (pattern is None or pattern.matches(path)):
+                yield InputFile(_utf8(path), _size(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Also a link that leads nowhere: it must become a failed item instead of vanishing."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return 0
+
+
+def _utf8(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the name of the input file {os.fsencode(path)!r} is not UTF-8", mend="Give it another name."
+        ) from None
+    return path
+
+
+def _walk_remote(uri: str) -> tuple[str, Iterator[InputFile]]:
+    pattern = split_pattern(uri)
+    root, query = _without_query(uri)
+    try:
+        try:
+            files, path = open_uri(uri)
+            found = files.get_file_info(path)
+        except InputError:
+            if pattern is None:
+                raise
+            found = None  # a pattern need not be a well-formed URI
+        if found is not None and found.type == pyarrow.fs.FileType.File:
+            folder = root.rstrip("/").rpartition("/")[0]
+            return folder + query, iter([InputFile(path.rpartition("/")[2], found.size or 0)])
+        if found is not None and found.type == pyarrow.fs.FileType.Directory:
+            return root.rstrip("/") + query, _walk_store(files, path, None)
+        if pattern is None:
+            raise InputError(f"the input '{uri}' does not exist")
+        files, path = open_uri(pattern[0])
+        return pattern[0], _walk_store(files, path, pattern[1])
+    except OSError as error:
+        raise InputError(f"the input '{uri}' cannot be read: {error}") from None
+
+
+def _walk_store(files: pyarrow.fs.FileSystem, top: str, pattern: Pattern | None) -> Iterator[InputFile]:
+    recursive = pattern is None or not pattern.one_level
+    for info in files.get_file_info(pyarrow.fs.FileSelector(top, recursive=recursive, allow_not_found=True)):
+        path = info.path[len(top) :].lstrip("/")
+        if info.type == pyarrow.fs.FileType.File and (pattern is None or pattern.matches(path)):
+            yield InputFile(path, info.size or 0)
+
+
+def _without_query(uri: str) -> tuple[str, str]:
+    path, mark, query = uri.partition("?")
+    return path, mark + query
+
+
+def _size_of_stream(uri: str) -> int:
+    import requests
+    import smart_open
+
+    try:
+        if uri.lower().startswith("http"):
+            with requests.get(uri, stream=True, timeout=30) as answer:
+                answer.raise_for_status()
+                return int(answer.headers.get("content-length", 0))
+        with smart_open.open(uri, "rb", compression="disable"):
+            return 0
+    except (OSError, ImportError, ValueError) as error:
+        raise InputError(f"the input '{uri}' cannot be read: {error}") from None

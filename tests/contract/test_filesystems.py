@@ -1,0 +1,144 @@
+"""What every file system promises; those for outputs only promise a part of it."""
+
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from batch_endpoints.storage.filesystem import ArrowFilesystem, LocalFilesystem, output_filesystem
+
+
+@pytest.fixture
+def files(tmp_path):
+    return LocalFilesystem(tmp_path / "job")
+
+
+@pytest.fixture(params=["local", "arrow"])
+def outputs(request, tmp_path):
+    (tmp_path / "out" / "deep").mkdir(parents=True)  # a store has no folders; a disk behind pyarrow.fs needs them
+    return (
+        output_filesystem(str(tmp_path / "out"))
+        if request.param == "local"
+        else ArrowFilesystem(tmp_path.as_uri() + "/out")
+    )
+
+
+def test_a_file_that_is_put_can_be_read(files):
+    assert files.put_if_absent("commits/a/1.json", b"one")
+    assert files.read("commits/a/1.json") == b"one"
+    assert files.exists("commits/a/1.json")
+    with files.open_input("commits/a/1.json") as file:
+        assert file.read() == b"one"
+
+
+def test_the_first_content_stays(files):
+    assert files.put_if_absent("x", b"one")
+    assert not files.put_if_absent("x", b"two")
+    assert files.read("x") == b"one"
+
+
+def test_replacing_changes_the_whole_file(files):
+    files.replace("a/x", b"a long content")
+    files.replace("a/x", b"short")
+    assert files.read("a/x") == b"short"
+
+
+def test_an_empty_file_is_a_file(files):
+    files.replace("x", b"")
+    with files.open_input("x") as file:
+        assert file.read() == b""
+
+
+@pytest.mark.parametrize("read", ["read", "open_input"])
+def test_what_is_not_there_is_not_found(files, read):
+    with pytest.raises(FileNotFoundError):
+        getattr(files, read)("a/x")
+    assert not files.exists("a/x")
+    assert files.names("a") == []
+
+
+def test_of_16_threads_that_put_one_file_one_wins(files):
+    start = threading.Barrier(16)
+
+    def put(number):
+        start.wait()
+        return files.put_if_absent("x", str(number).encode())
+
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(put, range(16)))
+    assert sum(won) == 1
+    assert files.read("x") == str(won.index(True)).encode()
+
+
+def _put(root, start, number, won):
+    start.wait()
+    if LocalFilesystem(root).put_if_absent("x", str(number).encode()):
+        won.put(number)
+
+
+def test_of_processes_that_put_one_file_one_wins(files):
+    # forked, so that none of them loads the libraries again
+    context = multiprocessing.get_context("fork")
+    start, won = context.Barrier(6), context.SimpleQueue()
+    racers = [context.Process(target=_put, args=(files.root, start, number, won)) for number in range(6)]
+    for racer in racers:
+        racer.start()
+    winner = won.get()
+    for racer in racers:
+        racer.join()
+    assert won.empty()
+    assert files.read("x") == str(winner).encode()
+
+
+def test_readers_see_the_old_or_the_new_content_and_never_a_part(files):
+    contents = {bytes([letter]) * 200_000 for letter in b"abcdef"}
+    files.replace("x", b"a" * 200_000)
+    done = threading.Event()
+
+    def write():
+        for content in sorted(contents) * 20:
+            files.replace("x", content)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = set()
+    while not done.is_set():
+        seen.add(files.read("x"))
+    writer.join()
+    assert seen <= contents
+
+
+def test_names_are_those_of_whole_files_below_a_folder(files):
+    files.replace("commits/b/2.json", b"")
+    files.replace("commits/a.json", b"")
+    files.replace("other/x", b"")
+    with files.open_output("commits/b/3.json") as file:
+        file.write(b"half")
+        assert files.names("commits") == ["a.json", "b/2.json"]
+    assert files.names("commits") == ["a.json", "b/2.json", "b/3.json"]
+
+
+def test_a_writer_that_loses_leaves_nothing_behind(files):
+    files.put_if_absent("x", b"one")
+    files.put_if_absent("x", b"two")
+    assert [path.name for path in files.root.iterdir()] == ["x"]
+
+
+def test_an_output_appears_when_it_is_whole(outputs):
+    with outputs.open_output("deep/x") as file:
+        file.write(b"abc")
+    assert outputs.exists("deep/x")
+    assert not outputs.exists("deep/y")
+
+
+def test_an_output_that_broke_off_is_not_there(outputs):
+    def break_off():
+        with outputs.open_output("x") as file:
+            file.write(b"abc")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
+    assert not outputs.exists("x")

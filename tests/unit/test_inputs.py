@@ -1,0 +1,292 @@
+import http.server
+import os
+import threading
+from pathlib import Path
+
+import pyarrow.fs
+import pytest
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.storage import inputs, listing
+from batch_endpoints.storage.globs import split_pattern
+from batch_endpoints.storage.inputs import check_readable, copy_tree, fetch, fetch_tree, list_files
+
+
+def make(top, *names):
+    for name in names:
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return top
+
+
+def paths(uri):
+    return [file.path for file in list_files(str(uri))[1]]
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A remote store ``mem://bucket/…`` over a folder, as pyarrow.fs would open it."""
+
+    def open_uri(uri):
+        assert uri.startswith("mem://"), uri
+        path = uri.removeprefix("mem://").partition("?")[0].rstrip("/")
+        return pyarrow.fs.SubTreeFileSystem(str(tmp_path), pyarrow.fs.LocalFileSystem()), path
+
+    for module in (inputs, listing):
+        monkeypatch.setattr(module, "open_uri", open_uri)
+    return make(tmp_path, "bucket/a/1.csv", "bucket/a/b/2.csv", "bucket/a/[x].csv", "bucket/c.csv") / "bucket"
+
+
+def test_folders_are_walked_to_the_bottom_in_the_order_of_paths(tmp_path):
+    make(tmp_path, "b.csv", "a/2.csv", "a/b/1.csv", ".hidden")
+    root, files = list_files(str(tmp_path))
+    assert root == str(tmp_path)
+    assert [(file.path, file.size) for file in files] == [
+        (".hidden", 7),
+        ("a/2.csv", 7),
+        ("a/b/1.csv", 9),
+        ("b.csv", 5),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a b.csv", "ü€.csv", "a#b?c.csv", "100%.csv", "[x].csv", "a*.csv"])
+def test_one_file_is_an_input_whatever_its_name(tmp_path, name):
+    make(tmp_path, name, "other.csv")
+    for uri in (str(tmp_path / name), (tmp_path / name).as_uri()):
+        root, files = list_files(uri)
+        assert (root, [file.path for file in files]) == (str(tmp_path), [name])
+        assert fetch(root, name, tmp_path / "scratch").read_text() == name
+
+
+def test_linked_folders_are_followed_once_and_loops_end(tmp_path):
+    make(tmp_path, "in/z/1.csv", "elsewhere/2.csv")
+    (tmp_path / "in/a").symlink_to(tmp_path / "in/z")
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in/out").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/again").symlink_to(tmp_path / "elsewhere")
+    assert paths(tmp_path / "in") == ["again/2.csv", "z/1.csv"]
+
+
+def test_links_that_lead_nowhere_are_inputs_that_cannot_be_read(tmp_path):
+    make(tmp_path, "a.csv")
+    (tmp_path / "gone.csv").symlink_to(tmp_path / "nothing")
+    (tmp_path / "self.csv").symlink_to(tmp_path / "self.csv")
+    assert paths(tmp_path) == ["a.csv", "gone.csv", "self.csv"]
+    with pytest.raises(InputError, match=r"gone.csv' cannot be read: it is a link that leads nowhere"):
+        fetch(str(tmp_path), "gone.csv", tmp_path)
+
+
+def test_a_pipe_is_no_input(tmp_path):
+    make(tmp_path, "a.csv")
+    os.mkfifo(tmp_path / "pipe")
+    assert paths(tmp_path) == ["a.csv"]
+
+
+def test_a_file_that_has_gone_since_it_was_listed_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"'.*/a.csv' cannot be read: it is gone"):
+        fetch(str(tmp_path), "a.csv", tmp_path)
+
+
+def test_a_name_that_is_not_utf8_is_told(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv")).write_text("x")
+    with pytest.raises(InputError, match=r"b'\\xff.csv' is not UTF-8"):
+        list_files(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        pytest.param("{top}/empty", "is a folder without files", id="empty"),
+        pytest.param("{top}/missing", "does not exist", id="missing"),
+        pytest.param("{top}/a.csv/b.csv", "does not exist", id="below a file"),
+        pytest.param("{top}/" + "x" * 300, "File name too long", id="a name that is too long"),
+        pytest.param("{top}/*.parquet", r"'.*/\*.parquet' matches no file", id="a pattern without a match"),
+        pytest.param("{top}/no/*.csv", r"matches nothing: there is no folder '.*/no'", id="a pattern below nothing"),
+        pytest.param("nothing://x/y", "cannot open 'nothing://x/y'", id="unknown scheme"),
+    ],
+)
+def test_an_input_with_nothing_to_read_is_told(tmp_path, uri, expected):
+    make(tmp_path, "a.csv")
+    (tmp_path / "empty").mkdir()
+    for look in (list_files, lambda uri: check_readable(uri, "uri_folder")):
+        with pytest.raises(InputError, match=expected):
+            look(uri.format(top=tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file and folder")
+def test_what_may_not_be_read_is_told(tmp_path):
+    make(tmp_path, "closed/a.csv", "b.csv")
+    (tmp_path / "b.csv").chmod(0)
+    with pytest.raises(InputError, match="permission denied"):
+        check_readable(str(tmp_path / "b.csv"), "uri_file")
+    (tmp_path / "closed").chmod(0)
+    try:
+        with pytest.raises(InputError, match="Permission denied"):
+            list_files(str(tmp_path))
+        with pytest.raises(InputError, match="Permission denied"):
+            list_files(str(tmp_path / "closed" / "a.csv"))
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+
+
+def test_checking_looks_no_further_than_the_first_file(tmp_path):
+    make(tmp_path, "a/1.csv", "b/2.csv")
+    check_readable(str(tmp_path), "uri_folder")
+    check_readable(str(tmp_path / "*" / "*.csv"), "uri_folder")
+
+
+TREE = ("a.csv", "b.png", "x/a.csv", "x/x-1.png", "x/y/x-2.png", "x/y/x-10.png", "z/a.csv", ".h/a.csv", ".a.csv")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "root", "expected"),
+    [
+        ("*.csv", "", ["a.csv"]),
+        ("?.???", "", ["a.csv", "b.png"]),
+        ("*/a.csv", "", ["x/a.csv", "z/a.csv"]),
+        ("[xy]/*.csv", "", ["x/a.csv"]),
+        ("[!x]/*.csv", "", ["z/a.csv"]),
+        ("x/*", "/x", ["a.csv", "x-1.png"]),
+        ("x/*/*", "/x", ["y/x-10.png", "y/x-2.png"]),
+        ("**/x-?.png", "", ["x/x-1.png", "x/y/x-2.png"]),
+        ("**/a.csv", "", ["a.csv", "x/a.csv", "z/a.csv"]),
+        ("x/**", "/x", ["a.csv", "x-1.png", "y/x-10.png", "y/x-2.png"]),
+        ("**/y/**/*.png", "", ["x/y/x-10.png", "x/y/x-2.png"]),
+        ("*/**/*.png", "", ["x/x-1.png", "x/y/x-10.png", "x/y/x-2.png"]),
+        (".*/*.csv", "", [".h/a.csv"]),
+        (".*.csv", "", [".a.csv"]),
+    ],
+)
+def test_patterns_are_matched_as_in_a_shell(tmp_path, pattern, root, expected):
+    make(tmp_path, *TREE)
+    found, files = list_files(f"{tmp_path}/{pattern}")
+    assert found == str(tmp_path) + root
+    assert [file.path for file in files] == expected
+    assert list_files((tmp_path / pattern).as_uri()) == (found, files)
+
+
+def test_what_exists_by_its_very_name_is_no_pattern(tmp_path):
+    make(tmp_path, "run [1]/a.csv", "run 1/b.csv")
+    assert paths(tmp_path / "run [1]") == ["a.csv"]
+    assert paths(tmp_path / "run [1-2]" / "*") == ["run 1/b.csv"]
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "names"),
+    [
+        ("data/*.csv", "data", ("*.csv",)),
+        ("*.csv", ".", ("*.csv",)),
+        ("/*.csv", "/", ("*.csv",)),
+        ("s3://bucket/a/*.csv", "s3://bucket/a", ("*.csv",)),
+        ("s3://bucket/*", "s3://bucket", ("*",)),
+        ("s3://bucket/a/x-?.csv", "s3://bucket/a", ("x-?.csv",)),
+        ("s3://bucket/a/*.csv?region=eu", "s3://bucket/a?region=eu", ("*.csv",)),
+        (
+            "s3://b/a/**/x?.csv?endpoint_override=http://h:1/",
+            "s3://b/a?endpoint_override=http://h:1/",
+            ("**", "x?.csv"),
+        ),
+    ],
+)
+def test_the_root_is_what_stands_before_the_first_wildcard(path, root, names):
+    found, pattern = split_pattern(path)
+    assert (found, pattern.names) == (root, names)
+
+
+@pytest.mark.parametrize("path", ["data/a.csv", "s3://bucket/a", "s3://bucket/a?region=eu", "/"])
+def test_a_path_without_wildcard_is_no_pattern(path):
+    assert split_pattern(path) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "root", "expected"),
+    [
+        ("mem://bucket", "mem://bucket", ["a/1.csv", "a/[x].csv", "a/b/2.csv", "c.csv"]),
+        ("mem://bucket/a/", "mem://bucket/a", ["1.csv", "[x].csv", "b/2.csv"]),
+        ("mem://bucket/a?region=eu", "mem://bucket/a?region=eu", ["1.csv", "[x].csv", "b/2.csv"]),
+        ("mem://bucket/a/1.csv", "mem://bucket/a", ["1.csv"]),
+        ("mem://bucket/a/1.csv?endpoint=http://h/", "mem://bucket/a?endpoint=http://h/", ["1.csv"]),
+        ("mem://bucket/a/[x].csv", "mem://bucket/a", ["[x].csv"]),
+        ("mem://bucket/a/[0-9].csv", "mem://bucket/a", ["1.csv"]),
+        ("mem://bucket/*.csv", "mem://bucket", ["c.csv"]),
+        ("mem://bucket/**/*.csv", "mem://bucket", ["a/1.csv", "a/[x].csv", "a/b/2.csv", "c.csv"]),
+    ],
+)
+def test_a_store_is_listed_and_read_like_a_disk(store, tmp_path, uri, root, expected):
+    found, files = list_files(uri)
+    assert (found, [file.path for file in files]) == (root, expected)
+    assert [fetch(found, file.path, tmp_path / "scratch").read_text() for file in files] == [
+        (store / found.partition("?")[0].removeprefix("mem://bucket").strip("/") / path).read_text()
+        for path in expected
+    ]
+
+
+@pytest.mark.parametrize("uri", ["mem://bucket/no", "mem://bucket/no/*.csv", "mem://bucket/*.parquet"])
+def test_a_store_without_matches_is_told(store, uri):
+    with pytest.raises(InputError, match=r"does not exist|matches no file"):
+        list_files(uri)
+
+
+def test_a_key_that_would_leave_the_scratch_folder_is_refused(store, tmp_path):
+    with pytest.raises(InputError, match="a name that no disk can keep"):
+        fetch("mem://bucket", "../../x", tmp_path / "scratch")
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    top = make(tmp_path_factory.mktemp("web"), "in/a b.csv")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(top))
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_one_file_comes_over_http_and_keeps_its_name(web, tmp_path):
+    uri = f"{web}/in/a%20b.csv?sig=a/b%2Fc"
+    root, files = list_files(uri)
+    assert [(file.path, file.size) for file in files] == [("a b.csv", 10)]
+    assert fetch(root, "a b.csv", tmp_path).read_text() == "in/a b.csv"
+
+
+def test_what_http_does_not_give_is_told(web, tmp_path):
+    with pytest.raises(InputError, match="404"):
+        check_readable(f"{web}/in/no.csv", "uri_file")
+    with pytest.raises(InputError, match="404"):
+        fetch(f"{web}/in/no.csv", "no.csv", tmp_path)
+
+
+def test_a_folder_of_a_store_comes_to_this_disk_whole(store, tmp_path):
+    assert sorted(p.name for p in fetch_tree("mem://bucket/a", tmp_path / "model").rglob("*.csv")) == [
+        "1.csv",
+        "2.csv",
+        "[x].csv",
+    ]
+    assert fetch_tree("mem://bucket/c.csv", tmp_path / "file").read_text() == "bucket/c.csv"
+
+
+def test_a_local_folder_is_used_in_place(tmp_path):
+    assert fetch_tree(tmp_path.as_uri(), tmp_path / "scratch") == tmp_path
+    with pytest.raises(InputError, match="does not exist on this machine"):
+        fetch_tree(str(tmp_path / "no"), tmp_path)
+
+
+def test_a_copy_of_a_tree_holds_real_files(tmp_path):
+    make(tmp_path, "from/a", "from/b/c")
+    (tmp_path / "from/link").symlink_to("a")
+    copy_tree(tmp_path / "from", tmp_path / "x" / "to")
+    copied = {p.relative_to(tmp_path / "x/to").as_posix(): p for p in (tmp_path / "x/to").rglob("*") if p.is_file()}
+    assert sorted(copied) == ["a", "b/c", "link"]
+    assert not any(path.is_symlink() for path in copied.values())
+    copy_tree(tmp_path / "from" / "a", tmp_path / "y" / "a")
+    assert (tmp_path / "y/a").read_text() == "from/a"
