@@ -92,7 +92,8 @@ class CommitLog:
 
     def chains(self, plan: JobPlan) -> dict[int, list[Commit]]:
         """The chain of every bundle that has one, in plan order."""
-        begun = {int(name.partition("/")[0]) for name in self._files.names("commits")}
+        folders = {name.partition("/")[0] for name in self._files.names("commits")}
+        begun = {int(folder) for folder in folders if folder.isdecimal()}
         return {bundle.index: self.chain(bundle) for bundle in plan.bundles if bundle.index in begun}
 
 

@@ -52,7 +52,7 @@ class NamedOutput:
         Returns: the output with its URI.
         """
         target = output_filesystem(self.folder)
-        for renamed in write_files(files, commits, target):
+        for renamed in write_files(files, commits, target, self.file_name):
             note(renamed)
         if self.file_name:
             write_rows(files, commits, target, self.file_name)
@@ -70,5 +70,5 @@ def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
     path = output.path.rstrip("/")
     if output.type == "uri_folder" or not rows:
         return NamedOutput(name, path, rows)
-    folder, _, file = path.rpartition("/")
-    return NamedOutput(name, folder or ".", file)
+    folder, slash, file = path.rpartition("/")
+    return NamedOutput(name, folder or slash or ".", file)

@@ -1,24 +1,19 @@
-"""Parts, which workers write, and the named output that is made of them at the end.
-
-The format follows the file's name: ``.csv .jsonl .parquet .arrow``; anything else is written as CSV.
-"""
+"""Parts, which workers write, and the named output that is made of them at the end."""
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.storage.commits import Commit, CommittedFile
+from batch_endpoints.storage.formats import as_text, table_writer
 
 
 class OutputFilesystem(Protocol):
@@ -66,20 +61,26 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
     """
     parts = [part for commit in commits for part in commit.parts]
     schema = _common_schema(_schema(files, part) for part in parts)
-    with target.open_output(name) as sink, _writer(name)(sink, schema) as writer:
+    with target.open_output(name) as sink, table_writer(name)(sink, schema) as writer:
         for part in parts:
             for table in _tables(files, part):
                 writer.write_table(_aligned(table, schema))
 
 
-def write_files(files: Filesystem, commits: Iterable[Commit], target: OutputFilesystem) -> list[str]:
+def write_files(
+    files: Filesystem, commits: Iterable[Commit], target: OutputFilesystem, rows_name: str = ""
+) -> list[str]:
     """Put the files that the scripts wrote into the output.
 
-    Two mini-batches may have written the same name: the second is kept under a name with a number.
+    Two mini-batches may have written the same name, or that of the file with the rows: the second is kept under a
+    name with a number.
+
+    Args:
+        rows_name: the file that ``write_rows`` will write; "" where it writes none.
 
     Returns: a note for each file that was renamed.
     """
-    taken: set[str] = set()
+    taken = {rows_name}
     notes = []
     for commit in commits:
         for file in commit.files:
@@ -89,7 +90,8 @@ def write_files(files: Filesystem, commits: Iterable[Commit], target: OutputFile
                 path = Path(file.name)
                 name = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
             if name != file.name:
-                notes.append(f"two mini-batches wrote '{file.name}': one is kept as '{name}'")
+                who = "the rows go to" if file.name == rows_name else "two mini-batches wrote"
+                notes.append(f"{who} '{file.name}': what a script wrote is kept as '{name}'")
             taken.add(name)
             with target.open_output(name) as copy, files.open_input(file.stored) as source:
                 while block := source.read(1 << 20):
@@ -135,91 +137,22 @@ def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 
 
 def _aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    columns = []
-    for field in schema:
-        if field.name not in table.column_names:
-            columns.append(pa.nulls(table.num_rows, field.type))
-            continue
-        column = table.column(field.name)
-        if column.type == field.type:
-            columns.append(column)
-        elif pa.types.is_string(field.type):
-            columns.append(_text(column))
-        else:
-            columns.append(column.cast(field.type))
+    columns = [
+        _cast(table.column(field.name), field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
     return pa.table(columns, schema=schema)
 
 
-def _text(column: pa.ChunkedArray) -> pa.Array:
-    """Any column as text: numbers as Python writes them, nested values as JSON."""
-    return pa.array([None if v is None else v if isinstance(v, str) else _json(v) for v in column.to_pylist()])
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-class _TableWriter(Protocol):
-    """What the writers of all formats have in common."""
-
-    def __enter__(self) -> _TableWriter: ...
-    def __exit__(self, *args: object) -> None: ...
-    def write_table(self, table: pa.Table) -> None: ...
-
-
-class _CsvWriter:
-    """RFC 4180 with a header; nested and binary columns become text."""
-
-    def __init__(self, sink: BinaryIO, schema: pa.Schema) -> None:
-        flat = [pa.field(f.name, pa.string() if _needs_text(f.type) else f.type) for f in schema]
-        self._schema = pa.schema(flat)
-        # quotes only where they are needed: what people and other tools expect to see
-        options = pyarrow.csv.WriteOptions(quoting_style="needed")
-        self._writer = pyarrow.csv.CSVWriter(sink, self._schema, write_options=options) if len(flat) else None
-
-    def __enter__(self) -> _CsvWriter:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        if self._writer:
-            self._writer.close()
-
-    def write_table(self, table: pa.Table) -> None:
-        columns = [_text(table[f.name]) if _needs_text(f.type) else table[f.name] for f in table.schema]
-        if self._writer:
-            self._writer.write_table(pa.table(columns, schema=self._schema))
-
-
-def _needs_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-class _JsonLinesWriter:
-    """One JSON object a line."""
-
-    def __init__(self, sink: BinaryIO, schema: pa.Schema) -> None:
-        self._sink = sink
-
-    def __enter__(self) -> _JsonLinesWriter:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        pass
-
-    def write_table(self, table: pa.Table) -> None:
-        self._sink.write("".join(_json(row) + "\n" for row in table.to_pylist()).encode())
-
-
-def _writer(name: str) -> Callable[[BinaryIO, pa.Schema], _TableWriter]:
-    makers = {
-        ".jsonl": _JsonLinesWriter,
-        ".parquet": pyarrow.parquet.ParquetWriter,
-        ".pqt": pyarrow.parquet.ParquetWriter,
-        ".arrow": pa.ipc.new_file,
-        ".feather": pa.ipc.new_file,
-    }
-    return cast("Callable[[BinaryIO, pa.Schema], _TableWriter]", makers.get(Path(name).suffix.lower(), _CsvWriter))
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
+    if column.type == kind:
+        return column
+    if pa.types.is_string(kind):
+        return as_text(column)
+    try:
+        # unsafe: among floats a whole number beyond 2**53 is rounded, as everywhere; a job must not end on it
+        return column.cast(kind, safe=not pa.types.is_floating(kind))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return pa.array(column.to_pylist(), kind)

@@ -1,0 +1,120 @@
+"""Formats of an output file, by its name: ``.csv .jsonl .parquet .arrow``; anything else is written as CSV."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from datetime import date, time
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+
+class TableWriter(Protocol):
+    """What the writers of all formats have in common."""
+
+    def __enter__(self) -> TableWriter: ...
+    def __exit__(self, *args: object) -> None: ...
+    def write_table(self, table: pa.Table) -> None: ...
+
+
+def table_writer(name: str) -> Callable[[BinaryIO, pa.Schema], TableWriter]:
+    """What makes the writer for a file of this name, of the open file and the schema of all tables."""
+    makers = {
+        ".jsonl": _JsonLinesWriter,
+        ".parquet": pyarrow.parquet.ParquetWriter,
+        ".pqt": pyarrow.parquet.ParquetWriter,
+        ".arrow": pa.ipc.new_file,
+        ".feather": pa.ipc.new_file,
+    }
+    return cast("Callable[[BinaryIO, pa.Schema], TableWriter]", makers.get(Path(name).suffix.lower(), _CsvWriter))
+
+
+def as_text(column: pa.ChunkedArray) -> pa.Array:
+    """Any column as text: numbers as Python writes them, dates in ISO 8601, bytes as hex, nested values as JSON."""
+    return pa.array([None if value is None else _cell(value) for value in column.to_pylist()], pa.string())
+
+
+class _CsvWriter:
+    """RFC 4180 with a header; nested and binary columns become text. Quotes stand only where they may be needed."""
+
+    def __init__(self, sink: BinaryIO, schema: pa.Schema) -> None:
+        self._sink = sink
+        if len(schema):
+            self._write(pa.table([pa.array([], pa.string())] * len(schema), names=schema.names), header=True)
+
+    def __enter__(self) -> _CsvWriter:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        pass
+
+    def write_table(self, table: pa.Table) -> None:
+        if not table.num_columns or not table.num_rows:
+            return
+        columns = [column if _fits_csv(column.type) else as_text(column) for column in table.columns]
+        if len(columns) == 1 and columns[0].null_count:  # as an empty line it would be no row for most readers
+            columns = [as_text(table.column(0)).fill_null("")]
+        self._write(pa.table(columns, names=table.column_names), header=False)
+
+    def _write(self, table: pa.Table, *, header: bool) -> None:
+        options = pyarrow.csv.WriteOptions(include_header=header, quoting_style="needed")
+        pyarrow.csv.write_csv(table, self._sink, options)
+
+
+def _fits_csv(kind: pa.DataType) -> bool:
+    is_a = pa.types
+    numbers = (is_a.is_boolean, is_a.is_integer, is_a.is_floating, is_a.is_decimal)
+    times = (is_a.is_date, is_a.is_time, is_a.is_timestamp, is_a.is_duration)
+    texts = (is_a.is_string, is_a.is_large_string, is_a.is_null)
+    return any(fits(kind) for fits in (*numbers, *times, *texts))
+
+
+class _JsonLinesWriter:
+    """One JSON object a line; what JSON has no number for (NaN, infinity) is null."""
+
+    def __init__(self, sink: BinaryIO, schema: pa.Schema) -> None:
+        self._sink = sink
+
+    def __enter__(self) -> _JsonLinesWriter:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        pass
+
+    def write_table(self, table: pa.Table) -> None:
+        self._sink.write("".join(_json(row) + "\n" for row in table.to_pylist()).encode())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return repr(value)
+    return _json(value) if isinstance(value, bool | int | list | tuple | dict) else _plain(value)
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=_plain)
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for every number that is none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, date | time) else str(value)

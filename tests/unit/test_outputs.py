@@ -1,0 +1,250 @@
+import csv
+import io
+import json
+from datetime import date, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_endpoints.errors import Conflict
+from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment
+from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem
+from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.named_outputs import named_output
+from batch_endpoints.storage.outputs import store_files, write_failed_items, write_files, write_parts, write_rows
+
+
+@pytest.fixture
+def files(tmp_path):
+    return LocalFilesystem(tmp_path)
+
+
+def written(files, name, *tables):
+    """The bytes of an output of these tables, each of its own commit."""
+    commits = [
+        Commit(bundle=0, start=at, end=at + 1, parts=write_parts(files, 0, at, [table]))
+        for at, table in enumerate(tables)
+    ]
+    write_rows(files, commits, files, name)
+    return files.read(name)
+
+
+def rows(content):
+    return list(csv.reader(io.StringIO(content.decode(), newline="")))
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        pytest.param(
+            [{"a": [1]}, {"b": ["x"], "a": [2]}], [["a", "b"], ["1", ""], ["2", "x"]], id="union of columns"
+        ),
+        pytest.param([{"b": [1], "a": [2]}, {"a": [3]}], [["b", "a"], ["1", "2"], ["", "3"]], id="order of columns"),
+        pytest.param(
+            [{"a": [1], "b": [1]}, {"a": [1.5], "b": [2]}], [["a", "b"], ["1", "1"], ["1.5", "2"]], id="float"
+        ),
+        pytest.param([{"a": [1, 2]}, {"a": ["x"]}], [["a"], ["1"], ["2"], ["x"]], id="int and text"),
+        pytest.param([{"a": [1.0]}, {"a": ["x"]}], [["a"], ["1.0"], ["x"]], id="float and text"),
+        pytest.param([{"a": [True]}, {"a": [1]}], [["a"], ["true"], ["1"]], id="boolean and int"),
+        pytest.param([{"a": [date(2024, 1, 2)]}, {"a": ["x"]}], [["a"], ["2024-01-02"], ["x"]], id="date and text"),
+        pytest.param([{"a": pa.nulls(1)}, {"a": [1]}], [["a"], [""], ["1"]], id="nothing but nulls at first"),
+        pytest.param([{"a": [[1, 2]]}, {"a": [{"x": "ü"}]}], [["a"], ["[1, 2]"], ['{"x": "ü"}']], id="nested"),
+        pytest.param(
+            [{"a": [{"x": 1}]}, {"a": [{"y": 2}]}],
+            [["a"], ['{"x": 1, "y": null}'], ['{"x": null, "y": 2}']],
+            id="structs",
+        ),
+        pytest.param([{"a": [b"\xff\x00"]}], [["a"], ["ff00"]], id="bytes"),
+        pytest.param([{"a": pa.array([b"ab"], pa.binary(2))}], [["a"], ["6162"]], id="bytes of fixed length"),
+        pytest.param([{"a": pa.array(["x"]).dictionary_encode()}], [["a"], ["x"]], id="categories"),
+        pytest.param([{"a": pa.array(["x"], pa.string_view())}], [["a"], ["x"]], id="views"),
+        pytest.param([{"a": [Decimal("1.10")]}], [["a"], ["1.10"]], id="decimals"),
+        pytest.param([{"a": [[float("nan"), 1.0]]}], [["a"], ["[null, 1.0]"]], id="nested NaN"),
+        pytest.param([{"a": [1, None]}], [["a"], ["1"], [""]], id="a lone null is a row"),
+        pytest.param([{"a": ["", None, "x"]}], [["a"], [""], [""], ["x"]], id="lone empty texts are rows"),
+        pytest.param([{'a"b,\n': [1]}], [['a"b,\n'], ["1"]], id="a strange header"),
+        pytest.param([{"a": pa.array([], pa.int64())}, {"b": [1]}], [["b"], ["1"]], id="a mini-batch without rows"),
+    ],
+)
+def test_csv_holds_the_rows_of_all_parts_under_all_columns(files, tables, expected):
+    assert rows(written(files, "p.csv", *map(pa.table, tables))) == expected
+
+
+def test_numbers_beyond_what_a_float_can_hold_end_no_job(files):
+    content = written(files, "p.csv", pa.table({"a": [2**53 + 1]}), pa.table({"a": [1.5]}))
+    assert [float(row[0]) for row in rows(content)[1:]] == [2.0**53, 1.5]
+
+
+# the Arrow writer takes text with any character but a lone surrogate
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ['"', "\r\n", "a\rb", ",;", " x "]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(values=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6), name=TEXT)
+def test_any_text_survives_csv(tmp_path_factory, values, name):
+    files = LocalFilesystem(tmp_path_factory.mktemp("csv"))
+    one, two = zip(*values, strict=True)
+    table = pa.table([pa.array(one), pa.array(two)], names=[f"a{name}", "b"])
+    assert rows(written(files, "p.csv", table)) == [[f"a{name}", "b"], *map(list, values)]
+
+
+MIXED = [
+    pa.table({"n": [1, None], "s": ["ü\n", '"'], "l": [[1], None]}),
+    pa.table({"n": [2.5], "t": [datetime(2024, 1, 2, 3)], "s": ["x"]}),
+]
+MIXED_ROWS = [
+    {"n": 1.0, "s": "ü\n", "l": [1], "t": None},
+    {"n": None, "s": '"', "l": None, "t": None},
+    {"n": 2.5, "s": "x", "l": None, "t": datetime(2024, 1, 2, 3)},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("p.parquet", pyarrow.parquet.read_table),
+        ("p.PQT", pyarrow.parquet.read_table),
+        ("p.arrow", lambda file: pa.ipc.open_file(file).read_all()),
+        ("p.feather", lambda file: pa.ipc.open_file(file).read_all()),
+    ],
+)
+def test_columnar_formats_keep_types_and_rows(files, name, read):
+    found = read(pa.BufferReader(written(files, name, *MIXED)))
+    assert found.column_names == ["n", "s", "l", "t"]
+    assert found.to_pylist() == MIXED_ROWS
+
+
+def test_jsonl_is_one_object_a_line(files):
+    content = written(files, "p.jsonl", *MIXED).decode()
+    expected = [{**row, "t": row["t"] and row["t"].isoformat()} for row in MIXED_ROWS]
+    assert [json.loads(line) for line in content.split("\n")[:-1]] == expected
+
+
+def test_jsonl_has_null_for_what_json_has_no_number_for(files):
+    table = pa.table({"a": [float("nan"), float("inf"), 1.5], "b": [[{"c": float("nan")}], None, None]})
+    content = written(files, "p.jsonl", table)
+    assert b"NaN" not in content
+    assert pyarrow.json.read_json(pa.BufferReader(content)).column("a").to_pylist() == [None, None, 1.5]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.jsonl", "p.parquet", "p.arrow", "p.txt"])
+def test_an_output_without_rows_is_an_empty_file_of_its_format(files, name):
+    content = written(files, name)
+    match name.rpartition(".")[2]:
+        case "parquet":
+            assert pyarrow.parquet.read_table(pa.BufferReader(content)).num_rows == 0
+        case "arrow":
+            assert pa.ipc.open_file(content).read_all().num_rows == 0
+        case _:
+            assert content == b""
+
+
+def test_rows_stand_in_the_order_of_the_commits(files):
+    tables = [pa.table({"a": [n, n]}) for n in range(20)]
+    assert rows(written(files, "p.csv", *tables))[1:] == [[str(n)] for n in range(20) for _ in range(2)]
+
+
+def test_tables_of_one_kind_share_a_part_and_empty_ones_make_none(files):
+    one, two = pa.table({"a": [1]}), pa.table({"b": [1]})
+    assert len(write_parts(files, 0, 0, [one, one, two, one.slice(1), two])) == 2
+    assert write_parts(files, 0, 0, [one.slice(1)]) == ()
+
+
+def test_files_of_a_script_move_into_the_job_folder(files, tmp_path):
+    output = tmp_path / "output"
+    (output / "deep").mkdir(parents=True)
+    (output / "deep" / "a.png").write_bytes(b"png")
+    (output / "empty").write_bytes(b"")
+    (output / "link").symlink_to("empty")
+    stored = store_files(files, output)
+    assert [(file.name, files.read(file.stored)) for file in stored] == [("deep/a.png", b"png"), ("empty", b"")]
+    assert not [path for path in output.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def test_files_of_one_name_are_all_kept(files):
+    for number in range(4):
+        files.replace(f"parts/{number}", str(number).encode())
+    names = ["a.txt", "a.txt", "p.csv", "a-2.txt"]
+    commits = [
+        Commit(bundle=0, start=n, end=n + 1, files=(CommittedFile(name=name, stored=f"parts/{n}"),))
+        for n, name in enumerate(names)
+    ]
+    notes = write_files(files, commits, LocalFilesystem(files.root / "out"), "p.csv")
+    out = files.root / "out"
+    assert {path.name: path.read_text() for path in out.iterdir()} == {
+        "a.txt": "0",
+        "a-2.txt": "1",
+        "p-2.csv": "2",
+        "a-2-2.txt": "3",
+    }
+    assert notes == [
+        "two mini-batches wrote 'a.txt': what a script wrote is kept as 'a-2.txt'",
+        "the rows go to 'p.csv': what a script wrote is kept as 'p-2.csv'",
+        "two mini-batches wrote 'a-2.txt': what a script wrote is kept as 'a-2-2.txt'",
+    ]
+
+
+def test_failed_items_are_a_line_each_and_no_file_where_there_are_none(files):
+    item = FailedItem(file="a.csv", mini_batch=1, reason="ü\nbad")
+    write_failed_items(files, [Commit(bundle=0, start=0, end=1)])
+    assert not files.exists("failed_items.jsonl")
+    write_failed_items(files, [Commit(bundle=0, start=0, end=2, failed=(item, item))])
+    lines = files.read("failed_items.jsonl").decode().splitlines()
+    assert [FailedItem.model_validate_json(line) for line in lines] == [item, item]
+
+
+def job(outputs=None, **settings):
+    deployment = ModelDeployment(name="xgb", model=Model(path="/m"), settings=settings)
+    return JobSpec(name="j", deployment=deployment, inputs={}, outputs=outputs or {})
+
+
+@pytest.mark.parametrize(
+    ("outputs", "settings", "expected"),
+    [
+        pytest.param({}, {}, ("score", "JOB/named-outputs/score", "predictions.csv"), id="default"),
+        pytest.param({"x": JobOutput()}, {}, ("x", "JOB/named-outputs/x", "predictions.csv"), id="named"),
+        pytest.param(
+            {}, {"output_file_name": "p.jsonl"}, ("score", "JOB/named-outputs/score", "p.jsonl"), id="file name"
+        ),
+        pytest.param({}, {"output_action": "summary_only"}, ("score", "JOB/named-outputs/score", ""), id="no rows"),
+        pytest.param({"x": JobOutput(path="s3://b/o/")}, {}, ("x", "s3://b/o", "predictions.csv"), id="folder"),
+        pytest.param({"x": JobOutput(type="uri_file", path="/o/p.parquet")}, {}, ("x", "/o", "p.parquet"), id="file"),
+        pytest.param(
+            {"x": JobOutput(type="uri_file", path="/p.csv")}, {}, ("x", "/", "p.csv"), id="file at the root"
+        ),
+        pytest.param(
+            {"x": JobOutput(type="uri_file", path="/o/p.csv")},
+            {"output_action": "summary_only"},
+            ("x", "/o/p.csv", ""),
+            id="a file where there are no rows",
+        ),
+    ],
+)
+def test_an_output_goes_where_it_was_asked_to(outputs, settings, expected):
+    found = named_output(job(outputs, **settings), "JOB")
+    assert (found.name, found.folder, found.file_name) == expected
+
+
+def test_an_existing_output_is_in_the_way(tmp_path):
+    output = named_output(job({"x": JobOutput(path=tmp_path.as_uri())}), "JOB")
+    output.check_free()
+    (tmp_path / "predictions.csv").touch()
+    assert output.taken()
+    with pytest.raises(Conflict, match=r"predictions.csv' exists already\nName another path, or ask for overwrite"):
+        output.check_free()
+
+
+def test_writing_an_output_says_where_it_is(tmp_path):
+    files = LocalFilesystem(tmp_path)
+    commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [pa.table({"a": [1]})]))]
+    found = named_output(job(), tmp_path.as_uri()).write(files, commits, lambda note: None)
+    assert found.path == (tmp_path / "named-outputs/score").as_uri()
+    assert (tmp_path / "named-outputs/score/predictions.csv").read_text() == '"a"\n1\n'
