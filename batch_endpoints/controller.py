@@ -1,14 +1,15 @@
 """The reconcile loop: queued jobs are launched, lost drivers relaunched, finished jobs closed.
 
-It compares what the records want with what Ray and the job folders say, and keeps nothing in memory: killed at any
-moment, the next one goes on. Each step may happen twice without harm, because a launch has an id that Ray takes once.
+It compares what the records want with what Ray and the job folders say, and keeps nothing in memory that it could
+not lose: killed at any moment, the next one goes on. Each step may happen twice without harm, because a launch has an
+id that Ray takes once.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces import JobLauncher, Launch, Page, RecordStore
@@ -20,6 +21,9 @@ from batch_endpoints.storage.job_folder import JobFolder
 logger = logging.getLogger(__name__)
 
 MAX_LAUNCHES = 3
+LOOK_SECONDS = 1.0  # how often Ray is asked for a driver that was alive; job folders are read at every tick
+_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+_Watch = tuple[str, bool]
 _LIVE: tuple[JobStatus, ...] = ("Starting", "Preparing", "Running", "Finalizing", "CancelRequested")
 
 
@@ -43,6 +47,8 @@ class Controller:
     ) -> None:
         self._store, self._launcher, self._clock = store, launcher, clock
         self._max_running_jobs, self._max_launches = max_running_jobs, max_launches
+        self._seen_alive: dict[_Watch, datetime] = {}
+        self._told: dict[str, str] = {}  # the last warning about a job: not again at every tick
 
     def reconcile(self) -> bool:
         """Look at every open job once and do what is next for it.
@@ -50,6 +56,7 @@ class Controller:
         Returns: is there anything open?
         """
         live = self._jobs(_LIVE)
+        self._forget_all_but(live)
         running = 0
         for job in live:
             running += not self._with_care(job, self._follow).ended
@@ -73,46 +80,72 @@ class Controller:
     def _with_care(self, job: BatchJob, act: Callable[[BatchJob], BatchJob]) -> BatchJob:
         """One job that cannot be brought on must not keep the others waiting."""
         try:
-            return act(job)
-        except (BatchEndpointError, OSError) as error:
-            logger.warning("job '%s' cannot be brought on now: %s", job.name, error)
+            done = act(job)
+        except (BatchEndpointError, OSError, ValueError) as error:
+            if self._told.get(job.name) != str(error):
+                logger.warning("job '%s' cannot be brought on now: %s", job.name, error)
+            self._told[job.name] = str(error)
             return job
+        self._told.pop(job.name, None)
+        return done
 
     def _launch(self, job: BatchJob) -> BatchJob:
         """Admit a job, or start another driver for one whose driver was lost."""
 
         def admit(now: BatchJob) -> BatchJob:
-            if now.status != job.status or now.launches != job.launches:
+            if not _same(now, job) or not may_move(now.status, "Starting"):
                 return now  # canceled, or admitted by another controller, a moment ago
             return now.replaced(status="Starting", launches=now.launches + 1, modified_at=self._clock())
 
         admitted = self._store.update_job(job.name, admit)
         if admitted.status == "Starting" and admitted.launches == job.launches + 1:
-            _folder(admitted).write_job(admitted.spec)
-            self._launcher.launch(_launch_id(admitted), admitted.folder)
+            self._start(admitted)
             logger.info("job '%s' launched (launch %d)", job.name, admitted.launches)
         return admitted
+
+    def _start(self, job: BatchJob) -> None:
+        _folder(job).write_job(job.spec)
+        self._launcher.launch(_launch_id(job), job.folder)
+        if self._store.job(job.name).ended:  # another controller saw a canceled job without a driver, and closed it
+            self._launcher.stop(_launch_id(job))
 
     def _follow(self, job: BatchJob) -> BatchJob:
         folder = _folder(job)
         state = folder.state()
         if state is not None and state.ended_at:
             return self._close(job, state)
+        watch = _watch(job)
+        if timedelta(0) <= self._clock() - self._seen_alive.get(watch, _LONG_AGO) < timedelta(seconds=LOOK_SECONDS):
+            return self._copy(job, state)
         launch = self._launcher.look(_launch_id(job))
+        if launch.status in ("pending", "running"):
+            self._seen_alive[watch] = self._clock()
         if job.status == "CancelRequested":
             return self._cancel(job, folder, launch, state)
         if launch.status in ("pending", "running"):
             return self._copy(job, state)
-        if launch.status == "absent":  # a controller died between the record and the launch
-            folder.write_job(job.spec)
-            self._launcher.launch(_launch_id(job), job.folder)
-            return job
+        if launch.status == "absent":  # its cluster is gone, or a controller died between the record and the launch
+            return self._launch_again(self._copy(job, state))
         state = folder.state()  # the driver may have written its report just before it ended
         if state is not None and state.ended_at:
             return self._close(job, state)
         if launch.status == "stopped":
             return self._end(job, "Canceled", state, JobError(code="Stopped", message="stopped through Ray Jobs"))
-        return self._relaunch(job, launch, state)
+        # what the lost driver said last is taken over now: later it would pass for its successor's word
+        return self._relaunch(self._copy(job, state), launch, state)
+
+    def _launch_again(self, job: BatchJob) -> BatchJob:
+        """The launch that is in the record already; it uses up no other one."""
+
+        def restart(now: BatchJob) -> BatchJob:
+            if now.status == "Starting" or not _same(now, job) or not may_move(now.status, "Starting"):
+                return now
+            return now.replaced(status="Starting", modified_at=self._clock())
+
+        starting = self._store.update_job(job.name, restart)
+        if starting.status == "Starting" and starting.launches == job.launches:
+            self._start(starting)
+        return starting
 
     def _relaunch(self, job: BatchJob, launch: Launch, state: JobState | None) -> BatchJob:
         why = launch.message.splitlines()[-1] if launch.message else "it left no message"
@@ -157,6 +190,20 @@ class Controller:
             return now.replaced(status=status, state=state, modified_at=self._clock())
 
         return self._store.update_job(job.name, take)
+
+    def _forget_all_but(self, live: list[BatchJob]) -> None:
+        watches, names = {_watch(job) for job in live}, {job.name for job in live}
+        self._seen_alive = {watch: when for watch, when in self._seen_alive.items() if watch in watches}
+        self._told = {name: what for name, what in self._told.items() if name in names}
+
+
+def _same(now: BatchJob, job: BatchJob) -> bool:
+    return now.status == job.status and now.launches == job.launches
+
+
+def _watch(job: BatchJob) -> _Watch:
+    """What was looked at: a cancel asked for in between deserves a look at once."""
+    return _launch_id(job), job.status == "CancelRequested"
 
 
 def _folder(job: BatchJob) -> JobFolder:
