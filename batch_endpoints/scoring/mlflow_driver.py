@@ -121,9 +121,11 @@ def _framed(result: Any) -> pd.DataFrame:
     elif isinstance(result, pd.Series):
         frame = pd.DataFrame({result.name or "prediction": result.reset_index(drop=True)})
     elif isinstance(result, dict):
-        frame = pd.DataFrame({name: list(values) for name, values in result.items()})
+        frame = pd.DataFrame({name: list(_rows(values)) for name, values in result.items()})
+    elif isinstance(result, (list, tuple)) and result and all(isinstance(one, dict) for one in result):
+        frame = pd.DataFrame(list(result))
     else:
-        values = np.asarray(result)
+        values = _array(result)
         if values.ndim == 2:
             frame = pd.DataFrame(values, columns=_names(values.shape[1]))
         elif values.ndim == 1:
@@ -133,6 +135,22 @@ def _framed(result: Any) -> pd.DataFrame:
     name = "row" if "row" not in frame.columns else "_row"
     frame.insert(0, name, np.arange(len(frame), dtype=np.int64))
     return frame
+
+
+def _rows(values: Any) -> Any:
+    """One value for each row; a single value is one row."""
+    return values if isinstance(values, (list, tuple, np.ndarray, pd.Series)) else [values]
+
+
+def _array(result: Any) -> Any:
+    if result is None:
+        raise TypeError("the model's predict() returned None")
+    try:
+        return np.asarray(result)
+    except ValueError:  # lists of different lengths
+        values = np.empty(len(result), dtype=object)
+        values[:] = result
+        return values
 
 
 def _names(count: int) -> list[str]:
