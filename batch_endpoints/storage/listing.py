@@ -67,6 +67,7 @@ def _exists(place: Path) -> bool:
 def _walk_local(top: Path, pattern: Pattern | None) -> Iterator[InputFile]:
     """Files below a folder. Links to folders are followed, and each folder is visited once: by its own name rather
     than through a link."""
+    prefix = os.path.join(top, "")
     seen: set[str] = set()
     folders, links = [top], list[Path]()
     while folders or links:
@@ -80,7 +81,7 @@ def _walk_local(top: Path, pattern: Pattern | None) -> Iterator[InputFile]:
         except OSError as error:
             raise InputError(f"the input folder '{folder}' cannot be read: {error.strerror}") from None
         for entry in entries:
-            path = os.path.relpath(entry.path, top).replace(os.sep, "/")
+            path = entry.path[len(prefix) :].replace(os.sep, "/")
             if _is_folder(entry):
                 if pattern is None or pattern.may_hold_matches(path):
                     (links if entry.is_symlink() else folders).append(Path(entry.path))

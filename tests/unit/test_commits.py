@@ -102,6 +102,15 @@ def test_whatever_races_and_dies_every_mini_batch_counts_once(lengths, schedule,
     # two on each bundle from the beginning: a worker, and one that was given up for lost and goes on all the same
     working = [start(bundle) for bundle in plan.bundles for _ in range(2)]
     seen = set()
+
+    def check():
+        nonlocal seen
+        chains = log.chains(plan)
+        check_chains(plan, chains)
+        counting = {part for chain in chains.values() for commit in chain for part in commit.parts}
+        assert seen <= counting, "what counted once counts for ever"
+        seen = counting
+
     for action, number in schedule:
         if action == "start":
             working.append(start(plan.bundles[number % len(plan.bundles)]))
@@ -109,17 +118,13 @@ def test_whatever_races_and_dies_every_mini_batch_counts_once(lengths, schedule,
             chosen = working[number % len(working)]
             if action == "crash" or next(chosen, "done") == "done":
                 working.remove(chosen)
-        chains = log.chains(plan)
-        check_chains(plan, chains)
-        counting = set(rows(files, chains))
-        assert seen <= counting, "what counted once counts for ever"
-        seen = counting
+        check()
     for bundle in plan.bundles:  # the last driver's workers
         for _ in start(bundle):
-            pass
+            check()
     for late in working:  # and those that were only slow
         for _ in late:
-            pass
+            check()
     chains = log.chains(plan)
     check_chains(plan, chains)
     assert rows(files, chains) == list(range(plan.mini_batches))
