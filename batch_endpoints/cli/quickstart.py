@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,18 +41,55 @@ def quickstart(keep: bool, files: int) -> None:
     settings = Settings.read()
     folder = settings.home / "quickstart" / "tumor"
     shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data"))
+    steps = _Steps()
     try:
-        with _interrupted_by_signals(), _preparing(folder, files) as prepare, _server(settings, keep) as url:
-            _say(f"Training a classifier on scikit-learn's breast cancer data: {folder}/prepare.py")
+        with steps, _preparing(folder, files) as prepare, _server(settings, keep, steps) as url:
+            steps.say(f"Training a classifier on scikit-learn's breast cancer data: {folder}/prepare.py")
             if prepare.wait() != 0:
                 last = (folder / "prepare.log").read_text(errors="replace").splitlines()[-5:]
                 raise Failed(f"{folder}/prepare.py failed (exit code {prepare.returncode}):\n" + "\n".join(last))
-            job = _invoke(url, folder)
+            job = _invoke(url, folder, steps)
             follow(job)
+            steps.check()
             _show(job)
             _say_next(folder, url if keep else "")
-    except (KeyboardInterrupt, SystemExit):  # once Ray is connected, it makes a SystemExit of SIGTERM
-        raise Failed("interrupted; what was started has been ended") from None
+    except BaseException as error:
+        if steps.interrupted or isinstance(error, SystemExit):  # what Ray makes of a SIGTERM while it connects
+            raise Failed("interrupted; what was started has been ended") from None
+        raise
+
+
+class _Steps:
+    """Says each step, and makes sure that Ctrl-C or a termination is heard.
+
+    The exception that a signal raises is lost when it strikes inside of a destructor, as Ray and Serve have many;
+    therefore each step looks whether there was one. A second signal does not disturb the cleaning up.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Steps:
+        self._before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def say(self, step: str) -> None:
+        self.check()
+        click.echo(step)
+
+    def check(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if not self.interrupted:
+            self.interrupted = True
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -74,14 +111,14 @@ def _preparing(folder: Path, files: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def _server(settings: Settings, keep: bool) -> Iterator[str]:
+def _server(settings: Settings, keep: bool, steps: _Steps) -> Iterator[str]:
     """The server that is up, or one for the time of this command."""
     running = find_server(settings.home)
     if running is not None:
-        _say(f"Using the server at {running.url}")
+        steps.say(f"Using the server at {running.url}")
         yield running.url
         return
-    running = start_server(settings, port=port_or_free_one(DEFAULT_PORT), say=_say)
+    running = start_server(settings, port=port_or_free_one(DEFAULT_PORT), say=steps.say)
     try:
         yield running.url
     except BaseException:
@@ -89,19 +126,19 @@ def _server(settings: Settings, keep: bool) -> Iterator[str]:
         raise
     finally:
         if not keep:
-            _say("Ending the server")
+            click.echo("Ending the server")
             stop_server(settings.home, running)
 
 
-def _invoke(url: str, folder: Path) -> Job:
+def _invoke(url: str, folder: Path, steps: _Steps) -> Job:
     from batch_endpoints.client import BatchEndpointsClient
 
     client = BatchEndpointsClient(url)
-    _say("Creating the endpoint and its deployment: endpoint.yml, deployment.yml")
+    steps.say("Creating the endpoint and its deployment: endpoint.yml, deployment.yml")
     client.endpoints.create(folder / "endpoint.yml")
     client.deployments("tumor").create(folder / "deployment.yml")
     client.endpoints.update("tumor", {"defaults": {"deployment_name": "logistic"}})
-    _say(f"Invoking it: POST {url}/endpoints/tumor/jobs")
+    steps.say(f"Invoking it: POST {url}/endpoints/tumor/jobs")
     return client.invoke("tumor", input=str(folder / "data"))
 
 
@@ -127,21 +164,3 @@ def _say_next(folder: Path, url: str) -> None:
         f"  batch-endpoints endpoint invoke -n tumor --input {folder / 'data'} --stream\n"
         f"  {last}"
     )
-
-
-@contextlib.contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """A terminated quickstart cleans up as one that is interrupted by Ctrl-C."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _say(step: str) -> None:
-    click.echo(step)

@@ -19,9 +19,7 @@ from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
 
-_BUNDLE = pa.schema(
-    [("index", pa.int64()), ("start", pa.int64()), ("mini_batches", pa.list_(pa.list_(pa.string())))]
-)
+_BUNDLE = pa.schema([("index", pa.int64()), ("start", pa.int64()), ("mini_batches", pa.list_(pa.list_(pa.string())))])
 
 
 class RayDataRunner:

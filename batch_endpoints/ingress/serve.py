@@ -6,6 +6,7 @@ Both keep nothing that they could not lose: Serve restarts them, and the records
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -51,7 +52,7 @@ def deploy(config: ServerConfig, *, ray_address: str, host: str, port: int) -> N
         host: address to listen on.
         port: TCP port of the ingress.
     """
-    ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False, namespace="serve")
+    _connect(ray_address)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(http_options={"host": host, "port": port}, logging_config={"enable_access_log": False})
     # SQLite and the uploads are files of the head; a cluster with a shared disk and PostgreSQL would not need this
@@ -60,6 +61,7 @@ def deploy(config: ServerConfig, *, ray_address: str, host: str, port: int) -> N
     controller = serve.deployment(name="controller", ray_actor_options=on_head, health_check_period_s=5)(
         _ControllerReplica
     )
+
     def build() -> FastAPI:
         return _build_app(config)
 
@@ -77,7 +79,7 @@ def deploy(config: ServerConfig, *, ray_address: str, host: str, port: int) -> N
 
 def withdraw(*, ray_address: str) -> None:
     """Take the server off a Ray cluster that goes on running."""
-    ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False, namespace="serve")
+    _connect(ray_address)
     for name in (INGRESS, CONTROLLER):
         serve.delete(name)
     ray.shutdown()
@@ -85,10 +87,16 @@ def withdraw(*, ray_address: str) -> None:
 
 def dashboard_of(ray_address: str) -> str:
     """HTTP address of a running cluster's dashboard."""
-    context: Any = ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False)
-    address = f"http://{context.address_info['webui_url']}"
+    address = f"http://{_connect(ray_address).address_info['webui_url']}"
     ray.shutdown()
     return address
+
+
+def _connect(ray_address: str) -> Any:
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    context = ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False, namespace="serve")
+    signal.signal(signal.SIGTERM, on_terminate)  # Ray sets its own, and this process is not Ray's
+    return context
 
 
 def _build_app(config: ServerConfig) -> FastAPI:
