@@ -7,6 +7,7 @@ BatchEndpointError
 ├── InvocationError       a request to run a job that cannot be run as asked
 │   └── InputError        … because its data is missing, empty or unreadable
 ├── Refused               not allowed in this configuration
+├── EnvironmentFailed     the interpreter that a deployment asks for could not be made
 ├── ScoringError          the user's model or script failed
 │   ├── InitFailed        … before the first mini-batch: the whole job fails, at once
 │   ├── RunFailed         … in one run(): the mini-batch is tried again
@@ -70,6 +71,12 @@ class Refused(BatchEndpointError):
     """Not allowed in this configuration."""
 
     code = "Refused"
+
+
+class EnvironmentFailed(BatchEndpointError):
+    """The interpreter that a deployment asks for could not be made on this machine."""
+
+    code = "EnvironmentFailed"
 
 
 class ScoringError(BatchEndpointError):

@@ -5,6 +5,7 @@
 | ``BATCH_ENDPOINTS_HOME`` | ``~/.batch-endpoints`` | local database, job folders, uploads, caches |
 | ``BATCH_ENDPOINTS_URL`` | ``http://127.0.0.1:8700`` | the server that clients talk to |
 | ``BATCH_ENDPOINTS_DATABASE`` | SQLite in the home | SQLAlchemy URL of the records |
+| ``BATCH_ENDPOINTS_CACHE`` | ``~/.cache/batch-endpoints`` | interpreters built for deployments, on each node |
 | ``BATCH_ENDPOINTS_MAX_RUNNING_JOBS`` | from the head's memory and cores | jobs whose drivers run at the same time |
 """
 
@@ -12,13 +13,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from batch_endpoints.errors import SpecError
 
 DEFAULT_PORT = 8700
+_CACHE = "~/.cache/batch-endpoints"
 DRIVER_BYTES = 1 << 30  # a driver with Ray Data imported holds about 0.4 GiB; the rest is for its plan
 
 
@@ -30,6 +32,7 @@ class Settings:
     url: str = ""  # "" where nobody said: the server that `up` started, or the default port
     database: str = ""  # "" means SQLite in the home
     max_running_jobs: int = 0  # 0 means: from the head's memory and cores
+    cache: Path = field(default_factory=lambda: Path(_CACHE).expanduser())
 
     @property
     def database_url(self) -> str:
@@ -57,11 +60,13 @@ class Settings:
                 mend="Give the number of jobs that may run at once, or unset it.",
             )
         home = environment.get("BATCH_ENDPOINTS_HOME") or "~/.batch-endpoints"
+        cache = environment.get("BATCH_ENDPOINTS_CACHE") or _CACHE
         return cls(
             home=Path(home).expanduser().absolute(),
             url=environment.get("BATCH_ENDPOINTS_URL", "").rstrip("/"),
             database=environment.get("BATCH_ENDPOINTS_DATABASE", ""),
             max_running_jobs=int(limit),
+            cache=Path(cache).expanduser().absolute(),
         )
 
 

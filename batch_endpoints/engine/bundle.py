@@ -13,13 +13,15 @@ from types import TracebackType
 
 import pyarrow as pa
 
-from batch_endpoints.environments.interpreters import find_interpreter
+from batch_endpoints.engine.interpreter import job_interpreter
+from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.contract import Scored, UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker
-from batch_endpoints.specs import Environment, JobError, JobSpec
+from batch_endpoints.settings import Settings
+from batch_endpoints.specs import JobError, JobSpec
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, totals
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.inputs import copy_tree, fetch, fetch_tree
@@ -45,6 +47,7 @@ class BundleScorer:
         self._folder_uri, self._input_root = folder_uri, input_root
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
+        self._interpreter: Interpreter | None = None
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self._keep_rows = True
         self._fatal: BatchEndpointError | None = None
@@ -82,6 +85,8 @@ class BundleScorer:
         """End the host and remove what is on this machine's disk."""
         if self._ready:
             self._ready[1].close()
+        if self._interpreter:
+            self._interpreter.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def __enter__(self) -> BundleScorer:
@@ -131,7 +136,8 @@ class BundleScorer:
         if self._ready is None:
             job = JobFolder(self._files, self._folder_uri).job()
             self._keep_rows = job.deployment.settings.output_action == "append_row"
-            contract = _contract(job, self._folder_uri, self._scratch, self._name)
+            self._interpreter = job_interpreter(job, Settings.read().cache)  # kept while this worker lives
+            contract = _contract(job, self._interpreter.path, self._folder_uri, self._scratch, self._name)
             self._ready = contract, ScoringWorker(contract)
             if self._stopped:
                 self._ready[1].stop()
@@ -162,13 +168,12 @@ class BundleScorer:
             shutil.rmtree(fetched, ignore_errors=True)
 
 
-def _contract(job: JobSpec, folder_uri: str, scratch: Path, name: str) -> ScoringContract:
+def _contract(job: JobSpec, interpreter: str, folder_uri: str, scratch: Path, name: str) -> ScoringContract:
     """Bring the deployment's code and model to this machine."""
     deployment = job.deployment
     settings, code = deployment.settings, deployment.code_configuration
-    environment = deployment.environment if isinstance(deployment.environment, Environment) else None
     return ScoringContract(
-        interpreter=find_interpreter(environment).path,
+        interpreter=interpreter,
         code=fetch_tree(code.code, scratch / "fetched-code") if code else None,
         script=code.scoring_script if code else "",
         model_folder=_model_folder(job, scratch),

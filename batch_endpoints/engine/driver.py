@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
 from batch_endpoints.engine.bundle import STOP
+from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
-from batch_endpoints.environments.interpreters import find_interpreter
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan, plan_job, remaining
 from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
-from batch_endpoints.specs import DATA_TYPES, Environment, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
+from batch_endpoints.settings import Settings
+from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
 from batch_endpoints.storage.commits import Commit, CommitLog, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
@@ -88,9 +89,6 @@ def _run(
     plan = folder.plan()
     if plan is None and not job.overwrite:  # behind the plan, what is there may be our own
         output.check_free()
-    environment = job.deployment.environment
-    for note in find_interpreter(environment if isinstance(environment, Environment) else None).notes:
-        keeper.note(note)
     runner = make_runner(folder.uri)
     workers = plan_workers(
         job.deployment.resources.instance_count, settings.max_concurrency_per_instance, runner.shape()
@@ -100,6 +98,12 @@ def _run(
     if plan is None:  # a resumed job never lists again: its input may have changed
         root, files = list_files(_data_input(job).path)
         plan = folder.write_plan(plan_job(root, files, settings.mini_batch_size, workers.count))
+
+    # before any worker asks: one that cannot be built fails the job once, and at once
+    interpreter = job_interpreter(job, Settings.read().cache)
+    interpreter.close()
+    for note in interpreter.notes:
+        keeper.note(note)
 
     _score(plan, folder, runner, workers, keeper, settings.error_threshold)
 

@@ -1,52 +1,113 @@
-"""Which interpreter runs a deployment's code."""
+"""Which interpreter runs a deployment's code: the server's, one that is named, or one built for it here."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import platform
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from batch_endpoints.environments.build import build_environment, find_conda, list_pythons
+from batch_endpoints.environments.cache import Built, EnvironmentCache, Lease
+from batch_endpoints.environments.plan import EnvironmentPlan, plan_environment, plan_recorded
+from batch_endpoints.environments.pythons import Python, choose_python, fits, fits_but_for_patch, in_words
+from batch_endpoints.environments.requirements import Installed, first_unmet
 from batch_endpoints.errors import SpecError
 from batch_endpoints.specs import Environment
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python, and what a user should know of the choice."""
+    """A Python, and what a user should know of the choice.
+
+    Args:
+        built: what is known of one that was built; None for others.
+        is_new: did this call build it?
+        lease: keeps one that was built from being removed while this object lives.
+    """
 
     path: str
     notes: tuple[str, ...] = ()
+    built: Built | None = None
+    is_new: bool = False
+    lease: Lease | None = None
+
+    def close(self) -> None:
+        """Let go of it: nobody uses it any more."""
+        if self.lease:
+            self.lease.close()
 
 
-def find_interpreter(environment: Environment | None) -> Interpreter:
-    """The interpreter an environment names, otherwise the server's own.
+def find_interpreter(
+    environment: Environment | None, cache: Path, recorded: Mapping[str, str] | None = None
+) -> Interpreter:
+    """The interpreter for a deployment; building it may take minutes, once on each machine.
+
+    Args:
+        environment: what the deployment states; None where it states nothing.
+        cache: folder of what is built on this machine.
+        recorded: text of the files that MLflow recorded with the model, used where nothing is stated.
 
     Raises:
-        SpecError: ``python`` names something that is no program.
+        SpecError: the environment asks for something that no node can give.
+        EnvironmentFailed: it cannot be built here.
     """
-    if environment is None:
+    has_conda = bool(find_conda())
+    if environment is not None:
+        return _made(plan_environment(environment, has_conda=has_conda), cache)
+    plan = plan_recorded(recorded or {}, has_conda=False)
+    why = _unmet_here(plan) if plan else ""
+    if not plan or not why:
         return Interpreter(sys.executable)
-    if environment.python:
-        if not os.access(environment.python, os.X_OK):
-            raise SpecError(
-                f"the environment's python '{environment.python}' is not a program on this machine",
-                mend="Name an interpreter that every node has.",
-            )
-        return Interpreter(environment.python)
-    asked = [
-        name
-        for name, value in (
-            ("image", environment.image),
-            ("conda_file", environment.conda_file),
-            ("requirements", environment.requirements),
-            ("build", environment.build),
+    plan = plan_recorded(recorded or {}, has_conda=has_conda) or plan
+    note = f"the model was recorded with {why}: an interpreter is built from what is recorded"
+    return _made(replace(plan, notes=(note, *plan.notes)), cache)
+
+
+def _made(plan: EnvironmentPlan, cache: Path) -> Interpreter:
+    if plan.interpreter and not os.access(plan.interpreter, os.X_OK):
+        raise SpecError(
+            f"the environment's python '{plan.interpreter}' is not a program on this machine",
+            mend="Name an interpreter that every node has.",
         )
-        if value
-    ]
-    if not asked:
-        return Interpreter(sys.executable)
-    what = f"environment '{environment.name}'" if environment.name else "the environment"
-    return Interpreter(
-        sys.executable,
-        (f"{what} has {' and '.join(asked)}, not built by this version: the server's interpreter is used",),
+    if not plan.is_built:
+        return Interpreter(plan.interpreter or sys.executable, plan.notes)
+    python, note = _base(plan)
+    environments = EnvironmentCache(cache / "environments")
+    built, lease, is_new = environments.get(
+        plan.key(f"{python.version} {python.path}"),
+        lambda place, lock: build_environment(plan, python, place, lock),
     )
+    if is_new:
+        environments.remove_unused(time.time())
+    notes = (*plan.notes, *([note] if note else []), *built.notes)
+    return Interpreter(built.python, notes, built, is_new, lease)
+
+
+def _base(plan: EnvironmentPlan) -> tuple[Python, str]:
+    """The Python that an environment is built on, and a note where it is not the one asked for."""
+    own = Python(platform.python_version(), os.path.realpath(sys.executable))
+    if plan.interpreter:
+        return Python("", plan.interpreter), ""
+    if plan.conda or fits(plan.python, own.version):
+        return own, ""
+    return choose_python(plan.python, list_pythons())
+
+
+def _unmet_here(plan: EnvironmentPlan) -> str:
+    """What this process's interpreter lacks of a recorded environment, in words; "" where it lacks nothing."""
+    if not fits_but_for_patch(plan.python, platform.python_version()):
+        return f"Python {in_words(plan.python)}, where the server has {platform.python_version()}"
+    return first_unmet(plan.requirements, _installed)
+
+
+def _installed(name: str) -> Installed | None:
+    try:
+        found = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return Installed(found.version, tuple(found.requires or ()))

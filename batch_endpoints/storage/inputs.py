@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -97,6 +98,26 @@ def fetch_tree(uri: str, scratch: Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot read '{uri}': {error}") from None
     return target
+
+
+def read_texts(uri: str, names: Iterable[str]) -> dict[str, str]:
+    """The text of those files of a folder that exist, by name; the rest of the folder stays where it is.
+
+    Raises:
+        InputError: no file system for this kind of URI, or it does not answer.
+    """
+    folder = local_path(uri)
+    if folder is not None:
+        places = {name: folder / name for name in names}
+        return {name: place.read_text(encoding="utf-8") for name, place in places.items() if place.is_file()}
+    files, top = open_uri(uri)
+    try:
+        found = {name: files.get_file_info(f"{top}/{name}") for name in names}
+        return {
+            name: files.open_input_file(info.path).read().decode() for name, info in found.items() if info.is_file
+        }
+    except OSError as error:
+        raise InputError(f"cannot read '{uri}': {error}") from None
 
 
 def copy_tree(source: Path, target: Path) -> None:

@@ -13,6 +13,7 @@ def test_an_empty_environment_gives_the_defaults():
     home = Path("~/.batch-endpoints").expanduser()
     assert (settings.home, settings.url, settings.max_running_jobs) == (home, "", 0)
     assert settings.database_url == f"sqlite:///{home}/records.db"
+    assert settings.cache == Path("~/.cache/batch-endpoints").expanduser()  # a temporary folder may be emptied
     assert (settings.jobs_root, settings.uploads_root) == (home / "jobs", home / "uploads")
 
 
@@ -23,9 +24,10 @@ def test_the_environment_is_followed():
             "BATCH_ENDPOINTS_URL": "http://head:8700/",
             "BATCH_ENDPOINTS_DATABASE": "postgresql://db/x",
             "BATCH_ENDPOINTS_MAX_RUNNING_JOBS": "7",
+            "BATCH_ENDPOINTS_CACHE": "/scratch/be",
         }
     )
-    assert settings == Settings(Path("/srv/be"), "http://head:8700", "postgresql://db/x", 7)
+    assert settings == Settings(Path("/srv/be"), "http://head:8700", "postgresql://db/x", 7, Path("/scratch/be"))
     assert settings.database_url == "postgresql://db/x"
 
 

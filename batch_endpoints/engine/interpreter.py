@@ -1,0 +1,28 @@
+"""The interpreter of a job on this machine: what its deployment states, or what MLflow recorded with its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from batch_endpoints.environments.interpreters import Interpreter, find_interpreter
+from batch_endpoints.environments.plan import RECORDED_FILES
+from batch_endpoints.specs import Environment, JobSpec
+from batch_endpoints.storage.inputs import read_texts
+
+
+def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
+    """Find it, or build it: once on each machine, whoever asks.
+
+    Args:
+        cache: folder for what is built on this machine.
+
+    Raises:
+        SpecError: the environment asks for something that no node can give.
+        EnvironmentFailed: it cannot be built here.
+        InputError: the model is in a place that cannot be opened.
+    """
+    deployment = job.deployment
+    if isinstance(deployment.environment, Environment):
+        return find_interpreter(deployment.environment, cache)
+    by_mlflow = deployment.code_configuration is None or job.model.type == "mlflow_model"
+    return find_interpreter(None, cache, read_texts(job.model.path, RECORDED_FILES) if by_mlflow else None)

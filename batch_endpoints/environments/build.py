@@ -1,0 +1,182 @@
+"""Builds one environment with uv, and with conda where it asks for conda's packages and there is one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import uv
+
+from batch_endpoints.environments.cache import Built
+from batch_endpoints.environments.plan import EnvironmentPlan
+from batch_endpoints.environments.pythons import Python, read_pythons, search_path
+from batch_endpoints.errors import EnvironmentFailed
+
+logger = logging.getLogger(__name__)
+_CONDAS = ("micromamba", "mamba", "conda")
+_LAST_LINES = 30
+
+
+def find_conda() -> str:
+    """The program of this machine that installs conda packages; "" where there is none."""
+    return next((found for name in _CONDAS if (found := shutil.which(name))), "")
+
+
+def list_pythons() -> Sequence[Python]:
+    """The interpreters that uv finds on this machine, pyenv's among them."""
+    return read_pythons(_run([_uv(), "python", "list", "--only-installed", "--output-format", "json"]))
+
+
+def build_environment(plan: EnvironmentPlan, python: Python, place: Path, lock: int) -> Built:
+    """Make an environment.
+
+    Args:
+        python: what it is built on; of no meaning where conda brings its own.
+        place: its folder, which is not there yet.
+        lock: descriptor that every process of the build holds open.
+
+    Raises:
+        EnvironmentFailed: it cannot be built; its headline has the last words of uv.
+    """
+    began, notes = time.monotonic(), []
+    if plan.conda:
+        _run(_conda_command(find_conda(), plan, python, place), lock)
+    else:
+        _run([_uv(), "venv", "--no-project", "--python", python.path, str(place)], lock)
+    interpreter = str(place / "bin" / "python")
+    if not _install(plan, plan.wanted, interpreter, place, lock):
+        notes.append(f"{', '.join(plan.wanted)} does not go with what the environment asks for, so it is not in it")
+    packages = _packages(interpreter, lock)
+    if "pandas" in packages and "pyarrow" not in packages and not plan.wanted:
+        _install(plan, ("pyarrow",), interpreter, place, lock)
+        packages = _packages(interpreter, lock)
+    version = _run([interpreter, "-c", "import platform; print(platform.python_version())"], lock).strip()
+    seconds = round(time.monotonic() - began, 3)
+    logger.info("environment built: %s, Python %s, %d packages, %.1f s", place.name, version, len(packages), seconds)
+    return Built(interpreter, version, packages, seconds, tuple(notes))
+
+
+def last_words(stderr: str) -> str:
+    """The telling lines of what uv says when it fails, as one: the error, its first and last cause, and what the
+    package's own build said last.
+    """
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", stderr).splitlines()
+    begin = max((n for n, line in enumerate(lines) if re.match(r"\s*(error:|×)", line)), default=-1)
+    told = [line for line in lines if line.strip() and not line.startswith(("warning:", "Using Python"))]
+    if begin < 0:
+        return " ".join(line.strip() for line in told[-3:]) or "it says nothing"
+    causes: list[str] = []
+    quoted: list[str] = []
+    in_quote = False
+    for line in lines[begin:]:
+        text = line.strip().lstrip("×╰├│─▶▸ ").strip()
+        if text.startswith("hint:"):
+            break
+        if text in ("[stderr]", "[stdout]"):
+            in_quote = True
+        elif re.match(r"\s*(error:|cause:|×|[╰├]─▶)", line) and not in_quote:
+            causes.append(re.sub(r"^(error|cause):\s*", "", text))
+        elif in_quote:
+            quoted.append(text)
+        elif text and causes:
+            causes[-1] += f" {text}"
+    parts = [*causes[:2], *causes[2:][-1:], *[text for text in quoted if text][-1:]]
+    return ": ".join(part.rstrip(":.") for part in dict.fromkeys(parts))[:600]
+
+
+def _install(plan: EnvironmentPlan, wanted: Sequence[str], interpreter: str, place: Path, lock: int) -> bool:
+    """Install what is asked for, with what is wanted besides where that is possible; was it?"""
+    if not (plan.requirements or wanted):
+        return True
+    # host processes write no bytecode, so it is made here, once for all
+    command = [_uv(), "pip", "install", "--compile-bytecode", "--python", interpreter]
+    for kind, lines in (("requirements", plan.requirements), ("constraints", plan.constraints)):
+        if lines:
+            file = place / f"{kind}.txt"
+            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            command += [f"--{kind}", str(file)]
+    if any(line.startswith("--extra-index-url") for line in plan.requirements):
+        command += ["--index-strategy", "unsafe-best-match"]  # pip's way, for which these lines were written
+    if wanted:
+        try:
+            _run([*command, *wanted, *(f"--only-binary={name}" for name in wanted)], lock)
+            return True
+        except EnvironmentFailed:  # what the user asked for decides, and its own words are told
+            if plan.requirements:
+                _run(command, lock)
+            return False
+    _run(command, lock)
+    return True
+
+
+def _packages(interpreter: str, lock: int) -> dict[str, str]:
+    listed = json.loads(_run([_uv(), "pip", "list", "--format", "json", "--python", interpreter], lock))
+    return {one["name"]: one["version"] for one in listed}
+
+
+def _conda_command(conda: str, plan: EnvironmentPlan, python: Python, place: Path) -> list[str]:
+    """One command that micromamba, mamba and conda all take."""
+    channels = [channel for channel in plan.channels if channel != "nodefaults"]
+    from_channels = [part for channel in channels for part in ("--channel", channel)]
+    asked = plan.python or f"=={'.'.join(python.version.split('.')[:2])}.*"
+    version = re.sub(r"==([\d.]+)\.\*", r"=\1", asked)
+    return [
+        *(conda, "create", "--yes", "--quiet", "--prefix", str(place)),
+        *(["--override-channels", *from_channels] if channels else []),
+        *(f"python{version}", *plan.conda),
+    ]
+
+
+def _uv() -> str:
+    return uv.find_uv_bin()
+
+
+def _run(command: Sequence[str], lock: int | None = None) -> str:
+    """Run a command; returns what it says.
+
+    Raises:
+        EnvironmentFailed: it fails.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=_variables(os.environ),
+        cwd="/",  # uv reads settings of the folder it is in
+        pass_fds=() if lock is None else (lock,),
+        start_new_session=True,
+    )
+    try:
+        said, complained = process.communicate()
+    except BaseException:  # this process was told to end
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if process.returncode:
+        tail = "\n".join(complained.strip().splitlines()[-_LAST_LINES:])
+        raise EnvironmentFailed(f"the environment could not be built: {last_words(complained)}", mend=tail)
+    return said
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a build sees of this process's variables: neither its packages nor its secrets."""
+    hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX")
+    kept = {k: v for k, v in environment.items() if k not in hidden and not k.startswith("BATCH_ENDPOINTS_")}
+    return {
+        **kept,
+        "PATH": search_path(environment, Path.home()),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_PROGRESS": "1",
+        "NO_COLOR": "1",
+    }

@@ -1,0 +1,159 @@
+"""What has to be built for an environment: decided here, without looking at any machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from batch_endpoints.environments.conda import CondaFile, package_name, read_conda, specifier, to_pypi
+from batch_endpoints.environments.requirements import Lines, named, read_lines
+from batch_endpoints.errors import SpecError
+from batch_endpoints.specs import Environment
+from batch_endpoints.specs.yaml_text import parse_yaml
+
+RECORDED_FILES = ("python_env.yaml", "conda.yaml", "requirements.txt", "constraints.txt")
+"""What MLflow records beside a model of the environment it was made in."""
+_LAYOUT = 1  # another number makes all nodes build anew
+
+
+@dataclass(frozen=True)
+class EnvironmentPlan:
+    """One environment, as it has to be on every node.
+
+    Args:
+        python: PEP 440 specifier of its Python; "" means the server's.
+        interpreter: path of the Python to use; "" where none is named.
+        requirements: lines for pip.
+        constraints: lines for pip's ``--constraint``.
+        conda: packages that conda is to install, as conda writes them, with their channels.
+        wanted: more packages that serve us, left out where they do not go with the others.
+        notes: what a user should know of these decisions.
+    """
+
+    python: str = ""
+    interpreter: str = ""
+    requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    conda: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_built(self) -> bool:
+        """Is there anything to build? An interpreter that is named, or the server's, is there already."""
+        return bool(self.python or self.requirements or self.conda)
+
+    def key(self, python: str) -> str:
+        """The name of what is built: the same for the same content.
+
+        Args:
+            python: version and path of the Python that it is built on.
+        """
+        content = {name: value for name, value in asdict(self).items() if name not in ("notes", "python")}
+        text = json.dumps([_LAYOUT, python, content], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def plan_environment(environment: Environment, *, has_conda: bool) -> EnvironmentPlan:
+    """What an environment that somebody wrote asks for.
+
+    Args:
+        has_conda: is there a conda or micromamba on this node?
+
+    Raises:
+        SpecError: it asks for something that no node can give.
+    """
+    what = f"environment '{environment.name}'" if environment.name else "the environment"
+    conda_file, lines = environment.conda_file, environment.requirements
+    if isinstance(conda_file, str):
+        conda_file = _conda_text(conda_file, what)
+    if isinstance(lines, str):
+        lines = lines.splitlines()
+    plan = _with_conda(read_conda(conda_file), has_conda) if conda_file else EnvironmentPlan()
+    if lines:
+        read = read_lines(lines, {}, f"the requirements of {what}" if environment.name else "the requirements")
+        plan = _with_lines(plan, read)
+    if environment.python:
+        plan = replace(plan, python="", interpreter=environment.python)
+    given = [name for name in ("image", "build") if getattr(environment, name)]
+    if given:
+        used = [
+            name
+            for name, value in (
+                ("its conda file", conda_file),
+                ("its requirements", lines),
+                ("its python", environment.python),
+            )
+            if value
+        ]
+        note = f"{what} has {' and '.join(given)}, for compute that runs containers: here "
+        note += f"{' and '.join(used)} make the interpreter" if used else "the server's interpreter is used"
+        plan = replace(plan, notes=(note, *plan.notes))
+    return _with_arrow(plan)
+
+
+def plan_recorded(files: Mapping[str, str], *, has_conda: bool) -> EnvironmentPlan | None:
+    """What MLflow recorded beside a model.
+
+    Args:
+        files: text of those of ``RECORDED_FILES`` that there are.
+        has_conda: is there a conda or micromamba on this node?
+
+    Returns: the plan, None where nothing is recorded.
+
+    Raises:
+        SpecError: it asks for something that no node can give.
+    """
+    where = "the environment recorded with the model"
+    if "python_env.yaml" in files:
+        document, _ = parse_yaml(files["python_env.yaml"], "python_env.yaml")
+        python = str(document.get("python") or "")
+        plan = EnvironmentPlan(python=specifier(python, f"python={python}"))
+        lines = [str(line) for line in document.get("dependencies") or []]
+        plan = _with_lines(plan, read_lines(lines, files, where))
+    elif "conda.yaml" in files:
+        document, _ = parse_yaml(files["conda.yaml"], "conda.yaml")
+        plan = _with_conda(read_conda(document), has_conda, files)
+    elif "requirements.txt" in files:
+        plan = _with_lines(EnvironmentPlan(), read_lines(files["requirements.txt"].splitlines(), files, where))
+    else:
+        return None
+    return _with_arrow(plan, always=True)
+
+
+def _with_conda(conda: CondaFile, has_conda: bool, files: Mapping[str, str] | None = None) -> EnvironmentPlan:
+    plan = EnvironmentPlan(python=conda.python)
+    if conda.others and has_conda:
+        plan = replace(plan, conda=conda.others, channels=conda.channels)
+    elif conda.others:
+        lines, notes = to_pypi(conda.others)
+        plan = replace(plan, requirements=lines, notes=notes)
+    return _with_lines(plan, read_lines(conda.pip, files or {}, "the conda file's list 'pip:'"))
+
+
+def _with_lines(plan: EnvironmentPlan, lines: Lines) -> EnvironmentPlan:
+    return replace(
+        plan,
+        requirements=plan.requirements + lines.requirements,
+        constraints=plan.constraints + lines.constraints,
+    )
+
+
+def _with_arrow(plan: EnvironmentPlan, *, always: bool = False) -> EnvironmentPlan:
+    """Tables cross to the worker as Arrow; what has no tables needs none."""
+    names = named(plan.requirements) | {package_name(package) for package in plan.conda}
+    if "pyarrow" in names or not (always or names & {"pandas", "mlflow"}):
+        return plan
+    return replace(plan, wanted=("pyarrow",))
+
+
+def _conda_text(text: str, what: str) -> dict[str, object]:
+    """The content of a conda file that came as text, as Azure ML's REST sends it."""
+    if "\n" not in text and ":" not in text:
+        raise SpecError(
+            f"the conda file '{text}' of {what} was not sent along", mend="Give its content in its place."
+        )
+    return parse_yaml(text, "conda_file")[0]

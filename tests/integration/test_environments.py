@@ -1,0 +1,374 @@
+"""Interpreters for deployments, built for real with uv: once per machine, side by side, readable when it fails."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+from job_folders import Job, noting
+
+from batch_endpoints.environments.build import list_pythons
+from batch_endpoints.environments.cache import Built, EnvironmentCache
+from batch_endpoints.environments.interpreters import find_interpreter
+from batch_endpoints.errors import EnvironmentFailed, SpecError
+from batch_endpoints.specs import Environment
+
+SIX = Environment(requirements=["six==1.16.0"])
+DAY = 24 * 3600.0
+
+
+@cache
+def minors():
+    return {tuple(map(int, python.version.split(".")[:2])) for python in list_pythons() if python.version[0] == "3"}
+
+
+def needs(*minor):
+    return pytest.mark.skipif(minor not in minors(), reason=f"no Python {'.'.join(map(str, minor))} on this machine")
+
+
+def ask(interpreter, expression, modules="sys"):
+    code = f"import {modules}; print({expression})"
+    return subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """The cache that jobs of this test use."""
+    monkeypatch.setenv("BATCH_ENDPOINTS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_requirements_make_an_interpreter_that_has_them_and_none_of_ours(tmp_path):
+    found = find_interpreter(SIX, tmp_path)
+
+    assert found.is_new
+    assert found.built.packages == {"six": "1.16.0"}
+    assert ask(found.path, "six.__version__", "six") == "1.16.0"
+    assert ask(found.path, "find_spec('pydantic')", "sys; from importlib.util import find_spec") == "None"
+    assert os.path.realpath(found.path) == os.path.realpath(sys.executable)
+    again = find_interpreter(SIX, tmp_path)
+    assert (again.path, again.is_new, again.built) == (found.path, False, found.built)
+
+
+ASK = """
+import sys
+from pathlib import Path
+from batch_endpoints.environments.interpreters import find_interpreter
+from batch_endpoints.specs import Environment
+found = find_interpreter(Environment(requirements=["six==1.16.0", "pip==24.0"]), Path(sys.argv[1]))
+print(found.path, found.is_new)
+"""
+
+
+def test_it_is_built_once_however_many_processes_ask(tmp_path):
+    asking = [
+        subprocess.Popen([sys.executable, "-c", ASK, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    said = [process.communicate(timeout=60)[0].split() for process in asking]
+
+    assert len({path for path, _ in said}) == 1
+    assert sorted(is_new for _, is_new in said) == ["False", "False", "False", "True"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["six==99.1"], "there is no version of six==99.1 and you require six==99.1"),
+        (["six=>1"], "no such comparison operator"),
+        (["six==1.16.0", "pandas==0.1.0.dev99"], "pandas"),
+    ],
+    ids=["no version", "no requirement", "beside pyarrow"],
+)
+def test_a_broken_build_says_what_uv_said_and_leaves_nothing(tmp_path, lines, words):
+    with pytest.raises(EnvironmentFailed) as raised:
+        find_interpreter(Environment(requirements=lines), tmp_path)
+
+    assert raised.value.what.startswith("the environment could not be built: ")
+    assert words in raised.value.what
+    assert "\n" not in raised.value.what
+    assert [path for path in (tmp_path / "environments").iterdir() if path.is_dir()] == []
+
+
+def test_a_package_that_cannot_be_compiled_says_its_own_last_words(tmp_path):
+    package = tmp_path / "odd-1.0"
+    package.mkdir()
+    (package / "setup.py").write_text("raise RuntimeError('libodd is not installed')")
+    with pytest.raises(EnvironmentFailed, match="RuntimeError: libodd is not installed"):
+        find_interpreter(Environment(requirements=[str(package)]), tmp_path / "cache")
+
+
+def test_an_interpreter_that_is_named_is_used_as_it_is_or_built_on(tmp_path):
+    own = os.path.realpath(sys.executable)
+    assert find_interpreter(Environment(python=own), tmp_path).path == own
+    assert not (tmp_path / "environments").exists()
+    assert find_interpreter(Environment(python=own, requirements=["six==1.16.0"]), tmp_path).built.packages
+    with pytest.raises(SpecError, match="'/no/python' is not a program on this machine"):
+        find_interpreter(Environment(python="/no/python"), tmp_path)
+
+
+@needs(3, 8)
+def test_a_python_that_is_missing_is_replaced_by_the_nearest_newer_one_and_said(tmp_path):
+    found = find_interpreter(Environment(conda_file={"dependencies": ["python=3.8.0", "pip"]}), tmp_path)
+
+    assert found.built.version.startswith("3.8.")
+    assert found.notes == (
+        f"Python 3.8.0 is not on this machine: {found.built.version}, the nearest newer one, is used",
+    )
+
+
+MICROMAMBA = """#!/bin/sh
+# stands in for micromamba: makes the prefix, and notes what it was asked for
+echo "$@" > "$(dirname "$0")/asked"
+while [ "$1" != --prefix ]; do shift; done
+exec {uv} venv --quiet "$2"
+"""
+
+
+def test_conda_packages_go_through_a_micromamba_on_the_path(tmp_path, monkeypatch):
+    import uv
+
+    program = tmp_path / "bin" / "micromamba"
+    program.parent.mkdir()
+    program.write_text(MICROMAMBA.format(uv=uv.find_uv_bin()))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    conda = {
+        "channels": ["conda-forge", "nodefaults"],
+        "dependencies": ["python=3.11", "ffmpeg=6", {"pip": ["six==1.16.0"]}],
+    }
+
+    found = find_interpreter(Environment(conda_file=conda), tmp_path / "cache")
+
+    assert found.built.packages["six"] == "1.16.0"
+    asked = (program.parent / "asked").read_text()
+    assert asked.startswith("create --yes --quiet --prefix ")
+    assert asked.endswith("--override-channels --channel conda-forge python=3.11 ffmpeg=6\n")
+
+
+# the cache, with environments that cost nothing
+
+
+def fake(place, lock):
+    (place / "bin").mkdir(parents=True)
+    python = place / "bin" / "python"
+    python.symlink_to(sys.executable)
+    return Built(str(python), "3.11.7", {}, 0.1)
+
+
+def age(folder, key, seconds):
+    then = time.time() - seconds
+    os.utime(folder / key / "ready.json", (then, then))
+
+
+def test_what_nobody_has_used_for_long_is_removed_but_nothing_in_use(tmp_path):
+    environments = EnvironmentCache(tmp_path)
+    for key in ("fresh", "old", "used"):
+        _, lease, _ = environments.get(key, fake)
+        if key != "used":
+            lease.close()
+        age(tmp_path, key, DAY if key == "fresh" else 40 * DAY)
+    (tmp_path / "crashed").mkdir()
+    os.utime(tmp_path / "crashed", (0, 0))
+
+    assert environments.remove_unused(time.time(), 30 * DAY) == ["crashed", "old"]
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"fresh", "used"}
+
+
+def test_use_keeps_an_environment_young(tmp_path):
+    environments = EnvironmentCache(tmp_path)
+    environments.get("a", fake)[1].close()
+    age(tmp_path, "a", 40 * DAY)
+
+    environments.get("a", fake)[1].close()
+
+    assert environments.remove_unused(time.time(), 30 * DAY) == []
+
+
+def test_what_a_crash_has_left_is_built_anew(tmp_path):
+    environments = EnvironmentCache(tmp_path)
+    (tmp_path / "a" / "bin").mkdir(parents=True)
+    (tmp_path / "a" / "half").write_text("")
+
+    assert environments.get("a", fake)[2]
+    assert not (tmp_path / "a" / "half").exists()
+
+
+def test_an_environment_whose_python_is_gone_is_built_anew(tmp_path):
+    environments = EnvironmentCache(tmp_path)
+    environments.get("a", fake)[1].close()
+    (tmp_path / "a" / "bin" / "python").unlink()
+
+    assert environments.get("a", fake)[2]
+
+
+def test_a_failed_build_is_tried_again_by_the_next_one(tmp_path):
+    def broken(place, lock):
+        place.mkdir()
+        raise EnvironmentFailed("no")
+
+    environments = EnvironmentCache(tmp_path)
+    with pytest.raises(EnvironmentFailed):
+        environments.get("a", broken)
+    assert environments.get("a", fake)[2]
+
+
+def test_what_a_killed_builder_has_started_still_keeps_the_others_out(tmp_path):
+    child = []
+
+    def leaves_a_child(place, lock):
+        child.append(subprocess.Popen(["sleep", "60"], pass_fds=(lock,)))
+        raise KeyboardInterrupt
+
+    environments = EnvironmentCache(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        environments.get("a", leaves_a_child)
+    try:
+        with (tmp_path / "a.lock").open("ab") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        child[0].kill()
+        child[0].wait()
+    assert environments.get("a", fake)[2]
+
+
+# whole jobs
+
+VERSIONS = """
+import os, sys
+def run(mini_batch):
+    return [".".join(map(str, sys.version_info[:2])) + " " + os.path.dirname(os.__file__) for _ in mini_batch]
+"""
+
+
+@needs(3, 8)
+def test_a_deployment_on_python_3_8_scores_beside_one_on_the_servers(tmp_path, cached):
+    conda = {"dependencies": ["python=3.8", {"pip": ["six==1.16.0"]}]}
+    script = f"import six\n{VERSIONS}"
+    old = Job(tmp_path / "old", script, files=3, deployment={"environment": {"name": "old", "conda_file": conda}})
+    own = Job(tmp_path / "own", VERSIONS, files=3)
+
+    assert (old.run().status, own.run().status) == ("Completed", "Completed")
+
+    assert {row["prediction"].split()[0] for row in old.rows()} == {"3.8"}
+    assert {row["prediction"].split()[0] for row in own.rows()} == {f"3.{sys.version_info[1]}"}
+
+
+def test_a_broken_environment_fails_the_job_once_in_the_words_of_uv(tmp_path, cached):
+    script = f"{noting(tmp_path)}\ndef run(mini_batch):\n    note('ran')\n    return mini_batch"
+    job = Job(tmp_path, script, deployment={"environment": {"requirements": ["six==99.1"]}})
+
+    state = job.run()
+
+    assert (state.status, state.error.code) == ("Failed", "EnvironmentFailed")
+    assert "there is no version of six==99.1" in state.error.message
+    assert "No solution found" in state.error.details
+    assert job.calls() == []
+    assert job.commits() == []
+
+
+def test_what_was_decided_about_the_environment_is_said_in_the_job(tmp_path, cached):
+    job = Job(tmp_path, files=2, deployment={"environment": {"name": "e", "image": "mcr/x", "requirements": ["six"]}})
+    state = job.run()
+    assert state.status == "Completed", state.error
+    assert state.notes == (
+        "environment 'e' has image, for compute that runs containers: here its requirements make the interpreter",
+    )
+
+
+MADE = """
+import pickle, sys
+from sklearn.linear_model import LogisticRegression
+model = LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+pickle.dump(model, open(sys.argv[1], "wb"))
+"""
+OLD_SKLEARN = """
+import glob, os, pickle
+import sklearn
+
+def init():
+    global model
+    model = pickle.load(open(glob.glob(os.environ["AZUREML_MODEL_DIR"] + "/*/m.pkl")[0], "rb"))
+
+def run(mini_batch):
+    values = [[float(open(file).read())] for file in mini_batch]
+    return [{"label": int(label), "sklearn": sklearn.__version__} for label in model.predict(values)]
+"""
+
+
+@needs(3, 10)
+def test_a_model_of_an_old_scikit_learn_is_scored_by_that_scikit_learn(tmp_path, cached):
+    conda = {
+        "name": "old",
+        "channels": ["conda-forge"],
+        "dependencies": ["python=3.10", "pip", {"pip": ["scikit-learn==1.1.3", "numpy<2"]}],
+    }
+    environment = {"name": "old-sklearn", "image": "mcr/base", "conda_file": conda}
+    job = Job(
+        tmp_path, OLD_SKLEARN, files=4, deployment={"environment": environment}, settings={"mini_batch_size": 2}
+    )
+    for n, file in enumerate(sorted(job.input.iterdir())):
+        file.write_text(str(float(n)))
+    made = find_interpreter(Environment.model_validate(environment), cached)
+    model = tmp_path / "registered" / "model" / "m.pkl"
+    subprocess.run([made.path, "-c", MADE, str(model)], check=True)
+
+    state = job.run()
+
+    assert state.status == "Completed", state.error
+    assert [(row["label"], row["sklearn"]) for row in job.rows()] == [(label, "1.1.3") for label in "0011"]
+
+
+# MLflow models without a stated environment. The script says which interpreter it has; the recorded files alone
+# decide, so the model need not be one.
+
+WHERE = """
+import sys
+def run(mini_batch):
+    return [sys.executable for _ in mini_batch]
+"""
+
+
+def mlflow_job(place, files, **deployment):
+    model = place / "registered" / "model"
+    model.mkdir(parents=True)
+    for name, text in files.items():
+        (model / name).write_text(text)
+    registered = {"name": "m", "version": "1", "type": "mlflow_model", "path": model.as_uri()}
+    return Job(place, WHERE, files=2, deployment={"model": registered, **deployment})
+
+
+def test_an_mlflow_model_that_the_servers_interpreter_satisfies_uses_it(tmp_path, cached):
+    from importlib.metadata import version
+
+    python = f"python: 3.{sys.version_info[1]}.0\ndependencies:\n- -r requirements.txt\n"
+    lines = f"click=={version('click')}\npydantic>=2\n"
+    job = mlflow_job(tmp_path, {"python_env.yaml": python, "requirements.txt": lines})
+    state = job.run()
+
+    assert (state.status, state.notes) == ("Completed", ())
+    assert {row["prediction"] for row in job.rows()} == {sys.executable}
+    assert not Path(cached).exists()
+
+
+def test_an_mlflow_model_that_it_does_not_satisfy_gets_one_built_from_what_is_recorded(tmp_path, cached):
+    job = mlflow_job(tmp_path, {"requirements.txt": "six==1.15.0\n"})
+    state = job.run()
+
+    assert state.status == "Completed", state.error
+    (interpreter,) = {row["prediction"] for row in job.rows()}
+    assert Path(interpreter).is_relative_to(cached)
+    assert ask(interpreter, "six.__version__", "six") == "1.15.0"
+    assert state.notes[0].startswith("the model was recorded with six==1.15.0, wh")
+    assert state.notes[0].endswith(": an interpreter is built from what is recorded")
+
+
+def test_a_stated_environment_goes_before_the_recorded_one(tmp_path, cached):
+    job = mlflow_job(tmp_path, {"requirements.txt": "six==1.15.0\n"}, environment={"python": sys.executable})
+
+    assert job.run().status == "Completed"
+    assert {row["prediction"] for row in job.rows()} == {sys.executable}
