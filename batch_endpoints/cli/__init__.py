@@ -27,7 +27,7 @@ main = Main(
         "model": ("assets:model", "Models, by name and version."),
         "data": ("assets:data", "Data assets: URIs with a name and versions."),
         "datastore": ("assets:datastore", "Places for data: URI prefixes and how to get in."),
-        "environment": ("assets:environment", "Interpreters and packages for scoring scripts."),
+        "environment": ("environment:environment", "Interpreters and packages for scoring scripts."),
         "component": ("assets:component", "Reusable steps and the pipelines made of them."),
         "compute": ("assets:compute", "Clusters that deployments run on."),
         "up": ("server:up", "Start a server on this machine."),

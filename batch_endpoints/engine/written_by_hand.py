@@ -67,11 +67,27 @@ def _resolve_deployment(deployment: dict[str, Any], base: Path, where: str) -> N
         code.setdefault("code", ".")
         _resolve(code, "code", base)
     environment = deployment.get("environment")
+    if isinstance(environment, dict):
+        _read_environment(environment, base)
     if isinstance(environment, str):
         raise SpecError(
             f"{where}: the deployment refers to the environment '{environment}', and there are no records here",
             mend="Give the environment in place, or leave it out.",
         )
+
+
+def _read_environment(environment: dict[str, Any], base: Path) -> None:
+    """Put the content of the files that an environment names in their place."""
+    conda_file, requirements = environment.get("conda_file"), environment.get("requirements")
+    if isinstance(conda_file, str):
+        environment["conda_file"] = read_yaml(base / conda_file)
+    if isinstance(requirements, str):
+        try:
+            environment["requirements"] = (base / requirements).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise SpecError(
+                f"cannot read the requirements: {error.strerror}", where=str(base / requirements)
+            ) from None
 
 
 def _resolve(document: dict[str, Any], key: str, base: Path) -> None:

@@ -164,7 +164,8 @@ def _run(command: Sequence[str], lock: int | None = None) -> str:
         process.wait()
         raise
     if process.returncode:
-        tail = "\n".join(complained.strip().splitlines()[-_LAST_LINES:])
+        told = [line for line in complained.strip().splitlines() if not line.startswith("Using Python")]
+        tail = "\n".join(told[-_LAST_LINES:])
         raise EnvironmentFailed(f"the environment could not be built: {last_words(complained)}", mend=tail)
     return said
 

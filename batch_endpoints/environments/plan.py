@@ -83,14 +83,14 @@ def plan_environment(environment: Environment, *, has_conda: bool) -> Environmen
         used = [
             name
             for name, value in (
-                ("its conda file", conda_file),
-                ("its requirements", lines),
-                ("its python", environment.python),
+                ("the conda file", conda_file),
+                ("the requirements", lines),
+                ("python", environment.python),
             )
             if value
         ]
         note = f"{what} has {' and '.join(given)}, for compute that runs containers: here "
-        note += f"{' and '.join(used)} make the interpreter" if used else "the server's interpreter is used"
+        note += f"its interpreter comes from {' and '.join(used)}" if used else "the server's interpreter is used"
         plan = replace(plan, notes=(note, *plan.notes))
     return _with_arrow(plan)
 

@@ -1,7 +1,10 @@
 """Interpreters for deployments, built for real with uv: once per machine, side by side, readable when it fails."""
 
+import csv
 import fcntl
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,14 +12,22 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from job_folders import Job, noting
 
+from batch_endpoints.cli import main
+from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.environments.build import list_pythons
 from batch_endpoints.environments.cache import Built, EnvironmentCache
 from batch_endpoints.environments.interpreters import find_interpreter
 from batch_endpoints.errors import EnvironmentFailed, SpecError
 from batch_endpoints.specs import Environment
+from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.job_folder import JobFolder
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own-environment"
 SIX = Environment(requirements=["six==1.16.0"])
 DAY = 24 * 3600.0
 
@@ -275,9 +286,8 @@ def test_what_was_decided_about_the_environment_is_said_in_the_job(tmp_path, cac
     job = Job(tmp_path, files=2, deployment={"environment": {"name": "e", "image": "mcr/x", "requirements": ["six"]}})
     state = job.run()
     assert state.status == "Completed", state.error
-    assert state.notes == (
-        "environment 'e' has image, for compute that runs containers: here its requirements make the interpreter",
-    )
+    (note,) = state.notes
+    assert note.startswith("environment 'e' has image, for compute that runs containers: here its interpreter comes")
 
 
 MADE = """
@@ -372,3 +382,67 @@ def test_a_stated_environment_goes_before_the_recorded_one(tmp_path, cached):
 
     assert job.run().status == "Completed"
     assert {row["prediction"] for row in job.rows()} == {sys.executable}
+
+
+def test_the_example_scores_with_a_package_that_the_server_has_not(tmp_path, cached):
+    folder, job = tmp_path / "example", tmp_path / "job"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "model"))
+    subprocess.run([sys.executable, str(folder / "prepare.py"), str(folder), "--files", "30"], check=True)
+    job.mkdir()
+    text = "deployment: ../example/deployment.yml\ninputs:\n  reviews: {type: uri_folder, path: ../example/data}\n"
+    (job / "job.yml").write_text(text)
+    job_folder = JobFolder(open_filesystem(job.as_uri()), job.as_uri())
+    freeze(job, job_folder)
+
+    state = run_job(job_folder, LocalRunner)
+
+    assert state.status == "Completed", state.error
+    with (job / "named-outputs" / "score" / "moods.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [f"{row['mood']}.txt" for row in rows] == [row["file"].split("-")[1] for row in rows]
+    assert len(rows) == 30
+    if (3, 10) in minors():
+        assert {row["python"].rpartition(".")[0] for row in rows} == {"3.10"}
+
+
+# the command line
+
+CONDA_FILE = "name: c\ndependencies:\n- python>=3.8\n- pip\n- pip:\n  - six==1.16.0\n"
+
+
+def command(*args):
+    done = CliRunner().invoke(main, ["environment", "build", *map(str, args)])
+    return done.exit_code, json.loads(done.stdout) if done.exit_code == 0 else done.stderr
+
+
+@pytest.mark.parametrize("name", ["environment.yml", "conda.yml", "requirements.txt"])
+def test_an_environment_is_built_beforehand_by_command(tmp_path, cached, name):
+    (tmp_path / "environment.yml").write_text("name: own\nconda_file: conda.yml\n")
+    (tmp_path / "conda.yml").write_text(CONDA_FILE)
+    (tmp_path / "requirements.txt").write_text("six==1.16.0\n")
+
+    code, first = command("-f", tmp_path / name)
+    again = command("-f", tmp_path / name)[1]
+
+    assert code == 0
+    assert (first["built"], again["built"]) == ("now", "before")
+    assert first["packages"] == {"six": "1.16.0"}
+    assert first["seconds"] > 0
+    assert ask(first["interpreter"], "six.__version__", "six") == "1.16.0"
+    assert {**first, "built": ""} == {**again, "built": ""}
+    environment = Environment(requirements=["six==1.16.0"])
+    assert find_interpreter(environment, cached).path == first["interpreter"]  # a job finds it
+
+
+def test_a_build_that_fails_by_command_says_why(tmp_path, cached):
+    (tmp_path / "bad.txt").write_text("six==99.1\n")
+    code, said = command("-f", tmp_path / "bad.txt")
+    assert code == 1
+    assert "ERROR: the environment could not be built: No solution found" in said
+
+
+@pytest.mark.parametrize("args", [[], ["-f", "x.yml", "-n", "x"]], ids=["neither", "both"])
+def test_a_build_takes_a_file_or_a_name(args):
+    code, said = command(*args)
+    assert code == 2
+    assert "give --file or --name" in said

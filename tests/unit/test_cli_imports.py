@@ -25,6 +25,7 @@ print("loaded:", [name for name in {HEAVY} + sys.argv_unwanted if name in sys.mo
         (["endpoint", "list", "-o", "table", "--server", "http://127.0.0.1:1"], ["pydantic"]),
         (["endpoint", "create", "-n", "tumor", "--server", "http://127.0.0.1:1"], []),
         (["endpoint", "invoke", "-n", "tumor", "--input", "s3://b/f", "--server", "http://127.0.0.1:1"], []),
+        (["environment", "build", "-f", "no-such.yml"], ["rich"]),
     ],
     ids=lambda value: " ".join(value[:2]),
 )

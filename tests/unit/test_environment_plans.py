@@ -112,8 +112,8 @@ def test_nothing_stated_is_nothing_to_build():
     ("environment", "here"),
     [
         ({}, "the server's interpreter is used"),
-        ({"conda_file": CONDA}, "its conda file make the interpreter"),
-        ({"requirements": ["six"], "python": "/p"}, "its requirements and its python make the interpreter"),
+        ({"conda_file": CONDA}, "its interpreter comes from the conda file"),
+        ({"requirements": ["six"], "python": "/p"}, "its interpreter comes from the requirements and python"),
     ],
 )
 def test_an_image_is_for_compute_that_runs_containers(environment, here):
