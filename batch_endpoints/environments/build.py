@@ -47,6 +47,7 @@ def build_environment(plan: EnvironmentPlan, python: Python, place: Path, lock: 
         EnvironmentFailed: it cannot be built; its headline has the last words of uv.
     """
     began, notes = time.monotonic(), []
+    logger.info("environment is being built: %s", place.name)
     if plan.conda:
         _run(_conda_command(find_conda(), plan, python, place), lock)
     else:

@@ -102,16 +102,21 @@ class EnvironmentCache:
         """
         removed = []
         for place in sorted(self._folder.glob("*/")):
-            with (self._folder / f"{place.name}.lock").open("ab") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                if now - _last_use(place) > unused_seconds:
-                    _remove(place)
+            try:
+                if self._remove_old(place, now - unused_seconds):
                     removed.append(place.name)
-                    logger.info("unused environment removed", extra={"environment": place.name})
+            except OSError as error:  # another user's, or removed by another process meanwhile
+                logger.debug("environment %s stays: %s", place.name, error)
         return removed
+
+    def _remove_old(self, place: Path, before: float) -> bool:
+        with (self._folder / f"{place.name}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _last_use(place) >= before:
+                return False
+            _remove(place)
+            logger.info("unused environment removed: %s", place.name)
+            return True
 
 
 def _ready(place: Path) -> Built | None:

@@ -16,7 +16,7 @@ from batch_endpoints.environments.cache import Built, EnvironmentCache, Lease
 from batch_endpoints.environments.plan import EnvironmentPlan, plan_environment, plan_recorded
 from batch_endpoints.environments.pythons import Python, choose_python, fits, fits_but_for_patch, in_words
 from batch_endpoints.environments.requirements import Installed, first_unmet
-from batch_endpoints.errors import SpecError
+from batch_endpoints.errors import EnvironmentFailed, SpecError
 from batch_endpoints.specs import Environment
 
 
@@ -78,10 +78,14 @@ def _made(plan: EnvironmentPlan, cache: Path) -> Interpreter:
         return Interpreter(plan.interpreter or sys.executable, plan.notes)
     python, note = _base(plan)
     environments = EnvironmentCache(cache / "environments")
-    built, lease, is_new = environments.get(
-        plan.key(f"{python.version} {python.path}"),
-        lambda place, lock: build_environment(plan, python, place, lock),
-    )
+    key = plan.key(f"{python.version} {python.path}")
+    try:
+        built, lease, is_new = environments.get(key, lambda place, lock: build_environment(plan, python, place, lock))
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"the environment could not be built in '{cache}': {error.strerror or error}",
+            mend="Set BATCH_ENDPOINTS_CACHE to a folder of a local disk that has room and can be written.",
+        ) from error
     if is_new:
         environments.remove_unused(time.time())
     notes = (*plan.notes, *([note] if note else []), *built.notes)

@@ -93,7 +93,7 @@ class Environment(Asset):
     os_type: Literal["linux", "windows"] = "linux"
     inference_config: dict[str, Any] | None = None
     requirements: str | list[str] | None = Field(None, description="ours: a requirements file, or its lines")
-    python: str = Field("", description="ours: path of an interpreter that has everything")
+    python: str = Field("", description="ours: path of an interpreter, used as it is unless there are requirements")
 
     @property
     def conda_dependencies(self) -> dict[str, Any] | None:

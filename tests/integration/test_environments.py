@@ -190,6 +190,13 @@ def test_what_nobody_has_used_for_long_is_removed_but_nothing_in_use(tmp_path):
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"fresh", "used"}
 
 
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFailed, match=r"could not be built in .*/file'") as raised:
+        find_interpreter(SIX, tmp_path / "file")
+    assert "BATCH_ENDPOINTS_CACHE" in str(raised.value)
+
+
 def test_use_keeps_an_environment_young(tmp_path):
     environments = EnvironmentCache(tmp_path)
     environments.get("a", fake)[1].close()
