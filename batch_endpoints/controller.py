@@ -149,12 +149,13 @@ class Controller:
 
     def _relaunch(self, job: BatchJob, launch: Launch, state: JobState | None) -> BatchJob:
         why = launch.message.splitlines()[-1] if launch.message else "it left no message"
-        if job.launches < self._max_launches:
+        used_up = job.launches - job.launches_before
+        if used_up < self._max_launches:
             logger.warning("job '%s' lost its driver (launch %d): %s", job.name, job.launches, why)
             return self._launch(job)
         error = JobError(
             code="DriverLost",
-            message=f"the job's driver was lost {job.launches} times; the last time: {why}",
+            message=f"the job's driver was lost {used_up} times; the last time: {why}",
             details=launch.message,
         )
         return self._end(job, "Failed", state, error)
@@ -207,7 +208,7 @@ def _watch(job: BatchJob) -> _Watch:
 
 
 def _folder(job: BatchJob) -> JobFolder:
-    return JobFolder(open_filesystem(job.folder), job.folder)
+    return JobFolder(open_filesystem(job.folder), job.folder, job.spec.resumption)
 
 
 def _launch_id(job: BatchJob) -> str:

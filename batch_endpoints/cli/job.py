@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from batch_endpoints.cli.changes import assignments, set_option
 from batch_endpoints.cli.grammar import Noun, Told, Verb
 
 JOB_COLUMNS = (
@@ -66,6 +67,29 @@ def list_(
         raise click.UsageError("--deployment-name needs --endpoint-name")
     jobs = told.client.jobs(endpoint=endpoint_name, deployment=deployment_name, status=status)
     return [found.document for found in islice(jobs, None if all_results else max_results)]
+
+
+@job.command()
+@name_option
+@set_option
+@click.option("--stream", is_flag=True, help="Follow it to its end.")
+@click.pass_obj
+def resume(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
+    """Let a failed or canceled job go on from what it has committed.
+
+    \b
+    batch-endpoints job resume -n JOB --set retry_settings.timeout=600
+    """
+    from batch_endpoints.cli.stream import follow
+    from batch_endpoints.specs import Invocation, check, set_value
+
+    changes: dict[str, Any] = {}
+    for dotted, value in assignments(set_).items():
+        set_value(changes, dotted, value)
+    resumed = told.client.job(name).resume(check(Invocation, changes, where="resume"))
+    if stream:
+        follow(resumed, err=True)
+    return resumed.document
 
 
 @job.command()

@@ -16,7 +16,7 @@ from batch_endpoints.client.outputs import Output, OutputFile, Outputs
 from batch_endpoints.errors import JobFailed, ServerError
 
 if TYPE_CHECKING:
-    from batch_endpoints.specs import JobError, Progress
+    from batch_endpoints.specs import Invocation, JobError, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -168,6 +168,21 @@ class Job:
             Conflict: it has ended already.
         """
         self._answer = self._connection.json("POST", at("jobs", self.name, "cancel"))
+        return self
+
+    def resume(self, changes: Invocation | None = None) -> Job:
+        """Let it go on from what it has committed, after it has failed or was canceled.
+
+        Args:
+            changes: settings it shall have from now on, such as a longer timeout.
+
+        Raises:
+            Conflict: it has not ended, or has completed.
+        """
+        from batch_endpoints.client.wire import invocation_body
+
+        body = invocation_body(changes) if changes else None
+        self._answer = self._connection.json("POST", at("jobs", self.name, "resume"), body=body)
         return self
 
     def logs(self) -> str:

@@ -13,9 +13,9 @@ from batch_endpoints.control_plane.assets import Assets, is_mlflow
 from batch_endpoints.control_plane.records import everything, found
 from batch_endpoints.errors import Conflict, InvocationError, NotFound
 from batch_endpoints.interfaces import Listing, Page, RecordStore
-from batch_endpoints.planning.overrides import effective_deployment
+from batch_endpoints.planning.overrides import effective_deployment, resumed_deployment
 from batch_endpoints.planning.routing import resolve_deployment
-from batch_endpoints.policies.lifecycle import check_cancel
+from batch_endpoints.policies.lifecycle import check_cancel, check_resume
 from batch_endpoints.specs import (
     DATA_TYPES,
     BatchJob,
@@ -26,6 +26,7 @@ from batch_endpoints.specs import (
     JobInput,
     JobOutput,
     JobSpec,
+    JobState,
     JobStatus,
     Model,
     ModelDeployment,
@@ -131,6 +132,34 @@ class Jobs:
 
         job = self._store.update_job(name, change)
         logger.info("job cancel requested", extra={"job": name, "status": job.status})
+        return job
+
+    def resume(self, name: str, changes: Invocation) -> BatchJob:
+        """Let a failed or canceled job go on from what it has committed.
+
+        Args:
+            changes: settings it shall have from now on, such as a longer timeout.
+
+        Raises:
+            Conflict: it has not ended, or has completed.
+            InvocationError: a change to something that is fixed by what the job has done.
+        """
+        now = self._now()
+
+        def change(job: BatchJob) -> BatchJob:
+            check_resume(name, job.status)
+            deployment = resumed_deployment(job.spec.deployment, changes)
+            resumption = job.spec.resumption + 1
+            return job.replaced(
+                status="NotStarted",
+                spec=job.spec.model_copy(update={"deployment": deployment, "resumption": resumption}),
+                state=JobState(status="NotStarted", resumption=resumption, progress=job.state.progress),
+                launches_before=job.launches,
+                modified_at=now,
+            )
+
+        job = self._store.update_job(name, change)
+        logger.info("job resumed", extra={"job": name, "resumption": job.spec.resumption})
         return job
 
     def output(self, name: str, output: str) -> str:

@@ -29,7 +29,6 @@ from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import store_files, write_parts
 
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
-STOP = "stop"  # a file in the job folder: the driver wants no more mini-batches begun
 _LOOK_SECONDS = 1.0  # how often a worker looks for it
 
 
@@ -43,6 +42,7 @@ class BundleScorer:
 
     def __init__(self, folder_uri: str, input_root: str) -> None:
         self._files = open_filesystem(folder_uri)
+        self._folder = JobFolder(self._files, folder_uri)
         self._commits = CommitLog(self._files)
         self._folder_uri, self._input_root = folder_uri, input_root
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
@@ -134,7 +134,8 @@ class BundleScorer:
     def _get_ready(self) -> tuple[ScoringContract, ScoringWorker]:
         """Bring code and model to this machine, once."""
         if self._ready is None:
-            job = JobFolder(self._files, self._folder_uri).job()
+            job = self._folder.job()
+            self._folder = self._folder.run_of(job)
             self._keep_rows = job.deployment.settings.output_action == "append_row"
             self._interpreter = job_interpreter(job, Settings.read().cache)  # kept while this worker lives
             contract = _contract(job, self._interpreter.path, self._folder_uri, self._scratch, self._name)
@@ -147,7 +148,7 @@ class BundleScorer:
         """Is there a mark in the job folder, by the driver or by somebody who cancels the job?"""
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._looked = time.monotonic()
-            self._told = self._files.exists(STOP) or JobFolder(self._files, self._folder_uri).cancel_asked
+            self._told = self._folder.stop_asked
         return self._told
 
     def _score(self, worker: ScoringWorker, items: Sequence[str]) -> tuple[Scored, int]:

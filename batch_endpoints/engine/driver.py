@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
-from batch_endpoints.engine.bundle import STOP
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
 from batch_endpoints.errors import BatchEndpointError, InputError
@@ -56,6 +55,7 @@ def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) ->
         Stopped: the process was told to end though nobody canceled the job; another driver may go on.
     """
     job = folder.job()
+    folder = folder.run_of(job)
     before = folder.state()
     if before is not None and before.ended_at:
         logger.info("job '%s' has ended before: %s", job.name, before.status)
@@ -143,7 +143,7 @@ def _score(
 
     def stop_in_time() -> None:
         if too_many_failed():  # the workers see it, and the bundle of one of them comes back
-            folder.files.put_if_absent(STOP, b"")
+            folder.ask_to_stop()
 
     if not left or too_many_failed():
         return

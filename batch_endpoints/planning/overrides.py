@@ -17,6 +17,15 @@ _SETTINGS = (
     "logging_level",
 )
 
+_RESUMABLE = (
+    "retry_settings",
+    "error_threshold",
+    "max_concurrency_per_instance",
+    "instance_count",
+    "environment_variables",
+    "logging_level",
+)
+
 
 def effective_deployment(deployment: ModelDeployment, invocation: Invocation) -> ModelDeployment:
     """The deployment with the settings, environment variables and literals of one job in it.
@@ -40,6 +49,21 @@ def effective_deployment(deployment: ModelDeployment, invocation: Invocation) ->
     if invocation.instance_count is not None:
         document["resources"] = {**document["resources"], "instance_count": invocation.instance_count}
     return check(ModelDeployment, document)
+
+
+def resumed_deployment(deployment: ModelDeployment, invocation: Invocation) -> ModelDeployment:
+    """The deployment as a job that is resumed shall have it from now on.
+
+    Raises:
+        InvocationError: something that is fixed by what the job has done already.
+    """
+    said = {key for key, value in to_document(invocation).items() if value not in ("", {}, False)}
+    if fixed := sorted(said - {*_RESUMABLE}):
+        raise InvocationError(
+            f"a job that is resumed cannot change {', '.join(fixed)}: its plan and its output are fixed",
+            mend=f"It can change {', '.join(_RESUMABLE)}. Invoke the endpoint anew for anything else.",
+        )
+    return effective_deployment(deployment, invocation)
 
 
 def literal_variables(inputs: Mapping[str, JobInput]) -> dict[str, str]:

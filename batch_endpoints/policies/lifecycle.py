@@ -29,6 +29,14 @@ def may_move(now: JobStatus, then: JobStatus) -> bool:
     return now in _ORDER and then in _ORDER and now != "NotStarted" and _ORDER.index(then) > _ORDER.index(now)
 
 
+def check_resume(name: str, status: JobStatus) -> None:
+    """Raises Conflict where there is nothing to go on with."""
+    if status == "Completed":
+        raise Conflict(f"job '{name}' is Completed, so there is nothing left to go on with")
+    if status not in TERMINAL:
+        raise Conflict(f"job '{name}' is {status}: it goes on by itself", mend="Only what has ended is resumed.")
+
+
 def check_cancel(name: str, status: JobStatus) -> None:
     """Raises Conflict where a job cannot be canceled any more."""
     if status in TERMINAL:

@@ -123,6 +123,7 @@ class JobSpec(Spec):
     outputs: dict[str, JobOutput] = Field(default_factory=dict)
     overwrite: bool = False
     invoker: str = ""
+    resumption: int = Field(0, ge=0, description="how often it was resumed; each time it has marks and a report anew")
     created_at: datetime | None = Field(None, description="when it was asked for, UTC; None in a file by hand")
 
     @property
@@ -158,6 +159,7 @@ class JobState(Spec):
     """What the driver tells of its job: ``progress.json``, and at the end ``report.json``."""
 
     status: JobStatus
+    resumption: int = Field(0, description="of the job when this was told; what was told before it is history")
     progress: Progress = Progress()
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -185,6 +187,7 @@ class BatchJob(Spec):
     created_by: str = ""
     modified_at: datetime
     launches: int = Field(0, ge=0, description="drivers started for it so far")
+    launches_before: int = Field(0, ge=0, description="how many of them it had used up when it was resumed")
     state: JobState = JobState(status="NotStarted")
 
     @property

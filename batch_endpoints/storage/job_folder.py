@@ -5,7 +5,7 @@ plan.arrow          the mini-batches and their bundles, written once
 commits/  parts/    what counts, and what it points to
 progress.json       the driver's last word, replaced at most once a second
 report.json  failed_items.jsonl     the end
-cancel              somebody asked for the end
+cancel  stop        marks: somebody asked for the end; workers shall begin nothing more (cancel-1 once resumed)
 logs/               driver.log, and one file per worker
 """
 
@@ -29,14 +29,26 @@ _PLAN = pa.schema([("bundle", pa.int32()), ("mini_batch", pa.int64()), ("files",
 
 
 class JobFolder:
-    """Reads and writes what driver, workers and controller tell each other."""
+    """Reads and writes what driver, workers and controller tell each other.
 
-    def __init__(self, files: Filesystem, uri: str) -> None:
-        self.files, self.uri = files, uri.rstrip("/")
+    Args:
+        resumption: how often the job was resumed: marks and reports of its earlier runs are history.
+    """
+
+    def __init__(self, files: Filesystem, uri: str, resumption: int = 0) -> None:
+        self.files, self.uri, self.resumption = files, uri.rstrip("/"), resumption
+
+    def run_of(self, job: JobSpec) -> JobFolder:
+        """The same folder, for the job's latest run."""
+        return JobFolder(self.files, self.uri, job.resumption)
 
     def write_job(self, job: JobSpec) -> None:
-        """Freeze what is asked; a second call changes nothing."""
-        self.files.put_if_absent("job.json", job.model_dump_json(indent=2, exclude_none=True).encode())
+        """Freeze what is asked; a second call changes nothing, unless the job was resumed."""
+        frozen = job.model_dump_json(indent=2, exclude_none=True).encode()
+        if job.resumption:
+            self.files.replace("job.json", frozen)
+        else:
+            self.files.put_if_absent("job.json", frozen)
 
     def job(self) -> JobSpec:
         """Raises SpecError where the folder holds no job."""
@@ -86,25 +98,47 @@ class JobFolder:
     def write_state(self, state: JobState) -> None:
         """Tell how far the job is; its last state is the report."""
         name = "report.json" if state.ended_at else "progress.json"
-        self.files.replace(name, state.model_dump_json(indent=2).encode())
+        told = state.model_copy(update={"resumption": self.resumption})
+        self.files.replace(name, told.model_dump_json(indent=2).encode())
 
     def state(self) -> JobState | None:
         """The driver's last word; None before its first."""
         for name in ("report.json", "progress.json"):
             try:
-                return JobState.model_validate_json(self.files.read(name))
+                state = JobState.model_validate_json(self.files.read(name))
             except FileNotFoundError:
                 continue
             except ValidationError as error:  # as good as not written: the next driver writes another one
                 logger.warning("%s/%s says nothing that can be understood: %s", self.uri, name, error)
+                continue
+            if state.resumption == self.resumption:
+                return state
         return None
 
     def ask_to_cancel(self) -> None:
-        self.files.put_if_absent("cancel", b"")
+        self._mark("cancel")
 
     @property
     def cancel_asked(self) -> bool:
-        return self.files.exists("cancel")
+        return self._marked("cancel")
+
+    def ask_to_stop(self) -> None:
+        """The driver wants no more mini-batches begun."""
+        self._mark("stop")
+
+    @property
+    def stop_asked(self) -> bool:
+        """Should workers end before their next mini-batch, because of the driver or of a cancel?"""
+        return self._marked("stop") or self.cancel_asked
+
+    def _mark(self, name: str) -> None:
+        self.files.put_if_absent(self._of_this_run(name), b"")
+
+    def _marked(self, name: str) -> bool:
+        return self.files.exists(self._of_this_run(name))
+
+    def _of_this_run(self, name: str) -> str:
+        return f"{name}-{self.resumption}" if self.resumption else name
 
 
 def _files(column: pa.ListArray) -> tuple[tuple[str, ...], ...]:

@@ -66,12 +66,18 @@ def test_killed_workers_and_replicas_cost_no_input(server, running_job):
     check_output(done)
 
 
-def test_a_canceled_job_ends_soon_and_leaves_no_process_of_the_user(server, running_job):
+def test_a_canceled_job_ends_soon_leaves_no_process_of_the_user_and_can_be_resumed(server, running_job):
     running_job.cancel()
     wait_for(lambda: running_job.refresh().ended, "the end of the job", seconds=30)
     assert running_job.status == "Canceled"
     wait_for(lambda: not pids_of("scoring/host.py"), "the end of the hosts", seconds=10)
-    assert commits(server, running_job)
+    before = {path.name for path in commits(server, running_job)}
+    assert before
+
+    server("job", "resume", "-n", running_job.name, "--set", "retry_settings.timeout=60")
+    done = running_job.refresh().wait(timeout_seconds=240)
+    check_output(done)
+    assert before < {path.name for path in commits(server, running_job)}
 
 
 def is_python(pid):

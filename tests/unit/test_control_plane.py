@@ -582,6 +582,35 @@ def test_a_request_id_of_endless_length_is_refused(server):
         server.with_default().invoke(request_id="r" * 256)
 
 
+@pytest.mark.parametrize("ended", ["Failed", "Canceled"])
+def test_a_job_that_has_ended_is_resumed_with_other_settings(server, ended):
+    job = server.with_default().invoke()
+    server.store.update_job(job.name, lambda now: now.replaced(status=ended, launches=3))
+
+    resumed = server.jobs.resume(job.name, Invocation.model_validate({"retry_settings": {"timeout": 99}}))
+
+    assert resumed.status == "NotStarted"
+    assert resumed.spec.deployment.settings.retry_settings.timeout == 99
+    assert (resumed.spec.resumption, resumed.launches, resumed.launches_before) == (1, 3, 3)
+
+
+@pytest.mark.parametrize("status", ["NotStarted", "Running", "CancelRequested", "Completed"])
+def test_a_job_that_has_nothing_to_go_on_with_is_not_resumed(server, status):
+    job = server.with_default().invoke()
+    server.move(job.name, status)
+
+    with pytest.raises(Conflict, match=job.name):
+        server.jobs.resume(job.name, Invocation())
+
+
+def test_what_a_job_has_done_cannot_be_changed_by_resuming_it(server):
+    job = server.with_default().invoke()
+    server.move(job.name, "Failed")
+
+    with pytest.raises(InvocationError, match="cannot change mini_batch_size"):
+        server.jobs.resume(job.name, Invocation.model_validate({"mini_batch_size": 3}))
+
+
 def test_a_job_belongs_to_one_endpoint(server):
     job = server.with_default().invoke()
 

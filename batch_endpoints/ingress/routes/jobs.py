@@ -23,6 +23,11 @@ from batch_endpoints.specs import JobStatus
 from batch_endpoints.storage.downloads import open_output_file, output_files
 
 InvocationBody = Annotated[dict[str, Any], Body(openapi_examples=EXAMPLES), AfterValidator(storable)]
+ResumeBody = Annotated[
+    dict[str, Any] | None,
+    Body(description="settings it shall have from now on: the same keys as of an invocation"),
+    AfterValidator(lambda body: body if body is None else storable(body)),
+]
 Statuses = Annotated[
     list[str], Query(default_factory=list, description="only jobs with this status; may be given more than once")
 ]
@@ -90,6 +95,10 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
     @router.post("/jobs/{job}/cancel", status_code=202, summary="Ask a job to end")
     def cancel(job: str) -> dict[str, Any]:
         return job_answer(jobs.cancel(job))
+
+    @router.post("/jobs/{job}/resume", status_code=202, summary="Let a failed or canceled job go on")
+    def resume(job: str, body: ResumeBody = None) -> dict[str, Any]:
+        return job_answer(jobs.resume(job, parse_invocation(body or {"properties": {}})))
 
     @router.get("/jobs/{job}/logs", summary="The logs: the driver's, then each worker's", response_class=Response)
     def logs(job: str, follow: Follow = False) -> Response:
