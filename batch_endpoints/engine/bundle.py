@@ -8,6 +8,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -42,7 +43,6 @@ class BundleScorer:
 
     def __init__(self, folder_uri: str, input_root: str) -> None:
         self._files = open_filesystem(folder_uri)
-        self._folder = JobFolder(self._files, folder_uri)
         self._commits = CommitLog(self._files)
         self._folder_uri, self._input_root = folder_uri, input_root
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
@@ -131,11 +131,14 @@ class BundleScorer:
         )
         return self._commits.add(commit)
 
+    @cached_property
+    def _job(self) -> JobSpec:
+        return JobFolder(self._files, self._folder_uri).job()
+
     def _get_ready(self) -> tuple[ScoringContract, ScoringWorker]:
         """Bring code and model to this machine, once."""
         if self._ready is None:
-            job = self._folder.job()
-            self._folder = self._folder.run_of(job)
+            job = self._job
             self._keep_rows = job.deployment.settings.output_action == "append_row"
             self._interpreter = job_interpreter(job, Settings.read().cache)  # kept while this worker lives
             contract = _contract(job, self._interpreter.path, self._folder_uri, self._scratch, self._name)
@@ -148,7 +151,7 @@ class BundleScorer:
         """Is there a mark in the job folder, by the driver or by somebody who cancels the job?"""
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._looked = time.monotonic()
-            self._told = self._folder.stop_asked
+            self._told = JobFolder(self._files, self._folder_uri, self._job.resumption).stop_asked
         return self._told
 
     def _score(self, worker: ScoringWorker, items: Sequence[str]) -> tuple[Scored, int]:

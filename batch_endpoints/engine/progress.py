@@ -35,6 +35,7 @@ class ProgressKeeper:
         # what an earlier driver of this job has spent and said stays
         self.state = JobState(
             status="Preparing",
+            resumption=folder.resumption,
             started_at=began or _now(),
             seconds=before.seconds if before else {},
             notes=before.notes if before else (),

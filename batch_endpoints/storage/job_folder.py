@@ -98,8 +98,7 @@ class JobFolder:
     def write_state(self, state: JobState) -> None:
         """Tell how far the job is; its last state is the report."""
         name = "report.json" if state.ended_at else "progress.json"
-        told = state.model_copy(update={"resumption": self.resumption})
-        self.files.replace(name, told.model_dump_json(indent=2).encode())
+        self.files.replace(name, state.model_dump_json(indent=2).encode())
 
     def state(self) -> JobState | None:
         """The driver's last word; None before its first."""

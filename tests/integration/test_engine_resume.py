@@ -96,6 +96,24 @@ def test_a_canceled_job_ends_at_once_as_canceled(at_the_gate):
     assert os.listdir(job.place / "tmp") == []
 
 
+def test_a_canceled_job_that_is_resumed_scores_what_is_left(at_the_gate):
+    job, process = at_the_gate
+    job.job_folder.ask_to_cancel()
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=20)
+    before = job.commits()
+    assert job.job_folder.state().status == "Canceled"
+    (job.place / "gate").touch()
+
+    job.job_folder.write_job(job.job_folder.job().model_copy(update={"resumption": 1}))
+    state = job.run()
+
+    assert state.status == "Completed"
+    assert state.resumption == 1
+    assert everything_once(job)
+    assert job.commits()[: len(before)] == before
+
+
 def test_a_cancel_that_comes_without_a_signal_is_seen_between_mini_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "_LOOK_SECONDS", 0.0)
     mark = tmp_path / "job" / "cancel"
