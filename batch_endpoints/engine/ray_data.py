@@ -47,6 +47,8 @@ class RayDataRunner:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        # a block is done when its bundle is, which may take hours, and so may the wait for a CPU: both are fine
+        context.execution_no_progress_timeout_s = -1
         blocks = [
             pa.Table.from_pylist(
                 [{"index": b.index, "start": b.start, "mini_batches": b.mini_batches}], schema=_BUNDLE

@@ -49,7 +49,7 @@ class RayJobLauncher:
         try:
             info = self._client.get_job_info(launch_id)
         except RuntimeError as error:
-            if "404" in str(error) or "does not exist" in str(error):
+            if "status code 404" in str(error) or "does not exist" in str(error):
                 return Launch("absent")
             raise ServerError(f"Ray does not say what became of '{launch_id}': {error}") from error
         except requests.RequestException as error:
@@ -60,7 +60,7 @@ class RayJobLauncher:
         try:
             self._client.stop_job(launch_id)
         except RuntimeError as error:
-            if "404" not in str(error) and "does not exist" not in str(error):
+            if "status code 404" not in str(error) and "does not exist" not in str(error):
                 raise ServerError(f"Ray did not stop '{launch_id}': {error}") from error
         except requests.RequestException as error:
             raise ServerError(f"Ray does not answer: {error}") from error
