@@ -24,6 +24,7 @@ import requests
 
 from batch_endpoints.errors import ServerError
 
+PROC = Path("/proc")  # where there is none (macOS), `ps` tells the same
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 
@@ -56,12 +57,13 @@ def start_ray(log: Path) -> LocalRay:
     """
     # the paths of Ray's sockets lie below and may have 107 characters
     folder = tempfile.mkdtemp(prefix="be-", dir="/tmp" if os.path.isdir("/tmp") else None)
-    gcs, dashboard, agent, client = free_ports(4)
+    gcs, dashboard, agent = free_ports(3)
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats",
         "--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={folder}/ray",
         "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-        f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}",
+        f"--dashboard-agent-listen-port={agent}",
+        "--ray-client-server-port=0",  # nobody uses it, and a head whose client server is slow to start ends itself
     ]  # fmt: skip
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -73,8 +75,7 @@ def start_ray(log: Path) -> LocalRay:
             env=_environment(folder),
             start_new_session=True,  # Ctrl-C is for us: we end it in order
         )
-    began = _began(process.pid)
-    ray = LocalRay(process.pid, began, folder, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
+    ray = LocalRay(process.pid, _began(process.pid), folder, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
     try:
         _wait_until_up(process, ray, agent, log)
     except BaseException:
@@ -119,9 +120,9 @@ def _environment(folder: str) -> dict[str, str]:
     scratch = Path(folder) / "scratch"
     scratch.mkdir()
     return {
+        **own,
         # ~/.ray/auth_token would turn tokens on for the head and not for what talks to it
         "RAY_AUTH_MODE": "disabled",
-        **own,
         "RAY_TMPDIR": folder,
         "TMPDIR": str(scratch),  # what workers leave behind when they are killed goes with the folder
         "RAY_DISABLE_IMPORT_WARNING": "1",
@@ -157,6 +158,9 @@ def _last_lines(log: Path) -> str:
 
 def _began(pid: int) -> str:
     """When a process was started; "" when there is none (or it is only waiting to be reaped)."""
+    if PROC.is_dir():
+        state, _, began = _stat(pid)
+        return "" if state == "Z" else began
     told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
     state, _, began = told.stdout.strip().partition(" ")
     return "" if state.startswith("Z") else began.strip()
@@ -164,8 +168,22 @@ def _began(pid: int) -> str:
 
 def _session(leader: int) -> Iterator[tuple[int, str]]:
     """The processes of the head's session, each with when it was started."""
+    if PROC.is_dir():
+        found = [(int(entry.name), _stat(int(entry.name))) for entry in PROC.iterdir() if entry.name.isdecimal()]
+        yield from ((pid, began) for pid, (_, session, began) in found if session == str(leader))
+        return
     told = subprocess.run(["ps", "-A", "-o", "pid=,sess="], capture_output=True, text=True)
     for line in told.stdout.splitlines():
-        pid, _, session = line.strip().partition(" ")
+        number, _, session = line.strip().partition(" ")
         if session.strip() == str(leader):
-            yield int(pid), _began(int(pid))
+            yield int(number), _began(int(number))
+
+
+def _stat(pid: int) -> tuple[str, str, str]:
+    """State, session and start time (clock ticks since boot) of a process; empty where there is none."""
+    try:
+        # the name in parentheses may hold anything; fields are counted behind it (proc(5))
+        fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return "", "", ""
+    return fields[0], fields[3], fields[19]

@@ -156,11 +156,9 @@ def _show(job: Job) -> None:
 
 
 def _say_next(folder: Path, url: str) -> None:
-    first = f"open {url}/docs in a browser" if url else "batch-endpoints up"
-    last = "batch-endpoints down" if url else "batch-endpoints job list"
+    program = "batch-endpoints" if shutil.which("batch-endpoints") else sys.argv[0]
+    first = f"open {url}/docs in a browser" if url else f"{program} up"
+    last = f"{program} down" if url else f"{program} job list"
     click.echo(
-        "\nTry next:\n"
-        f"  {first}\n"
-        f"  batch-endpoints endpoint invoke -n tumor --input {folder / 'data'} --stream\n"
-        f"  {last}"
+        f"\nTry next:\n  {first}\n  {program} endpoint invoke -n tumor --input {folder / 'data'} --stream\n  {last}"
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import ipaddress
 import json
 import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class RunningServer:
 
 @click.command(cls=Verb)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="TCP port to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True, help="TCP port.")
 @click.option("--ray-address", default="", metavar="HOST:PORT", help="Use this Ray cluster instead of a new one.")
 @click.option("--insecure", is_flag=True, help="Listen beyond loopback although there is no authentication.")
 def up(host: str, port: int, ray_address: str, insecure: bool) -> dict[str, Any]:
@@ -111,11 +112,13 @@ def start_server(
     from batch_endpoints.stores import migrate
 
     settings.home.mkdir(parents=True, exist_ok=True)
-    migrate(settings.database_url)
     own: LocalRay | None = None
-    with contextlib.ExitStack() as undo:
+    server_id, url = uuid.uuid4().hex, f"http://{_named(host)}:{port}"
+    with _alone(settings.home), contextlib.ExitStack() as undo:
+        migrate(settings.database_url)
         # this process talks to that cluster only; before Ray is imported, which reads it
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        if not ray_address:
+            os.environ["RAY_AUTH_MODE"] = "disabled"
         importing = threading.Thread(target=import_module, args=("batch_endpoints.ingress.serve",))
         importing.start()  # takes as long as Ray does
         undo.callback(importing.join)
@@ -124,14 +127,17 @@ def start_server(
             own = start_ray(settings.home / "logs" / "ray.log")
             undo.callback(stop_ray, own)
             ray_address, dashboard = own.address, own.dashboard
+            # from now on `down` finds it, even if this process is killed
+            _write(settings.home, RunningServer(server_id, url, ray_address, dashboard, own))
+            undo.callback(_file(settings.home).unlink, missing_ok=True)
             os.environ["RAY_TMPDIR"] = own.folder
         from batch_endpoints.ingress import serve
 
         if own is None:
             dashboard = serve.dashboard_of(ray_address)
         say("Starting the server")
-        running = RunningServer(uuid.uuid4().hex, f"http://{_named(host)}:{port}", ray_address, dashboard, own)
-        loopback = ("127.0.0.1", "localhost", "[::1]")
+        running = RunningServer(server_id, url, ray_address, dashboard, own)
+        loopback = (host, "127.0.0.1", "localhost", "::1")
         config = serve.ServerConfig(
             settings=_with_limit(settings),
             server_id=running.id,
@@ -159,11 +165,33 @@ def find_server(home: Path) -> RunningServer | None:
     """The server that ``up`` started here, if it still runs."""
     try:
         document = json.loads(_file(home).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
     own = LocalRay(**document.pop("ray")) if document.get("ray") else None
     running = RunningServer(**{**document, "ray": own})
-    return running if own is None or is_running(own) else None
+    alive = is_running(own) if own else _answers(running)
+    return running if alive else None
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Of two that start a server in one home, the second is refused: each would take the other's jobs for lost."""
+    with (home / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(f"another `up` is starting a server in {home} right now", mend="Wait for it.") from None
+        yield
+
+
+def _answers(running: RunningServer) -> bool:
+    """Does this server answer? A cluster that was there before it may have gone without it."""
+    import requests
+
+    try:
+        return bool(requests.get(running.url, timeout=5).json().get("id") == running.id)
+    except (requests.RequestException, ValueError):
+        return False
 
 
 def port_or_free_one(port: int) -> int:
@@ -176,7 +204,9 @@ def port_or_free_one(port: int) -> int:
 
 
 def _write(home: Path, running: RunningServer) -> None:
-    _file(home).write_text(json.dumps(dataclasses.asdict(running), indent=2), encoding="utf-8")
+    aside = _file(home).with_suffix(".new")
+    aside.write_text(json.dumps(dataclasses.asdict(running), indent=2), encoding="utf-8")
+    aside.replace(_file(home))
 
 
 def _file(home: Path) -> Path:
@@ -200,7 +230,11 @@ def _with_limit(settings: Settings) -> Settings:
     if settings.max_running_jobs:
         return settings
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return dataclasses.replace(settings, max_running_jobs=default_max_running_jobs(memory, os.cpu_count() or 1))
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+            memory = min(memory, int(Path(file).read_text()))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return dataclasses.replace(settings, max_running_jobs=default_max_running_jobs(memory, cores))
 
 
 def _is_loopback(host: str) -> bool:

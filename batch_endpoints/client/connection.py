@@ -37,7 +37,8 @@ class Connection:
         pause: called with seconds between two tries.
         """
         settings = settings or Settings.read()
-        self._here = _server_here(settings.home)
+        self._home = settings.home
+        self._here = _server_here(self._home)
         url = url or settings.url or str(self._here.get("url", "")) or f"http://127.0.0.1:{DEFAULT_PORT}"
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         self._pause = pause
@@ -45,6 +46,13 @@ class Connection:
         self._session = requests.Session()
         if urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1"):
             self._session.trust_env = False  # a proxy cannot reach this machine's loopback
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_here"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._here = _server_here(self._home)  # it may have been sent to another machine
 
     def json(self, method: str, path: str, **request: Any) -> Any:
         """Send a request and return the JSON of its answer (None where there is no content); see :meth:`send`."""
