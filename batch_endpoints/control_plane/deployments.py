@@ -152,8 +152,11 @@ def check_script(folder: Path, script: str, *, parse: bool = True) -> None:
     if not folder.is_dir():
         raise NotFound(f"the code folder '{folder}' does not exist", where="code_configuration.code")
     path = folder / script
-    inside = path.resolve().is_relative_to(folder.resolve())
-    if not (inside and path.is_file()):
+    try:
+        there = path.resolve().is_relative_to(folder.resolve()) and path.is_file()
+    except OSError:  # a name that no file can have
+        there = False
+    if not there:
         scripts = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.py"))[:10]
         raise SpecError(
             f"the scoring script '{script}' is not in the code folder",

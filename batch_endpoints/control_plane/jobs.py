@@ -213,6 +213,11 @@ class Jobs:
             created_at=now,
         )
         folder = (self._jobs_root / name).as_uri()
+        if (self._jobs_root / name / "job.json").exists():  # its report would pass for that of the new one
+            raise Conflict(
+                f"a job '{name}' has left its folder here, though there is no record of it",
+                mend=f"Name the job otherwise, or take {self._jobs_root / name} away.",
+            )
         if not spec.overwrite:
             named_output(spec, folder).check_free()
         return BatchJob(

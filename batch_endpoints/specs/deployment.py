@@ -54,7 +54,7 @@ class Resources(Spec):
 class ModelDeploymentSettings(Spec):
     """How a model deployment cuts, runs, retries and writes (``settings`` of modelBatchDeployment)."""
 
-    max_concurrency_per_instance: int = Field(1, ge=1, description="worker processes on a node")
+    max_concurrency_per_instance: int = Field(1, ge=1, le=1000, description="worker processes on a node")
     mini_batch_size: int | str = Field(10, description='files for one run() call, or "64MB", "5000 rows"')
     error_threshold: int = Field(-1, ge=-1, description="failed items allowed in the whole job; -1 any")
     retry_settings: RetrySettings = RetrySettings()
@@ -77,11 +77,19 @@ class ModelDeploymentSettings(Spec):
             raise ValueError("expected at least 1")
         return value
 
+    @field_validator("environment_variables")
+    @classmethod
+    def _names_of_variables(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not name or "=" in name or "\0" in name + text:
+                raise ValueError(f"'{name}' cannot be the name of an environment variable, or its value has a NUL")
+        return value
+
     @field_validator("output_file_name")
     @classmethod
     def _plain_name(cls, value: str) -> str:
-        if "/" in value or value in ("", ".", ".."):
-            raise ValueError("expected the name of a file, without a folder")
+        if "/" in value or value in ("", ".", "..") or len(value.encode()) > 200:
+            raise ValueError("expected the name of a file, without a folder and at most 200 bytes long")
         return value
 
 

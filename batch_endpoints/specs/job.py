@@ -91,7 +91,7 @@ class Invocation(Spec):
     endpoint: str = Field("", description="in an invocation file: the endpoint, where the caller names none")
     deployment: str = Field("", description="'' is the endpoint's default deployment")
     inputs: dict[str, JobInput] = Field(default_factory=dict)
-    outputs: dict[str, JobOutput] = Field(default_factory=dict)
+    outputs: dict[AssetName, JobOutput] = Field(default_factory=dict)
     name: AssetName | None = Field(None, description="None: the server makes one up")
     display_name: str = ""
     description: str = ""
@@ -120,7 +120,7 @@ class JobSpec(Spec):
     deployment: ModelDeployment = Field(description="effective: the job's own settings are in it")
     compute: Compute = LOCAL
     inputs: dict[str, JobInput]
-    outputs: dict[str, JobOutput] = Field(default_factory=dict)
+    outputs: dict[AssetName, JobOutput] = Field(default_factory=dict)
     overwrite: bool = False
     invoker: str = ""
     resumption: int = Field(0, ge=0, description="how often it was resumed; each time it has marks and a report anew")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from batch_endpoints.errors import Conflict
+from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import JobOutput, JobSpec
 from batch_endpoints.storage.commits import Commit
@@ -31,7 +31,10 @@ class NamedOutput:
 
     def taken(self) -> bool:
         """Is there a file already where the rows would go?"""
-        return bool(self.file_name) and output_filesystem(self.folder).exists(self.file_name)
+        try:
+            return bool(self.file_name) and output_filesystem(self.folder).exists(self.file_name)
+        except OSError as error:
+            raise InputError(f"nothing can be written to '{self.folder}': {error}") from None
 
     def check_free(self) -> None:
         """Raises Conflict where an existing output would be replaced."""

@@ -475,6 +475,18 @@ def test_an_output_file_stays_in_its_folder(name):
         ModelDeploymentSettings(output_file_name=name)
 
 
+@pytest.mark.parametrize("variables", [{"A=B": "1"}, {"": "1"}, {"A": "\0"}, {"\0": ""}], ids=repr)
+def test_what_no_process_can_be_given_is_no_environment_variable(variables):
+    with pytest.raises(ValidationError, match="environment variable"):
+        ModelDeploymentSettings(environment_variables=variables)
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "%41", "", "."])
+def test_an_output_has_a_name_that_stays_in_the_jobs_folder(name):
+    with pytest.raises(ValidationError):
+        Invocation(outputs={name: JobOutput()})
+
+
 def test_specs_are_frozen_and_strict():
     endpoint = BatchEndpoint(name="heart")
     with pytest.raises(ValidationError):
@@ -484,6 +496,8 @@ def test_specs_are_frozen_and_strict():
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+VARIABLE = TEXT.filter(lambda name: name and "=" not in name and "\0" not in name)
+VALUE = TEXT.filter(lambda value: "\0" not in value)
 SETTINGS = st.builds(
     ModelDeploymentSettings,
     max_concurrency_per_instance=st.integers(1, 99),
@@ -492,7 +506,7 @@ SETTINGS = st.builds(
     retry_settings=st.builds(RetrySettings, max_retries=st.integers(0, 9), timeout=st.integers(1, 10**6)),
     output_file_name=st.sampled_from(["p.csv", "a b.parquet", "ü.jsonl"]),
     logging_level=st.sampled_from(["info", "warning", "debug"]),
-    environment_variables=st.dictionaries(TEXT, TEXT | st.integers() | st.booleans(), max_size=3),
+    environment_variables=st.dictionaries(VARIABLE, VALUE | st.integers() | st.booleans(), max_size=3),
 )
 DEPLOYMENTS = st.builds(
     ModelDeployment,
