@@ -57,13 +57,13 @@ def start_ray(log: Path) -> LocalRay:
     """
     # the paths of Ray's sockets lie below and may have 107 characters
     folder = tempfile.mkdtemp(prefix="be-", dir="/tmp" if os.path.isdir("/tmp") else None)
-    gcs, dashboard, agent = free_ports(3)
+    gcs, dashboard, agent, client = free_ports(4)
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats",
         "--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={folder}/ray",
         "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
         f"--dashboard-agent-listen-port={agent}",
-        "--ray-client-server-port=0",  # nobody uses it, and a head whose client server is slow to start ends itself
+        f"--ray-client-server-port={client}",
     ]  # fmt: skip
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from batch_endpoints.specs import (
     Datastore,
     Environment,
     Model,
+    ModelDeployment,
     check,
     datastore_path,
     parse_reference,
@@ -129,7 +131,28 @@ class Assets:
 
     def delete(self, kind: AssetKind, name: str, version: str = "") -> None:
         _check_not_local(kind, name)
+        if users := [user for user in self._users(kind, name, version)]:
+            raise Conflict(
+                f"{_SINGULAR[kind]} '{name}' is used by {', '.join(users[:5])}",
+                mend="Delete what uses it first, or let it use another one.",
+            )
         self._store.delete_asset(kind, name, version)
+
+    def _users(self, kind: AssetKind, name: str, version: str) -> Iterator[str]:
+        """Deployments that could not run without this asset."""
+        if kind not in ("models", "environments", "computes"):
+            return
+        for endpoint in everything(self._store.endpoints):
+            for deployment in everything(partial(self._store.deployments, endpoint.name)):
+                if isinstance(deployment, ModelDeployment):
+                    used = {
+                        "models": deployment.model,
+                        "environments": deployment.environment,
+                        "computes": deployment.compute,
+                    }[kind]
+                    found = parse_reference(used) if isinstance(used, str) else None
+                    if found and found.name == name and (not version or found.version in ("", version)):
+                        yield f"deployment '{deployment.name}' of endpoint '{endpoint.name}'"
 
     def referred(self, kind: AssetKind, reference: str) -> AnyAsset:
         """What ``azureml:name:version``, ``azureml:name@latest`` or a plain name stands for now.

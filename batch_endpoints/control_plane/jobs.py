@@ -31,6 +31,7 @@ from batch_endpoints.specs import (
     Model,
     ModelDeployment,
 )
+from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.named_outputs import DEFAULT_NAME, named_output
 
 logger = logging.getLogger(__name__)
@@ -179,6 +180,13 @@ class Jobs:
         if output not in outputs or not outputs[output].path:
             raise NotFound(f"job '{name}' has no output '{output}'", mend=f"It has: {', '.join(sorted(outputs))}.")
         return outputs[output].path
+
+    def failed_items(self, name: str) -> bytes:
+        """What is in ``failed_items.jsonl``; empty where nothing has failed, or the job has not ended."""
+        try:
+            return open_filesystem(self._store.job(name).folder).read("failed_items.jsonl")
+        except FileNotFoundError:
+            return b""
 
     def _new_job(self, endpoint_name: str, invocation: Invocation, requested: str, invoker: str) -> BatchJob:
         endpoint = self._store.endpoint(endpoint_name)

@@ -48,6 +48,12 @@ def main() -> int:
     except Exception:  # ours to mend, and in the log of the job it happened in
         logging.exception("the driver broke")
         raise
+    done = state.progress
+    print(
+        f"{state.status}: {done.items_succeeded} of {done.items} items, {done.items_failed} failed, {done.rows} rows"
+    )
+    for name, output in state.outputs.items():
+        print(f"{name}: {output.path}")
     return {"Completed": 0, "Canceled": 130}.get(state.status, 1)
 
 

@@ -185,6 +185,11 @@ def _end(
     """The last word, which agrees with the list of failed items."""
     committed = _committed(folder)
     write_failed_items(folder.files, committed)
+    if failed := [item for commit in committed for item in commit.failed]:
+        keeper.note(
+            f"{len(failed)} items failed; the first, '{failed[0].file}': {failed[0].reason}; "
+            "failed_items.jsonl in the job folder has all"
+        )
     keeper.end(status, totals(committed), error=error, outputs=outputs)
 
 

@@ -45,6 +45,7 @@ class ProgressKeeper:
         self._stage_began = self._written = time.monotonic()
         self._told = True
         self._items_before = 0
+        self._first: tuple[float, int] | None = None  # when the first results of this driver came, and the items then
         self._write()
 
     def stage(self, status: JobStatus) -> None:
@@ -112,11 +113,12 @@ class ProgressKeeper:
         """
         with self._lock:
             self._close_stage()
+            self._change(ended_at=_now())
             if error:
                 logger.error("%s\n%s", error.message, error.details)
             self._done = counted
             self._count()
-            self._change(status=status, error=error, outputs=dict(outputs or {}), ended_at=_now())
+            self._change(status=status, error=error, outputs=dict(outputs or {}))
             self._change(progress=self.state.progress.model_copy(update={"eta_seconds": None}))
             self._write()
 
@@ -132,13 +134,23 @@ class ProgressKeeper:
             "items_failed": done.items_failed,
             "rows": done.rows,
         }
-        seconds = time.monotonic() - self._stage_began
-        new = self._items_done - self._items_before
-        if self.state.status == "Running" and seconds > 0 and new:
-            rate = new / seconds
-            left = (self.state.progress.items - self._items_done) / rate
-            update |= {"items_per_second": round(rate, 3), "eta_seconds": round(left, 1)}
+        if self.state.status == "Running" and not self.state.ended_at:
+            update |= self._pace()
         self._change(progress=self.state.progress.model_copy(update=update))
+
+    def _pace(self) -> dict[str, object]:
+        """Rate and time left, counted from the first result on: workers that only start say nothing of either."""
+        now = time.monotonic()
+        if self._first is None:
+            if self._items_done > self._items_before:
+                self._first = (now, self._items_done)
+            return {}
+        began, items = self._first
+        if now <= began or self._items_done <= items:
+            return {}
+        rate = (self._items_done - items) / (now - began)
+        left = (self.state.progress.items - self._items_done) / rate
+        return {"items_per_second": round(rate, 3), "eta_seconds": round(left, 1)}
 
     def _close_stage(self) -> None:
         now = time.monotonic()

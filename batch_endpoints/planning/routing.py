@@ -38,8 +38,8 @@ def resolve_deployment(endpoint: BatchEndpoint, deployments: Sequence[str], requ
     raise InvocationError(
         "No valid deployments to route to. Provide a valid deployment or use a deployment specific header to route.",
         where=f"endpoint '{endpoint.name}': {reason}",
-        mend=f"It has: {known}. Make one the default (defaults.deployment_name), or name it in the header "
-        "azureml-model-deployment."
+        mend=f"It has: {known}. Make one the default (endpoint update --set defaults.deployment_name=…), or name it "
+        "with -d or the header azureml-model-deployment."
         if known
         else "It has no deployment yet: create one first.",
     )

@@ -163,7 +163,7 @@ def _how_it_ended(code: int | None) -> str:
         return f"the scoring process ended itself with exit code {code}"
     name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
     why = {
-        "SIGKILL": "; most often because memory ran out",
+        "SIGKILL": "; because memory ran out, or because the job was ended",
         "SIGSEGV": "; a crash in compiled code",
         "SIGABRT": "; a crash in compiled code",
     }.get(name, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
@@ -25,6 +26,10 @@ def seconds(value: object) -> object:
 def snake_case(value: object) -> object:
     """``AppendRow``, ``appendRow`` and ``append_row`` are one value."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).lower() if isinstance(value, str) else value
+
+
+OUTPUT_SUFFIXES = ("", ".csv", ".txt", ".jsonl", ".parquet", ".pqt", ".arrow", ".feather")
+"""Names that an output may have; without one of a format's own it is CSV."""
 
 
 class RetrySettings(Spec):
@@ -90,6 +95,9 @@ class ModelDeploymentSettings(Spec):
     def _plain_name(cls, value: str) -> str:
         if "/" in value or value in ("", ".", "..") or len(value.encode()) > 200:
             raise ValueError("expected the name of a file, without a folder and at most 200 bytes long")
+        suffix = PurePosixPath(value).suffix.lower()
+        if suffix not in OUTPUT_SUFFIXES:
+            raise ValueError(f"'{suffix}' is no format of an output; there are .csv .jsonl .parquet .arrow")
         return value
 
 

@@ -39,7 +39,7 @@ def problems(
     """
     found: list[dict[str, Any]] = [dict(e) for e in error.errors(include_url=False)]
     members = _models(spec)
-    if isinstance(spec, TypeAdapter) and found[0]["loc"]:  # a location begins with the tag of the union's member
+    if len(members) > 1 and found[0]["loc"]:  # a location begins with the tag of the union's member
         members = [m for m in members if m.model_fields["type"].default == found[0]["loc"][0]]
         found = [{**e, "loc": e["loc"][1:]} for e in found]
     told: dict[str, str] = {}

@@ -55,11 +55,13 @@ class NamedOutput:
         Returns: the output with its URI.
         """
         target = output_filesystem(self.folder)
+        place = local_path(self.folder)
+        if place:
+            place.mkdir(parents=True, exist_ok=True)  # also where no file comes: it is what the job names
         for renamed in write_files(files, commits, target, self.file_name):
             note(renamed)
         if self.file_name:
             write_rows(files, commits, target, self.file_name)
-        place = local_path(self.folder)
         return JobOutput(type="uri_folder", path=place.as_uri() if place else self.folder)
 
 

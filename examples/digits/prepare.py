@@ -35,3 +35,4 @@ shown = zip(digits.images[half:], digits.target[half:], strict=True)
 for number, (image, digit) in enumerate(list(shown)[: arguments.files]):
     pixels = np.round(image / 16 * 255).astype(np.uint8)
     Image.fromarray(pixels).save(folder / "data" / f"{number:04}-is-{digit}.png")
+print(f"model and {arguments.files} images: {folder}/model, {folder}/data")

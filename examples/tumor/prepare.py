@@ -40,3 +40,4 @@ shutil.rmtree(folder / "data", ignore_errors=True)
 (folder / "data").mkdir()
 for number, rows in enumerate(np.array_split(np.arange(len(new)), arguments.files)):
     new.iloc[rows].to_csv(folder / "data" / f"tumors-{number:03}.csv", index=False)
+print(f"model and {arguments.files} CSV files: {folder}/model, {folder}/data")

@@ -141,7 +141,7 @@ def test_summary_only_writes_no_rows(tmp_path):
 
     assert counts(state) == (10, 10, 0)
     assert state.progress.rows == 0
-    assert not job.output.exists()
+    assert list(job.output.iterdir()) == []
     assert list(job.folder.glob("parts/*")) == []
 
 

@@ -230,7 +230,6 @@ def test_progress_moves_with_the_commits_inside_a_bundle(tmp_path, often):
     try:
         wait_until(lambda: (job.progress() or {}).get("items_succeeded") == 3, what="progress in the bundle")
         assert job.progress()["mini_batches_done"] == 3
-        assert job.progress()["eta_seconds"] is not None
     finally:
         (tmp_path / "gate").touch()
         thread.join(timeout=30)

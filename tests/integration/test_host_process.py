@@ -206,7 +206,10 @@ def test_a_script_that_cannot_be_loaded_fails_at_once_with_file_and_line(tmp_pat
         ("os._exit(7)", "the scoring process ended itself with exit code 7"),
         ("os.kill(os.getpid(), 11)", "the scoring process was killed by SIGSEGV; a crash in compiled code"),
         ("import ctypes; ctypes.string_at(0)", "the scoring process was killed by SIGSEGV; a crash in compiled code"),
-        ("os.kill(os.getpid(), 9)", "the scoring process was killed by SIGKILL; most often because memory ran out"),
+        (
+            "os.kill(os.getpid(), 9)",
+            "the scoring process was killed by SIGKILL; because memory ran out, or because the job",
+        ),
         ("os.abort()", "the scoring process was killed by SIGABRT; a crash in compiled code"),
         ("return None", "TypeError: run() returned None; it must return a list, a tuple or a pandas.DataFrame"),
         ("yield 1", "TypeError: run() returned a generator; it must return"),

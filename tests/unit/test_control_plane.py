@@ -26,6 +26,7 @@ from batch_endpoints.specs import (
     ModelDeployment,
     check,
 )
+from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.uploads import Upload, UploadedFile
 from batch_endpoints.stores.memory import MemoryRecordStore
 
@@ -609,6 +610,27 @@ def test_what_a_job_has_done_cannot_be_changed_by_resuming_it(server):
 
     with pytest.raises(InvocationError, match="cannot change mini_batch_size"):
         server.jobs.resume(job.name, Invocation.model_validate({"mini_batch_size": 3}))
+
+
+def test_what_a_deployment_uses_is_not_deleted_under_it(server):
+    server.with_default()
+    model = server.deployments.get("heart", "v-1").model.split(":")[1]
+
+    with pytest.raises(Conflict, match="is used by deployment 'v-1' of endpoint 'heart'"):
+        server.control_plane.assets.delete("models", model, "1")
+
+    server.endpoints.delete("heart")
+    server.control_plane.assets.delete("models", model, "1")
+
+
+def test_the_failed_items_of_a_job_are_those_in_its_folder(server):
+    job = server.with_default().invoke()
+    assert server.jobs.failed_items(job.name) == b""
+
+    folder = local_path(job.folder)
+    folder.mkdir(parents=True)
+    (folder / "failed_items.jsonl").write_text('{"file": "a.csv"}\n')
+    assert server.jobs.failed_items(job.name) == b'{"file": "a.csv"}\n'
 
 
 def test_a_job_belongs_to_one_endpoint(server):

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from batch_endpoints.errors import SpecError
 from batch_endpoints.specs import (
@@ -319,3 +320,14 @@ def test_an_invocation_file_gives_literals_in_azures_words(tmp_path):
         ("literal", 0.5),
         ("uri_folder", None),
     ]
+
+
+def test_a_single_spec_in_an_adapter_tells_what_is_wrong_like_the_spec_itself():
+    wrong = {"name": "no good!", "nmae": 1}
+    told = []
+    for spec in (BatchEndpoint, TypeAdapter(BatchEndpoint)):
+        with pytest.raises(SpecError) as error:
+            check(spec, wrong, where="endpoint.yml")
+        told.append(str(error.value))
+    assert told[0] == told[1]
+    assert "unknown key 'nmae'; did you mean 'name'?" in told[0]

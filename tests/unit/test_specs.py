@@ -487,6 +487,12 @@ def test_an_output_has_a_name_that_stays_in_the_jobs_folder(name):
         Invocation(outputs={name: JobOutput()})
 
 
+@pytest.mark.parametrize("name", ["p.xlsx", "p.json", "p.csv.gz"])
+def test_an_output_in_a_format_that_nobody_writes_is_refused(name):
+    with pytest.raises(ValidationError, match=r"there are \.csv \.jsonl \.parquet \.arrow"):
+        ModelDeploymentSettings(output_file_name=name)
+
+
 def test_specs_are_frozen_and_strict():
     endpoint = BatchEndpoint(name="heart")
     with pytest.raises(ValidationError):

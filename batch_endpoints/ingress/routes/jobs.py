@@ -108,6 +108,10 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return StreamingResponse(follow_logs(lambda: jobs.get(job)), media_type="text/event-stream", headers=headers)
 
+    @router.get("/jobs/{job}/failed-items", summary="Each failed item with its reason, as JSON lines")
+    def failed_items(job: str) -> Response:
+        return Response(jobs.failed_items(job), media_type="application/x-ndjson")
+
     @router.get("/jobs/{job}/outputs/{name}", summary="List the files of an output")
     def list_output(job: str, name: str) -> dict[str, Any]:
         uri = jobs.output(job, name)

@@ -1,0 +1,42 @@
+"""What a job tells of its pace."""
+
+import pytest
+
+from batch_endpoints.engine.progress import ProgressKeeper
+from batch_endpoints.specs import JobState
+from batch_endpoints.storage.commits import Totals
+from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.job_folder import JobFolder
+
+
+@pytest.fixture
+def keeper(tmp_path):
+    keeper = ProgressKeeper(JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()))
+    keeper.begin_run(mini_batches=10, items=100, committed={0: Totals(1, 10, 0, 10)})
+    return keeper
+
+
+def pace(keeper):
+    return keeper.state.progress.items_per_second, keeper.state.progress.eta_seconds
+
+
+def test_the_first_results_tell_no_pace_because_starting_took_most_of_their_time(keeper):
+    keeper.bundle(1, Totals(1, 10, 0, 10))
+    assert pace(keeper) == (0, None)
+
+
+def test_the_pace_is_that_since_the_first_results(keeper):
+    keeper.bundle(1, Totals(1, 10, 0, 10))
+    keeper.bundle(2, Totals(1, 10, 0, 10))
+    rate, left = pace(keeper)
+    assert rate > 0
+    assert left == pytest.approx(70 / rate, abs=0.1)
+
+
+def test_the_end_keeps_the_last_pace_and_has_nothing_left(keeper, tmp_path):
+    keeper.bundle(1, Totals(1, 10, 0, 10))
+    keeper.bundle(2, Totals(1, 10, 0, 10))
+    rate, _ = pace(keeper)
+    keeper.end("Failed", Totals(5, 50, 0, 50))
+    assert pace(keeper) == (rate, None)
+    assert JobState.model_validate_json((tmp_path / "report.json").read_text()) == keeper.state
