@@ -3,15 +3,18 @@
 | variable | default | meaning |
 |---|---|---|
 | ``BATCH_ENDPOINTS_HOME`` | ``~/.batch-endpoints`` | local database, job folders, uploads, caches |
+| ``BATCH_ENDPOINTS_ROOT`` | the home | URI below which job folders live: ``s3://bucket/path`` or a shared disk |
 | ``BATCH_ENDPOINTS_URL`` | ``http://127.0.0.1:8700`` | the server that clients talk to |
 | ``BATCH_ENDPOINTS_DATABASE`` | SQLite in the home | SQLAlchemy URL of the records |
 | ``BATCH_ENDPOINTS_CACHE`` | ``~/.cache/batch-endpoints`` | interpreters built for deployments, on each node |
 | ``BATCH_ENDPOINTS_MAX_RUNNING_JOBS`` | from the head's memory and cores | jobs whose drivers run at the same time |
+| ``BATCH_ENDPOINTS_STORE_TIMEOUT`` | 30 | seconds that a store may be silent before it is asked again |
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,14 +36,17 @@ class Settings:
     database: str = ""  # "" means SQLite in the home
     max_running_jobs: int = 0  # 0 means: from the head's memory and cores
     cache: Path = field(default_factory=lambda: Path(_CACHE).expanduser())
+    root: str = ""  # "" means the home
+    store_timeout_seconds: float = 30.0
 
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{quote(str(self.home / 'records.db'))}"
 
     @property
-    def jobs_root(self) -> Path:
-        return self.home / "jobs"
+    def jobs_root(self) -> str:
+        """URI of the folder in which each job gets its own."""
+        return f"{self.root or self.home.as_uri()}/jobs"
 
     @property
     def uploads_root(self) -> Path:
@@ -59,6 +65,12 @@ class Settings:
                 f"BATCH_ENDPOINTS_MAX_RUNNING_JOBS is {limit!r}, not a whole number",
                 mend="Give the number of jobs that may run at once, or unset it.",
             )
+        timeout = environment.get("BATCH_ENDPOINTS_STORE_TIMEOUT") or "30"
+        if not re.fullmatch(r"\d+(\.\d+)?", timeout, re.ASCII) or not float(timeout):
+            raise SpecError(
+                f"BATCH_ENDPOINTS_STORE_TIMEOUT is {timeout!r}, not a number of seconds",
+                mend="Give a number such as 30 or 2.5, or unset it.",
+            )
         home = environment.get("BATCH_ENDPOINTS_HOME") or "~/.batch-endpoints"
         cache = environment.get("BATCH_ENDPOINTS_CACHE") or _CACHE
         return cls(
@@ -67,7 +79,16 @@ class Settings:
             database=environment.get("BATCH_ENDPOINTS_DATABASE", ""),
             max_running_jobs=int(limit),
             cache=Path(cache).expanduser().absolute(),
+            root=_uri(environment.get("BATCH_ENDPOINTS_ROOT", "")),
+            store_timeout_seconds=float(timeout),
         )
+
+
+def _uri(root: str) -> str:
+    """A root without a final slash, as a URI; "" stays."""
+    if not root or "://" in root:
+        return root.rstrip("/")
+    return Path(root).expanduser().absolute().as_uri()
 
 
 def default_max_running_jobs(memory_bytes: int, cores: int) -> int:

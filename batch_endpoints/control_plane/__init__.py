@@ -31,7 +31,7 @@ class ControlPlane:
         self,
         store: RecordStore,
         *,
-        jobs_root: Path,
+        jobs_root: str | Path,
         uploads_root: Path,
         check_input: Callable[[str, str], None] = check_readable,
         now: Callable[[], datetime] = _utc_now,
@@ -39,7 +39,7 @@ class ControlPlane:
         """
         Args:
             store: the records.
-            jobs_root: where each job gets its folder.
+            jobs_root: URI or path of the folder where each job gets its own.
             uploads_root: where uploads are kept.
             check_input: called with an input's URI and type; raises InputError where there is nothing to read.
             now: the time, in UTC.
@@ -48,4 +48,5 @@ class ControlPlane:
         self.assets = Assets(store, self.uploads)
         self.endpoints = Endpoints(store)
         self.deployments = Deployments(store, self.assets)
-        self.jobs = Jobs(store, self.assets, jobs_root, check_input, now)
+        root = jobs_root.absolute().as_uri() if isinstance(jobs_root, Path) else jobs_root
+        self.jobs = Jobs(store, self.assets, root, check_input, now)

@@ -7,7 +7,6 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 
 from batch_endpoints.control_plane.assets import Assets, is_mlflow
 from batch_endpoints.control_plane.records import everything, found
@@ -31,7 +30,7 @@ from batch_endpoints.specs import (
     Model,
     ModelDeployment,
 )
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.named_outputs import DEFAULT_NAME, named_output
 
 logger = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ class Jobs:
         self,
         store: RecordStore,
         assets: Assets,
-        jobs_root: Path,
+        jobs_root: str,
         check_input: Callable[[str, str], None],
         now: Callable[[], datetime],
     ) -> None:
@@ -220,11 +219,11 @@ class Jobs:
             invoker=invoker,
             created_at=now,
         )
-        folder = (self._jobs_root / name).as_uri()
-        if (self._jobs_root / name / "job.json").exists():  # its report would pass for that of the new one
+        folder = f"{self._jobs_root}/{name}"
+        if open_filesystem(folder).exists("job.json"):  # its report would pass for that of the new one
             raise Conflict(
                 f"a job '{name}' has left its folder here, though there is no record of it",
-                mend=f"Name the job otherwise, or take {self._jobs_root / name} away.",
+                mend=f"Name the job otherwise, or take {local_path(folder) or folder} away.",
             )
         if not spec.overwrite:
             named_output(spec, folder).check_free()

@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from types import FrameType
 
@@ -32,8 +34,9 @@ def main() -> int:
     arguments = parser.parse_args()
     place = local_path(arguments.folder)
     uri = place.resolve().as_uri() if place else arguments.folder
-    _log_to(place)
+    log = _log_to(place)
     _end_when_told()
+    folder = None
     on_ray = not arguments.local and bool(os.environ.get("RAY_ADDRESS"))
     try:
         folder = JobFolder(open_filesystem(uri), uri)
@@ -48,6 +51,9 @@ def main() -> int:
     except Exception:  # ours to mend, and in the log of the job it happened in
         logging.exception("the driver broke")
         raise
+    finally:
+        if folder and not place:
+            _store_log(folder, log)
     done = state.progress
     print(
         f"{state.status}: {done.items_succeeded} of {done.items} items, {done.items_failed} failed, {done.rows} rows"
@@ -73,15 +79,31 @@ def _end_when_told() -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _log_to(place: Path | None) -> None:
+def _log_to(place: Path | None) -> Path:
+    """Log into the job folder; where that is remote, into a file that is stored there at the end."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
-    if place and place.is_dir():
-        (place / "logs").mkdir(exist_ok=True)
-        handlers.append(logging.FileHandler(place / "logs" / "driver.log"))
+    log = (place / "logs" if place else Path(tempfile.mkdtemp(prefix="batch-endpoints-"))) / "driver.log"
+    if place is None or place.is_dir():
+        log.parent.mkdir(exist_ok=True)
+        handlers.append(logging.FileHandler(log))
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers, force=True
     )
     logging.getLogger("ray").setLevel(logging.WARNING)
+    return log
+
+
+def _store_log(folder: JobFolder, log: Path) -> None:
+    """Add this driver's log to those of earlier ones."""
+    try:
+        try:
+            before = folder.files.read("logs/driver.log")
+        except FileNotFoundError:
+            before = b""
+        folder.files.replace("logs/driver.log", before + log.read_bytes())
+    except (OSError, BatchEndpointError) as error:
+        print(f"the driver's log could not be stored: {error}", file=sys.stderr)
+    shutil.rmtree(log.parent, ignore_errors=True)
 
 
 if __name__ == "__main__":

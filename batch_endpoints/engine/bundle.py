@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -23,13 +24,17 @@ from batch_endpoints.scoring.contract import Scored, UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobSpec
+from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, totals
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.inputs import copy_tree, fetch, fetch_tree
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job_folder import JobFolder, upload_log
 from batch_endpoints.storage.outputs import store_files, write_parts
 
+logger = logging.getLogger(__name__)
+
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
+_SHORT_LOG_BYTES = 1 << 20
 _LOOK_SECONDS = 1.0  # how often a worker looks for it
 
 
@@ -48,6 +53,9 @@ class BundleScorer:
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
         self._interpreter: Interpreter | None = None
+        self._log = _log_file(folder_uri, self._scratch, self._name)
+        self._log_stored = (0, 0.0)  # bytes, and when
+        self._access: Access = AMBIENT
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self._keep_rows = True
         self._fatal: BatchEndpointError | None = None
@@ -87,6 +95,7 @@ class BundleScorer:
             self._ready[1].close()
         if self._interpreter:
             self._interpreter.close()
+        self._upload_log(closing=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def __enter__(self) -> BundleScorer:
@@ -129,7 +138,26 @@ class BundleScorer:
             files=tuple(files),
             worker=self._name,
         )
-        return self._commits.add(commit)
+        counted = self._commits.add(commit)
+        self._upload_log()
+        return counted
+
+    def _upload_log(self, *, closing: bool = False) -> None:
+        """Bring what the code printed to a job folder that is remote; on a disk it is there already.
+
+        A store cannot append, so a long log goes there as a whole every few seconds.
+        """
+        if local_path(self._folder_uri) or not self._log.exists():
+            return
+        size, now = self._log.stat().st_size, time.monotonic()
+        stored, when = self._log_stored
+        if size == stored or (size > _SHORT_LOG_BYTES and now - when < COMMIT_SECONDS and not closing):
+            return
+        try:
+            upload_log(self._files, self._log)
+            self._log_stored = size, now
+        except OSError as error:  # no reason to lose a worker
+            logger.warning("the log of worker '%s' cannot be stored now: %s", self._name, error)
 
     @cached_property
     def _job(self) -> JobSpec:
@@ -139,9 +167,10 @@ class BundleScorer:
         """Bring code and model to this machine, once."""
         if self._ready is None:
             job = self._job
+            self._access = job.credentials
             self._keep_rows = job.deployment.settings.output_action == "append_row"
             self._interpreter = job_interpreter(job, Settings.read().cache)  # kept while this worker lives
-            contract = _contract(job, self._interpreter.path, self._folder_uri, self._scratch, self._name)
+            contract = _contract(job, self._interpreter.path, self._scratch, self._log)
             self._ready = contract, ScoringWorker(contract)
             if self._stopped:
                 self._ready[1].stop()
@@ -160,7 +189,7 @@ class BundleScorer:
         unreadable: dict[str, UserError] = {}
         for item in items:
             try:
-                paths[item] = str(fetch(self._input_root, item, fetched))
+                paths[item] = str(fetch(self._input_root, item, fetched, self._access))
             except InputError as error:
                 unreadable[item] = UserError("", str(error))
         try:
@@ -172,18 +201,22 @@ class BundleScorer:
             shutil.rmtree(fetched, ignore_errors=True)
 
 
-def _contract(job: JobSpec, interpreter: str, folder_uri: str, scratch: Path, name: str) -> ScoringContract:
+def _log_file(folder_uri: str, scratch: Path, name: str) -> Path:
+    return (local_path(folder_uri) or scratch) / "logs" / f"worker-{name}.log"
+
+
+def _contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -> ScoringContract:
     """Bring the deployment's code and model to this machine."""
     deployment = job.deployment
     settings, code = deployment.settings, deployment.code_configuration
     return ScoringContract(
         interpreter=interpreter,
-        code=fetch_tree(code.code, scratch / "fetched-code") if code else None,
+        code=fetch_tree(code.code, scratch / "fetched-code", job.credentials) if code else None,
         script=code.scoring_script if code else "",
         model_folder=_model_folder(job, scratch),
         output_folder=scratch / "output",
         scratch=scratch,
-        log=(local_path(folder_uri) or scratch) / "logs" / f"worker-{name}.log",
+        log=log,
         environment_variables=settings.environment_variables,
         logging_level=settings.logging_level,
         timeout_seconds=settings.retry_settings.timeout,
@@ -193,7 +226,7 @@ def _contract(job: JobSpec, interpreter: str, folder_uri: str, scratch: Path, na
 
 def _model_folder(job: JobSpec, scratch: Path) -> Path:
     """The folder that contains what was registered, and nothing else."""
-    path = fetch_tree(job.model.path, scratch / "model")
+    path = fetch_tree(job.model.path, scratch / "model", job.credentials)
     if sorted(path.parent.iterdir()) == [path]:
         return path.parent
     alone = scratch / "model-alone"

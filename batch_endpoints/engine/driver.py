@@ -96,7 +96,7 @@ def _run(
     for note in workers.notes:
         keeper.note(note)
     if plan is None:  # a resumed job never lists again: its input may have changed
-        root, files = list_files(_data_input(job).path)
+        root, files = list_files(_data_input(job).path, job.credentials)
         plan = folder.write_plan(plan_job(root, files, settings.mini_batch_size, workers.count))
 
     # before any worker asks: one that cannot be built fails the job once, and at once

@@ -25,4 +25,6 @@ def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
     if isinstance(deployment.environment, Environment):
         return find_interpreter(deployment.environment, cache)
     by_mlflow = deployment.code_configuration is None or job.model.type == "mlflow_model"
-    return find_interpreter(None, cache, read_texts(job.model.path, RECORDED_FILES) if by_mlflow else None)
+    return find_interpreter(
+        None, cache, read_texts(job.model.path, RECORDED_FILES, job.credentials) if by_mlflow else None
+    )

@@ -115,8 +115,9 @@ class Credentials(Spec):
     authority_url: str = ""
     access_key_id: str = ""
     secret_access_key: str = ""
+    session_token: str = Field("", description="ours: of temporary keys for S3")
 
-    @field_validator("account_key", "sas_token", "client_secret", "certificate", "secret_access_key")
+    @field_validator("account_key", "sas_token", "client_secret", "certificate", "secret_access_key", "session_token")
     @classmethod
     def _only_references(cls, value: str) -> str:
         if value and not SECRET_REFERENCE.fullmatch(value):

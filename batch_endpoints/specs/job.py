@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from batch_endpoints.specs.assets import Model, Strings
+from batch_endpoints.specs.assets import Credentials, Model, Strings
 from batch_endpoints.specs.base import AssetName, Spec
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
@@ -121,6 +121,9 @@ class JobSpec(Spec):
     compute: Compute = LOCAL
     inputs: dict[str, JobInput]
     outputs: dict[AssetName, JobOutput] = Field(default_factory=dict)
+    credentials: dict[str, Credentials] = Field(
+        default_factory=dict, description="URI prefix -> references to the secrets for what is below it"
+    )
     overwrite: bool = False
     invoker: str = ""
     resumption: int = Field(0, ge=0, description="how often it was resumed; each time it has marks and a report anew")

@@ -9,7 +9,8 @@ from typing import BinaryIO, NamedTuple, cast
 import pyarrow.fs
 
 from batch_endpoints.errors import InputError, NotFound
-from batch_endpoints.storage.filesystem import local_path, open_uri
+from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.filesystem import is_s3, local_path, open_uri, s3_filesystem
 
 
 class OutputFile(NamedTuple):
@@ -19,15 +20,17 @@ class OutputFile(NamedTuple):
     size: int  # bytes
 
 
-def output_files(uri: str) -> list[OutputFile]:
+def output_files(uri: str, access: Access = AMBIENT) -> list[OutputFile]:
     """What an output has, by path; nothing where there is nothing.
 
     Raises:
         InputError: it cannot be read.
     """
+    if is_s3(uri):
+        return sorted(_s3_files(uri, access))
     top = local_path(uri)
     if top is None:
-        return sorted(_remote_files(uri))
+        return sorted(_remote_files(uri, access))
     if top.is_file():
         return [OutputFile(top.name, top.stat().st_size)]
     found = []
@@ -39,18 +42,21 @@ def output_files(uri: str) -> list[OutputFile]:
     return sorted(found)
 
 
-def open_output_file(uri: str, path: str) -> Path | BinaryIO:
+def open_output_file(uri: str, path: str, access: Access = AMBIENT) -> Path | BinaryIO:
     """One file of an output.
 
     Args:
         uri: the output.
         path: as ``output_files`` gives it.
+        access: credentials for what is remote.
 
     Returns: its place on this machine, or a stream of its bytes.
 
     Raises:
         NotFound: it is not there, or not inside the output.
     """
+    if is_s3(uri):
+        return _open_s3_file(uri, path, access)
     top = local_path(uri)
     if top is not None:
         if top.is_file() and path == top.name:
@@ -58,12 +64,34 @@ def open_output_file(uri: str, path: str) -> Path | BinaryIO:
         if _inside(top / path, top):
             return top / path
     elif ".." not in path.split("/"):
-        files, root = open_uri(uri)
+        files, root = open_uri(uri, access)
         found = files.get_file_info(root)
         if found.type != pyarrow.fs.FileType.File:
             found = files.get_file_info(f"{root}/{path}")
         if found.type == pyarrow.fs.FileType.File and f"/{found.path}".endswith(f"/{path}"):
             return cast(BinaryIO, files.open_input_stream(found.path))
+    raise NotFound(f"the output '{uri}' has no file '{path}'")
+
+
+def _s3_files(uri: str, access: Access) -> list[OutputFile]:
+    try:
+        store = s3_filesystem(uri, access)
+        if store.place.key and store.exists(""):
+            return [OutputFile(store.place.key.rpartition("/")[2], store.size(""))]
+        return [OutputFile(file.path, file.size) for file in store.files()]
+    except OSError as error:
+        raise InputError(f"the output '{uri}' cannot be read: {error.strerror}") from None
+
+
+def _open_s3_file(uri: str, path: str, access: Access) -> BinaryIO:
+    folder, _, name = uri.rpartition("/")
+    for root in (uri, folder) if name == path else (uri,):
+        try:
+            return s3_filesystem(root, access).open_input(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputError(f"the output '{uri}' cannot be read: {error.strerror}") from None
     raise NotFound(f"the output '{uri}' has no file '{path}'")
 
 
@@ -76,8 +104,8 @@ def _inside(file: Path, top: Path) -> bool:
     return real.is_file() and real.is_relative_to(top.resolve())
 
 
-def _remote_files(uri: str) -> list[OutputFile]:
-    files, root = open_uri(uri)
+def _remote_files(uri: str, access: Access) -> list[OutputFile]:
+    files, root = open_uri(uri, access)
     try:
         info = files.get_file_info(root)
         if info.type == pyarrow.fs.FileType.File:

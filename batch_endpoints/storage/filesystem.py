@@ -12,13 +12,17 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import unquote
 
 import pyarrow.fs
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.storage.access import AMBIENT, Access, credentials_for
+
+if TYPE_CHECKING:
+    from batch_endpoints.storage.s3 import S3Filesystem
 
 _FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 
@@ -96,8 +100,8 @@ class LocalFilesystem:
 class ArrowFilesystem:
     """What pyarrow.fs opens, for outputs: an object appears when its upload is complete."""
 
-    def __init__(self, uri: str) -> None:
-        self.files, self.root = open_uri(uri)
+    def __init__(self, uri: str, access: Access = AMBIENT) -> None:
+        self.files, self.root = open_uri(uri, access)
 
     def _at(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
@@ -117,32 +121,75 @@ class ArrowFilesystem:
         return found
 
 
-def output_filesystem(uri: str) -> LocalFilesystem | ArrowFilesystem:
+def output_filesystem(uri: str, access: Access = AMBIENT) -> LocalFilesystem | ArrowFilesystem | S3Filesystem:
     """Where the files of an output go, below its URI."""
+    if is_s3(uri):
+        return s3_filesystem(uri, access)
     folder = local_path(uri)
-    return LocalFilesystem(folder) if folder else ArrowFilesystem(uri)
+    return LocalFilesystem(folder) if folder else ArrowFilesystem(uri, access)
 
 
 def open_filesystem(uri: str) -> Filesystem:
-    """Where the files of a job folder are.
+    """Where the files of a job folder are; a store is entered with the credentials that each node has.
 
     Raises:
         InputError: a place that cannot hold job folders yet.
     """
+    if is_s3(uri):
+        return s3_filesystem(uri)
     folder = local_path(uri)
     if folder is None:
         raise InputError(
-            f"job folders cannot live at '{uri}' yet", mend="Use a folder of a disk that all nodes share."
+            f"job folders cannot live at '{uri}' yet",
+            mend="Use s3://<bucket>/<path>, or a folder of a disk that all nodes share.",
         )
     return LocalFilesystem(folder)
 
 
-def open_uri(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
+def is_s3(uri: str) -> bool:
+    return uri[:5].lower() == "s3://"
+
+
+def s3_filesystem(uri: str, access: Access = AMBIENT) -> S3Filesystem:
+    """A store that speaks Amazon's S3 protocol.
+
+    Raises:
+        InputError: its client is not installed, or the URI says nothing.
+    """
+    with _client_wanted(uri):
+        from batch_endpoints.storage.s3 import S3Filesystem
+    return S3Filesystem(uri, credentials_for(uri, access))
+
+
+@contextmanager
+def _client_wanted(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
+            raise
+        raise InputError(
+            f"'{uri}' needs the package {error.name}, which is not installed on this machine",
+            mend="Install batch-endpoints[s3].",
+        ) from None
+
+
+def open_uri(uri: str, access: Access = AMBIENT) -> tuple[pyarrow.fs.FileSystem, str]:
     """A pyarrow file system and the path in it.
 
     Raises:
         InputError: no file system for this kind of URI.
     """
+    credentials = credentials_for(uri, access)
+    if is_s3(uri):
+        with _client_wanted(uri):
+            from batch_endpoints.storage.s3_client import s3_arrow
+        return s3_arrow(uri, credentials)
+    if credentials is not None:
+        raise InputError(
+            f"credentials of a datastore cannot be used for '{uri}' yet; they can for s3://",
+            mend="Leave them out of the datastore and let the machines have them in their environment.",
+        )
     try:
         found: tuple[pyarrow.fs.FileSystem, str] = pyarrow.fs.FileSystem.from_uri(uri)
     except (pyarrow.ArrowException, ValueError, OSError) as error:

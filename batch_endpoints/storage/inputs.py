@@ -13,36 +13,38 @@ import pyarrow.fs
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.storage.filesystem import local_path, open_uri
+from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.filesystem import is_s3, local_path, open_uri, s3_filesystem
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.listing import is_streamed, walk
 
 
-def list_files(uri: str) -> tuple[str, list[InputFile]]:
+def list_files(uri: str, access: Access = AMBIENT) -> tuple[str, list[InputFile]]:
     """All files of an input; folders are walked to the bottom.
 
     Args:
         uri: a bare path, or any URI that pyarrow.fs or smart-open opens; a folder, a file, or a pattern of files.
+        access: credentials for what is remote.
 
     Returns: the root and the files below it, sorted by path. ``fetch`` takes both.
 
     Raises:
         InputError: missing, empty or unreadable.
     """
-    root, files = walk(uri)
+    root, files = walk(uri, access)
     found = sorted(files, key=attrgetter("path"))
     if not found:
         raise _nothing(uri)
     return root, found
 
 
-def check_readable(uri: str, type: str) -> None:
+def check_readable(uri: str, type: str, access: Access = AMBIENT) -> None:
     """Is there at least one file to read? Looks no further than the first.
 
     Raises:
         InputError: missing, empty or unreadable.
     """
-    root, files = walk(uri)
+    root, files = walk(uri, access)
     first = list(islice(files, 1))
     if not first:
         raise _nothing(uri)
@@ -50,7 +52,7 @@ def check_readable(uri: str, type: str) -> None:
         raise _unreadable(folder / first[0].path)
 
 
-def fetch(root: str, path: str, scratch: Path) -> Path:
+def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path:
     """A file of an input on this machine's disk: in place where it is local, otherwise a copy in ``scratch``.
 
     Raises:
@@ -71,15 +73,17 @@ def fetch(root: str, path: str, scratch: Path) -> Path:
 
             with smart_open.open(root, "rb", compression="disable") as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
+        elif is_s3(root):
+            s3_filesystem(root, access).download(path, target)
         else:
-            files, top = open_uri(root)
+            files, top = open_uri(root, access)
             pyarrow.fs.copy_files(f"{top}/{path}", str(target), files, pyarrow.fs.LocalFileSystem())
     except OSError as error:
         raise InputError(f"cannot read '{root}/{path}': {error}") from None
     return target
 
 
-def fetch_tree(uri: str, scratch: Path) -> Path:
+def fetch_tree(uri: str, scratch: Path, access: Access = AMBIENT) -> Path:
     """A file or folder with all that is in it on this machine's disk: in place where it is local.
 
     Raises:
@@ -90,7 +94,9 @@ def fetch_tree(uri: str, scratch: Path) -> Path:
         if not place.exists():
             raise InputError(f"'{uri}' does not exist on this machine", mend="Every node must be able to read it.")
         return place
-    files, path = open_uri(uri)
+    if is_s3(uri):
+        return _fetch_s3_tree(uri, scratch, access)
+    files, path = open_uri(uri, access)
     target = scratch / path.rpartition("/")[2]
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -100,7 +106,7 @@ def fetch_tree(uri: str, scratch: Path) -> Path:
     return target
 
 
-def read_texts(uri: str, names: Iterable[str]) -> dict[str, str]:
+def read_texts(uri: str, names: Iterable[str], access: Access = AMBIENT) -> dict[str, str]:
     """The text of those files of a folder that exist, by name; the rest of the folder stays where it is.
 
     Raises:
@@ -110,14 +116,34 @@ def read_texts(uri: str, names: Iterable[str]) -> dict[str, str]:
     if folder is not None:
         places = {name: folder / name for name in names}
         return {name: place.read_text(encoding="utf-8") for name, place in places.items() if place.is_file()}
-    files, top = open_uri(uri)
     try:
+        if is_s3(uri):
+            store = s3_filesystem(uri, access)
+            return {name: store.read(name).decode() for name in names if store.exists(name)}
+        files, top = open_uri(uri, access)
         found = {name: files.get_file_info(f"{top}/{name}") for name in names}
         return {
             name: files.open_input_file(info.path).read().decode() for name, info in found.items() if info.is_file
         }
     except OSError as error:
         raise InputError(f"cannot read '{uri}': {error}") from None
+
+
+def _fetch_s3_tree(uri: str, scratch: Path, access: Access) -> Path:
+    store = s3_filesystem(uri, access)
+    target = scratch / (store.place.key.rpartition("/")[2] or store.place.bucket)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if store.place.key and store.exists(""):
+            store.download("", target)
+            return target
+        for file in store.files():
+            fetch(uri, file.path, target, access)
+    except OSError as error:
+        raise InputError(f"cannot read '{uri}': {error.strerror}") from None
+    if not target.exists():
+        raise InputError(f"'{uri}' does not exist")
+    return target
 
 
 def copy_tree(source: Path, target: Path) -> None:

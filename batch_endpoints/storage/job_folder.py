@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from itertools import pairwise
+from pathlib import Path
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -138,6 +139,13 @@ class JobFolder:
 
     def _of_this_run(self, name: str) -> str:
         return f"{name}-{self.resumption}" if self.resumption else name
+
+
+def upload_log(files: Filesystem, log: Path) -> None:
+    """Store a log that was written on this machine, or replace what was stored of it before."""
+    with files.open_output(f"logs/{log.name}") as copy, log.open("rb") as source:
+        while block := source.read(1 << 20):
+            copy.write(block)
 
 
 def _files(column: pa.ListArray) -> tuple[tuple[str, ...], ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,8 @@ import pyarrow.fs
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.storage.filesystem import local_path, open_uri
+from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.filesystem import is_s3, local_path, open_uri, s3_filesystem
 from batch_endpoints.storage.globs import Pattern, split_pattern
 
 _STREAMED = re.compile(r"(https?|ftps?|sftp|ssh|scp|webhdfs)://", re.IGNORECASE)
@@ -23,11 +25,12 @@ def is_streamed(uri: str) -> bool:
     return bool(_STREAMED.match(uri))
 
 
-def walk(uri: str) -> tuple[str, Iterator[InputFile]]:
+def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[InputFile]]:
     """The root of an input, and its files in no order.
 
     Args:
         uri: a folder, a file or a pattern; what exists under this very name is no pattern.
+        access: credentials for what is remote.
 
     Raises:
         InputError: missing or unreadable; also from the iterator.
@@ -35,8 +38,10 @@ def walk(uri: str) -> tuple[str, Iterator[InputFile]]:
     if is_streamed(uri):
         name = unquote(urlsplit(uri).path.rpartition("/")[2])
         return uri, iter([InputFile(name if name not in ("", ".", "..") else "input", _size_of_stream(uri))])
+    if is_s3(uri):
+        return _walk_s3(uri, access)
     place = local_path(uri)
-    return _walk_remote(uri) if place is None else _walk_place(uri, place)
+    return _walk_remote(uri, access) if place is None else _walk_place(uri, place)
 
 
 def _walk_place(uri: str, place: Path) -> tuple[str, Iterator[InputFile]]:
@@ -121,12 +126,45 @@ def _utf8(path: str) -> str:
     return path
 
 
-def _walk_remote(uri: str) -> tuple[str, Iterator[InputFile]]:
+def _walk_s3(uri: str, access: Access) -> tuple[str, Iterator[InputFile]]:
+    """A key is a file, a prefix of keys a folder."""
+    pattern = split_pattern(uri)
+    try:
+        files = s3_filesystem(uri, access)
+        if files.place.key and not uri.partition("?")[0].endswith("/"):
+            try:
+                size = files.size("")
+            except FileNotFoundError:
+                pass
+            else:
+                root, query = _without_query(uri)
+                folder, _, name = root.rpartition("/")
+                return folder + query, iter([InputFile(name, size)])
+        first = next(found := files.files(), None)
+        if first is None and pattern is None and files.place.key:
+            raise InputError(f"the input '{uri}' does not exist")
+        if first or pattern is None:
+            root, query = _without_query(uri)
+            return root.rstrip("/") + query, _told(uri, chain([first] if first else [], found))
+        below = s3_filesystem(pattern[0], access).files()
+        return pattern[0], _told(uri, (file for file in below if pattern[1].matches(file.path)))
+    except OSError as error:
+        raise InputError(f"the input '{uri}' cannot be read: {error.strerror}") from None
+
+
+def _told(uri: str, files: Iterable[InputFile]) -> Iterator[InputFile]:
+    try:
+        yield from files
+    except OSError as error:
+        raise InputError(f"the input '{uri}' cannot be read: {error.strerror}") from None
+
+
+def _walk_remote(uri: str, access: Access) -> tuple[str, Iterator[InputFile]]:
     pattern = split_pattern(uri)
     root, query = _without_query(uri)
     try:
         try:
-            files, path = open_uri(uri)
+            files, path = open_uri(uri, access)
             found = files.get_file_info(path)
         except InputError:
             if pattern is None:
@@ -139,7 +177,7 @@ def _walk_remote(uri: str) -> tuple[str, Iterator[InputFile]]:
             return root.rstrip("/") + query, _walk_store(files, path, None)
         if pattern is None:
             raise InputError(f"the input '{uri}' does not exist")
-        files, path = open_uri(pattern[0])
+        files, path = open_uri(pattern[0], access)
         return pattern[0], _walk_store(files, path, pattern[1])
     except OSError as error:
         raise InputError(f"the input '{uri}' cannot be read: {error}") from None

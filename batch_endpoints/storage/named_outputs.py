@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import JobOutput, JobSpec
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.commits import Commit
 from batch_endpoints.storage.filesystem import local_path, output_filesystem
 from batch_endpoints.storage.outputs import write_files, write_rows
@@ -23,16 +24,18 @@ class NamedOutput:
         name: as in the job.
         folder: URI of the folder that gets its files.
         file_name: the file with the rows; "" where the deployment keeps none (``summary_only``).
+        access: credentials for what is remote.
     """
 
     name: str
     folder: str
     file_name: str
+    access: Access = field(default_factory=dict, repr=False)
 
     def taken(self) -> bool:
         """Is there a file already where the rows would go?"""
         try:
-            return bool(self.file_name) and output_filesystem(self.folder).exists(self.file_name)
+            return bool(self.file_name) and output_filesystem(self.folder, self.access).exists(self.file_name)
         except OSError as error:
             raise InputError(f"nothing can be written to '{self.folder}': {error}") from None
 
@@ -54,7 +57,7 @@ class NamedOutput:
 
         Returns: the output with its URI.
         """
-        target = output_filesystem(self.folder)
+        target = output_filesystem(self.folder, self.access)
         place = local_path(self.folder)
         if place:
             place.mkdir(parents=True, exist_ok=True)  # also where no file comes: it is what the job names
@@ -74,6 +77,6 @@ def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
         return NamedOutput(name, f"{job_folder_uri}/named-outputs/{name}", rows)
     path = output.path.rstrip("/")
     if output.type == "uri_folder" or not rows:
-        return NamedOutput(name, path, rows)
+        return NamedOutput(name, path, rows, job.credentials)
     folder, slash, file = path.rpartition("/")
-    return NamedOutput(name, folder or slash or ".", file)
+    return NamedOutput(name, folder or slash or ".", file, job.credentials)

@@ -6,16 +6,33 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from batch_endpoints.storage.filesystem import ArrowFilesystem, LocalFilesystem, output_filesystem
+from batch_endpoints.storage.filesystem import (
+    ArrowFilesystem,
+    LocalFilesystem,
+    open_filesystem,
+    output_filesystem,
+)
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request, tmp_path):
+    """URI of an empty job folder, of each kind."""
+    if request.param == "local":
+        return (tmp_path / "job").as_uri()
+    request.getfixturevalue("s3")
+    return "s3://lake/jobs/job"
 
 
 @pytest.fixture
-def files(tmp_path):
-    return LocalFilesystem(tmp_path / "job")
+def files(place):
+    return open_filesystem(place)
 
 
-@pytest.fixture(params=["local", "arrow"])
+@pytest.fixture(params=["local", "arrow", "s3"])
 def outputs(request, tmp_path):
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+        return output_filesystem("s3://lake/out")
     (tmp_path / "out" / "deep").mkdir(parents=True)  # a store has no folders; a disk behind pyarrow.fs needs them
     return (
         output_filesystem(str(tmp_path / "out"))
@@ -71,17 +88,17 @@ def test_of_16_threads_that_put_one_file_one_wins(files):
     assert files.read("x") == str(won.index(True)).encode()
 
 
-def _put(root, start, number, won):
+def _put(place, start, number, won):
     start.wait()
-    if LocalFilesystem(root).put_if_absent("x", str(number).encode()):
+    if open_filesystem(place).put_if_absent("x", str(number).encode()):
         won.put(number)
 
 
-def test_of_processes_that_put_one_file_one_wins(files):
+def test_of_processes_that_put_one_file_one_wins(place, files):
     # forked, so that none of them loads the libraries again
     context = multiprocessing.get_context("fork")
     start, won = context.Barrier(6), context.SimpleQueue()
-    racers = [context.Process(target=_put, args=(files.root, start, number, won)) for number in range(6)]
+    racers = [context.Process(target=_put, args=(place, start, number, won)) for number in range(6)]
     for racer in racers:
         racer.start()
     winner = won.get()
@@ -120,10 +137,35 @@ def test_names_are_those_of_whole_files_below_a_folder(files):
     assert files.names("commits") == ["a.json", "b/2.json", "b/3.json"]
 
 
-def test_a_writer_that_loses_leaves_nothing_behind(files):
+def test_a_writer_that_loses_leaves_nothing_behind(tmp_path):
+    files = LocalFilesystem(tmp_path / "job")
     files.put_if_absent("x", b"one")
     files.put_if_absent("x", b"two")
     assert [path.name for path in files.root.iterdir()] == ["x"]
+
+
+def test_a_large_file_is_written_and_read_in_pieces(files):
+    data = bytes(range(256)) * (80_000)  # 20 MB: several requests, and a rest
+    with files.open_output("large") as file:
+        for start in range(0, len(data), 3_000_000):
+            file.write(memoryview(data)[start : start + 3_000_000])
+        assert not files.exists("large")
+    with files.open_input("large") as file:
+        assert file.read() == data
+        file.seek(-1_000, 2)
+        assert file.read(10) == data[-1_000:-990]
+        file.seek(9_000_000)
+        assert file.read(1_000) == data[9_000_000:9_001_000]
+
+
+def test_more_names_than_a_store_gives_at_once(files, place, monkeypatch):
+    if place.startswith("file:"):
+        pytest.skip("a disk gives all of them")
+    monkeypatch.setattr("batch_endpoints.storage.s3.PAGE", 3)
+    names = [f"{number:04}" for number in range(10)]
+    for name in names:
+        files.replace(f"commits/{name}", b"")
+    assert files.names("commits") == names
 
 
 def test_an_output_appears_when_it_is_whole(outputs):

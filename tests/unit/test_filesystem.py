@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from batch_endpoints.storage.filesystem import (
     open_uri,
     output_filesystem,
 )
+from batch_endpoints.storage.s3_client import s3_place
 
 
 @pytest.mark.parametrize(
@@ -48,10 +50,39 @@ def test_a_file_uri_of_another_machine_is_refused():
         local_path("file://data/x")
 
 
-def test_job_folders_are_on_a_disk(tmp_path):
+def test_job_folders_are_on_a_disk_or_in_s3(tmp_path):
     assert isinstance(open_filesystem(tmp_path.as_uri()), LocalFilesystem)
-    with pytest.raises(InputError, match="job folders cannot live at 's3://bucket/x' yet"):
-        open_filesystem("s3://bucket/x")
+    assert open_filesystem("S3://bucket/x/").place.uri == "s3://bucket/x"
+    with pytest.raises(InputError, match="job folders cannot live at 'gs://bucket/x' yet"):
+        open_filesystem("gs://bucket/x")
+
+
+def test_without_its_client_a_store_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "batch_endpoints.storage.s3", None)
+    monkeypatch.delitem(sys.modules, "batch_endpoints.storage.s3")
+    monkeypatch.delitem(sys.modules, "batch_endpoints.storage.s3_client", raising=False)
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    for look in (open_filesystem, open_uri, output_filesystem):
+        with pytest.raises(InputError, match=r"needs the package boto3.*\nInstall batch-endpoints\[s3\]\."):
+            look("s3://bucket/x")
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3:///key", "s3://?region=eu"])
+def test_a_uri_without_a_bucket_is_told(uri):
+    with pytest.raises(InputError, match="names no bucket"):
+        open_filesystem(uri)
+
+
+def test_secrets_in_a_uri_are_refused_and_not_repeated():
+    with pytest.raises(InputError, match="has credentials in it") as told:
+        open_filesystem("s3://AKIA:hush@bucket/x")
+    assert "hush" not in str(told.value)
+
+
+def test_a_uri_of_s3_is_taken_as_it_is_written():
+    place = s3_place("s3://bucket/a%20b/c?d/e+f/?region=eu-west-1&endpoint_override=store:9000&scheme=http")
+    assert (place.bucket, place.key) == ("bucket", "a%20b/c?d/e+f")
+    assert (place.region, place.endpoint) == ("eu-west-1", "http://store:9000")
 
 
 def test_outputs_go_to_a_disk_or_through_pyarrow(tmp_path):

@@ -27,6 +27,8 @@ ROOMS = {
     "fastapi": ("ingress/",),
     "starlette": ("ingress/",),
     "mlflow": ("scoring/",),
+    "boto3": ("storage/",),
+    "botocore": ("storage/",),
     "sqlalchemy": ("stores/",),
     "alembic": ("stores/",),
     "smart_open": ("storage/",),

@@ -14,7 +14,8 @@ def test_an_empty_environment_gives_the_defaults():
     assert (settings.home, settings.url, settings.max_running_jobs) == (home, "", 0)
     assert settings.database_url == f"sqlite:///{home}/records.db"
     assert settings.cache == Path("~/.cache/batch-endpoints").expanduser()  # a temporary folder may be emptied
-    assert (settings.jobs_root, settings.uploads_root) == (home / "jobs", home / "uploads")
+    assert (settings.jobs_root, settings.uploads_root) == ((home / "jobs").as_uri(), home / "uploads")
+    assert settings.store_timeout_seconds == 30
 
 
 def test_the_environment_is_followed():
@@ -29,6 +30,25 @@ def test_the_environment_is_followed():
     )
     assert settings == Settings(Path("/srv/be"), "http://head:8700", "postgresql://db/x", 7, Path("/scratch/be"))
     assert settings.database_url == "postgresql://db/x"
+
+
+@pytest.mark.parametrize(
+    ("root", "jobs"),
+    [
+        ("s3://lake/batch/", "s3://lake/batch/jobs"),
+        ("/mnt/shared", "file:///mnt/shared/jobs"),
+        ("file:///mnt/shared", "file:///mnt/shared/jobs"),
+    ],
+    ids=["store", "path", "uri"],
+)
+def test_job_folders_live_below_the_root(root, jobs):
+    assert Settings.read({"BATCH_ENDPOINTS_ROOT": root}).jobs_root == jobs
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "-1", "nan", "1e9"])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(seconds):
+    with pytest.raises(SpecError, match=r"BATCH_ENDPOINTS_STORE_TIMEOUT is .* not a number of seconds"):
+        Settings.read({"BATCH_ENDPOINTS_STORE_TIMEOUT": seconds})
 
 
 @pytest.mark.parametrize("limit", ["many", "-1", "1.5", "²"])

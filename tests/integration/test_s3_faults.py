@@ -1,0 +1,162 @@
+"""Everything in a store that answers badly: nothing is lost, and nothing is there twice."""
+
+import csv
+import io
+import threading
+
+import pytest
+import s3_server
+from job_folders import ECHO
+from s3_server import BUCKET, FaultyProxy, now_and_then
+
+from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.errors import InputError
+from batch_endpoints.specs import JobSpec
+from batch_endpoints.storage import s3_client
+from batch_endpoints.storage.commits import CommitLog
+from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.inputs import fetch_tree, list_files
+from batch_endpoints.storage.job_folder import JobFolder
+
+FOLDER = "s3://lake/jobs/job"
+
+
+@pytest.fixture
+def behind(s3, s3_url, monkeypatch):
+    """Puts a proxy with chosen faults between this process and the store; pauses are short."""
+    monkeypatch.setattr(s3_client, "pause_seconds", lambda attempt, jitter: 0.002 * jitter)
+    proxies = []
+
+    def put_between(choose, **more):
+        proxy = FaultyProxy(s3_url, choose, **more).__enter__()
+        proxies.append(proxy)
+        s3_server.use_store(monkeypatch, proxy.url, timeout="1.5")
+        return proxy
+
+    yield put_between
+    for proxy in proxies:
+        proxy.__exit__()
+
+
+def first(faults, method="PUT"):
+    """A choice of faults for the first requests of one method."""
+    left = list(faults)
+    return lambda asked, path: left.pop(0) if asked == method and left else ""
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "reset", "lost 500", "lost reset", "stall"])
+def test_a_put_wins_though_its_first_answer_was_bad(behind, fault):
+    proxy = behind(first([fault]))
+    files = open_filesystem(FOLDER)
+    assert files.put_if_absent("commits/0", b"mine")
+    assert files.read("commits/0") == b"mine"
+    assert proxy.seen[fault] == 1
+
+
+@pytest.mark.parametrize("fault", ["500", "lost reset"])
+def test_a_put_of_the_same_content_does_not_take_another_ones_win_for_its_own(behind, fault):
+    behind(first(["", fault]))
+    files = open_filesystem(FOLDER)
+    assert files.put_if_absent("cancel", b"")
+    assert not files.put_if_absent("cancel", b"")
+
+
+def test_threads_that_put_one_file_have_one_winner_also_where_answers_are_lost(behind):
+    behind(now_and_then(seed=1, rate=0.5, faults=FaultyProxy.FAULTS))
+    files = open_filesystem(FOLDER)
+    won = []
+
+    def put(name):
+        if files.put_if_absent("x", name.encode()):
+            won.append(name)
+
+    racers = [threading.Thread(target=put, args=(str(number),)) for number in range(8)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert len(won) == 1
+    assert files.read("x") == won[0].encode()
+
+
+def test_a_large_file_appears_though_the_answer_that_completed_it_was_lost(behind):
+    behind(first(["", "lost 500"], method="POST"))  # begin, complete
+    files = open_filesystem(FOLDER)
+    with files.open_output("large") as file:
+        file.write(b"x" * (9 << 20))
+    with files.open_input("large") as file:
+        assert file.read() == b"x" * (9 << 20)
+
+
+@pytest.mark.parametrize("fault", ["half", "reset", "503"])
+def test_a_body_that_breaks_off_is_read_again(behind, s3, fault):
+    s3.put_object(Bucket=BUCKET, Key="jobs/job/x", Body=bytes(range(256)) * 40_000)  # beyond one piece
+    behind(first([fault, "", fault], method="GET"))
+    with open_filesystem(FOLDER).open_input("x") as file:
+        assert file.read() == bytes(range(256)) * 40_000
+
+
+def test_a_store_that_stays_broken_is_told_and_not_waited_for_for_ever(behind):
+    proxy = behind(lambda method, path: "503")
+    with pytest.raises(OSError, match="SlowDown") as told:
+        open_filesystem(FOLDER).read("job.json")
+    assert "s3://lake/jobs/job/job.json" in str(told.value)
+    assert proxy.seen["503"] == s3_client.TRIES
+    with pytest.raises(InputError, match=r"the input 's3://lake/in' cannot be read: the store answers"):
+        list_files("s3://lake/in")
+
+
+def test_a_model_folder_is_fetched_whole(behind, s3, tmp_path):
+    for name in ("MLmodel", "data/weights"):
+        s3.put_object(Bucket=BUCKET, Key=f"models/m/{name}", Body=name.encode())
+    behind(now_and_then(seed=2, rate=0.3))
+    tree = fetch_tree("s3://lake/models/m", tmp_path)
+    assert (tree / "data" / "weights").read_text() == "data/weights"
+    assert fetch_tree("s3://lake/models/m/MLmodel", tmp_path / "one").read_text() == "MLmodel"
+
+
+def test_a_job_in_a_store_that_answers_badly_loses_nothing_and_has_nothing_twice(behind, s3, tmp_path):
+    names = [f"part-{number:03}.txt" for number in range(20)]
+    for name in names:
+        s3.put_object(Bucket=BUCKET, Key=f"in/deep/{name}", Body=name.encode())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "m.bin").write_bytes(b"m")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "score.py").write_text(ECHO + "print('the script is loaded', flush=True)\n")
+    spec = JobSpec.model_validate(
+        {
+            "name": "job",
+            "deployment": {
+                "name": "echo",
+                "model": {"name": "m", "version": "1", "path": (tmp_path / "model" / "m.bin").as_uri()},
+                "code_configuration": {"code": (tmp_path / "code").as_uri(), "scoring_script": "score.py"},
+                "settings": {
+                    "mini_batch_size": 2,
+                    "max_concurrency_per_instance": 2,
+                    "retry_settings": {"max_retries": 0},
+                },
+            },
+            "inputs": {"data": {"type": "uri_folder", "path": "s3://lake/in"}},
+            "outputs": {"score": {"type": "uri_folder", "path": "s3://lake/out"}},
+        }
+    )
+    proxy = behind(now_and_then(seed=3, rate=0.25, stall_at=40))
+    folder = JobFolder(open_filesystem(FOLDER), FOLDER)
+    folder.write_job(spec)
+
+    state = run_job(folder, LocalRunner)
+
+    assert state.status == "Completed", state.error
+    assert (state.progress.items_succeeded, state.progress.items_failed) == (20, 0)
+    text = s3.get_object(Bucket=BUCKET, Key="out/predictions.csv")["Body"].read().decode()
+    assert [row["file"] for row in csv.DictReader(io.StringIO(text))] == [f"deep/{name}" for name in names]
+    assert proxy.seen["stall"] == 1
+    assert all(proxy.seen[fault] for fault in (*FaultyProxy.FAULTS, "half"))
+    plan = folder.plan()
+    ranges = [(c.start, c.end) for chain in CommitLog(folder.files).chains(plan).values() for c in chain]
+    assert [start for start, _ in ranges[1:]] == [end for _, end in ranges[:-1]]
+    assert (ranges[0][0], ranges[-1][1]) == (0, 10)
+    logs = folder.files.names("logs")
+    assert logs
+    assert all("the script is loaded" in folder.files.read(f"logs/{log}").decode() for log in logs)

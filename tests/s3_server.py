@@ -1,0 +1,180 @@
+"""A server that speaks the S3 protocol, and a proxy in front of it that lets things go wrong."""
+
+import http.client
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+BUCKET = "lake"
+# one request at a time: moto looks whether a key exists and writes it in two steps
+_SERVER = """
+import sys, threading
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+WSGIRequestHandler.log = lambda *arguments: None
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app))
+print(server.port, flush=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.stdin.read()  # its end is that of whoever started this
+"""
+
+
+@contextmanager
+def s3_server():
+    """Runs moto's S3 in a process of its own; yields its URL."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def use_store(monkeypatch, url, *, timeout="30"):
+    """Let all clients of this process and its children find the store."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "BATCH_ENDPOINTS_STORE_TIMEOUT": timeout,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+
+
+def client(url):
+    """A client that talks to the server itself."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
+
+
+class FaultyProxy:
+    """Passes requests on, and spoils some of them before or behind what the server does.
+
+    Args:
+        target: URL of the server.
+        choose: called with each request's method and path; returns a fault, or "" to let it pass.
+        stall_seconds: how long ``stall`` keeps a client waiting.
+    """
+
+    FAULTS = ("500", "503", "reset", "lost 500", "lost reset")  # "lost": the server has done it, the answer is lost
+
+    def __init__(self, target, choose, stall_seconds=2.5):
+        self.seen = Counter()
+        self.ended = threading.Event()
+        proxy, host = self, target.removeprefix("http://")
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one_request(self):
+                try:
+                    super().handle_one_request()
+                except (ConnectionError, ValueError):
+                    self.close_connection = True
+
+            def pass_on(self):
+                length = int(self.headers.get("content-length") or 0)
+                if "100-continue" in self.headers.get("expect", "").lower():
+                    del self.headers["expect"]
+                body = self.rfile.read(length)
+                fault = choose(self.command, self.path)
+                proxy.seen[fault] += 1
+                if fault == "stall" and proxy.ended.wait(stall_seconds):
+                    return self.reset()  # it must not arrive in the store of the next test
+                if fault in ("500", "503", "reset"):
+                    return self.spoil(fault)
+                connection = http.client.HTTPConnection(host, timeout=60)
+                connection.request(self.command, self.path, body, dict(self.headers))
+                answer = connection.getresponse()
+                content = answer.read()
+                connection.close()
+                if fault.startswith("lost "):
+                    return self.spoil(fault.removeprefix("lost "))
+                if fault == "half":
+                    self.answer(answer, content, content[: len(content) // 2])
+                    return self.reset()
+                return self.answer(answer, content, content)
+
+            def answer(self, answer, content, sent):
+                self.send_response_only(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                        self.send_header(name, value)
+                head = self.command == "HEAD"
+                self.send_header("content-length", answer.getheader("content-length") if head else str(len(content)))
+                self.end_headers()
+                if not head:
+                    self.wfile.write(sent)
+
+            def spoil(self, fault):
+                if fault == "reset":
+                    return self.reset()
+                code = "SlowDown" if fault == "503" else "InternalError"
+                content = f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
+                self.send_response_only(int(fault))
+                self.send_header("content-type", "application/xml")
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(content)
+                return None
+
+            def reset(self):
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                self.wfile.flush()
+                self.connection.close()
+                self.close_connection = True
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on  # noqa: N815
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def now_and_then(seed, rate, faults=(*FaultyProxy.FAULTS, "half"), stall_at=-1):
+    """A choice of faults that hits a share of all requests, and stalls once."""
+    rng, lock, number = random.Random(seed), threading.Lock(), iter(range(1 << 30))
+
+    def choose(method, path):
+        with lock:
+            if next(number) == stall_at:
+                return "stall"
+            return rng.choice(faults) if rng.random() < rate else ""
+
+    return choose
