@@ -3,6 +3,7 @@
 import http.client
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -84,6 +85,7 @@ class FaultyProxy:
 
     def __init__(self, target, choose, stall_seconds=2.5):
         self.seen = Counter()
+        self.keys = set()  # ids of the access keys that requests were signed with
         self.ended = threading.Event()
         proxy, host = self, target.removeprefix("http://")
 
@@ -101,6 +103,7 @@ class FaultyProxy:
                 if "100-continue" in self.headers.get("expect", "").lower():
                     del self.headers["expect"]
                 body = self.rfile.read(length)
+                proxy.keys.update(re.findall(r"Credential=([^/]+)/", self.headers.get("authorization", "")))
                 fault = choose(self.command, self.path)
                 proxy.seen[fault] += 1
                 if fault == "stall" and proxy.ended.wait(stall_seconds):

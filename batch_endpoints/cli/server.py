@@ -143,6 +143,7 @@ def start_server(
             server_id=running.id,
             dashboard=dashboard,
             allowed_hosts=loopback if _is_loopback(host) else (),
+            local_paths=_is_loopback(host),
         )
         serve.deploy(config, ray_address=ray_address, host=host, port=port)
         _write(settings.home, running)

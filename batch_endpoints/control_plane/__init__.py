@@ -14,6 +14,7 @@ from batch_endpoints.control_plane.deployments import Deployments
 from batch_endpoints.control_plane.endpoints import Endpoints
 from batch_endpoints.control_plane.jobs import Jobs
 from batch_endpoints.interfaces import RecordStore
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.inputs import check_readable
 from batch_endpoints.storage.uploads import Uploads
 
@@ -33,7 +34,8 @@ class ControlPlane:
         *,
         jobs_root: str | Path,
         uploads_root: Path,
-        check_input: Callable[[str, str], None] = check_readable,
+        local_paths: bool = True,
+        check_input: Callable[[str, str, Access], None] = check_readable,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         """
@@ -41,11 +43,13 @@ class ControlPlane:
             store: the records.
             jobs_root: URI or path of the folder where each job gets its own.
             uploads_root: where uploads are kept.
-            check_input: called with an input's URI and type; raises InputError where there is nothing to read.
+            local_paths: may clients name any path on this server's disk? Otherwise only below a registered datastore.
+            check_input: called with an input's URI and type and the job's credentials; raises InputError where there
+                is nothing to read.
             now: the time, in UTC.
         """
         self.uploads = Uploads(uploads_root)
-        self.assets = Assets(store, self.uploads)
+        self.assets = Assets(store, self.uploads, local_paths)
         self.endpoints = Endpoints(store)
         self.deployments = Deployments(store, self.assets)
         root = jobs_root.absolute().as_uri() if isinstance(jobs_root, Path) else jobs_root

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,15 +11,18 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from batch_endpoints.control_plane.records import check_patch, everything, found, merge_patch
-from batch_endpoints.errors import Conflict, SpecError
+from batch_endpoints.errors import Conflict, Refused, SpecError
 from batch_endpoints.interfaces import VERSIONED, AnyAsset, AssetKind, Listing, Page, RecordStore
 from batch_endpoints.specs import (
     COMPONENT,
     LOCAL,
     Compute,
+    Credentials,
     Data,
     Datastore,
     Environment,
+    JobInput,
+    JobOutput,
     Model,
     ModelDeployment,
     check,
@@ -27,6 +30,7 @@ from batch_endpoints.specs import (
     parse_reference,
     to_document,
 )
+from batch_endpoints.storage.access import credentials_for
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.uploads import SCHEME, Uploads
 
@@ -55,8 +59,8 @@ A = TypeVar("A", Model, Data, Environment)
 class Assets:
     """Everything that deployments and jobs refer to by name."""
 
-    def __init__(self, store: RecordStore, uploads: Uploads) -> None:
-        self._store, self._uploads = store, uploads
+    def __init__(self, store: RecordStore, uploads: Uploads, local_paths: bool = True) -> None:
+        self._store, self._uploads, self._local_paths = store, uploads, local_paths
 
     def put(self, kind: AssetKind, asset: AnyAsset) -> tuple[AnyAsset, bool]:
         """Create or replace it; a versioned asset without a version gets the next number.
@@ -175,40 +179,94 @@ class Assets:
 
         Raises:
             SpecError: a path that says nothing here.
+            Refused: a path on this server's disk, which it does not open to its clients.
             NotFound: an upload or a datastore that is not there.
         """
         if path.startswith(SCHEME):
             return self._uploads.resolve(path).as_uri()
         if in_datastore := datastore_path(path):
             name, below = in_datastore
+            if ".." in below.split("/"):
+                raise SpecError(f"{what}: '{path}' leads out of the datastore", mend="Leave '..' out.")
             datastore = self._store.asset("datastores", name)
             assert isinstance(datastore, Datastore)
             prefix = datastore.prefix
             if not prefix:
                 raise SpecError(f"datastore '{name}' of type {datastore.type} cannot be opened here")
             folder = local_path(prefix)
-            return (folder / below).as_uri() if folder else f"{prefix}/{below}".rstrip("/")
+            if folder:
+                return (folder / below.lstrip("/")).as_uri()
+            prefix, mark, query = prefix.partition("?")
+            return f"{prefix.rstrip('/')}/{below}".rstrip("/") + mark + query
         if path.startswith("azureml:"):
             raise SpecError(
                 f"{what}: '{path}' names no place on this server",
                 mend="Write azureml://datastores/<name>/paths/<path>, another URI, or an absolute path.",
             )
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) and not path.startswith("file:"):
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) and not _is_file_uri(path):
             return path
-        place = local_path(path) if path.startswith("file:") else None
+        place = local_path(path) if _is_file_uri(path) else None
         absolute = str(place) if place is not None else path
         if not absolute.startswith("/"):
             raise SpecError(
                 f"{what}: '{path}' is relative, and the server cannot know to what" if path else f"{what} is missing",
                 mend="Write a URI or an absolute path. The command line uploads relative paths by itself.",
             )
+        if not self._may_use(Path(absolute)):
+            raise Refused(
+                f"{what}: '{path}' is a path on the server's disk, and this server does not open its disk to clients",
+                mend="Upload the data, give the URI of a store, or register a datastore for a folder on that disk.",
+            )
         return Path(absolute).as_uri()
+
+    def access(self, uris: Iterable[str]) -> dict[str, Credentials]:
+        """Where credentials are found for those of the URIs that are below a datastore which has some.
+
+        It does not matter how they were named: what is below a datastore's prefix is opened with its credentials.
+
+        Returns: prefix -> references to secrets, never the secrets.
+        """
+        wanted = list(uris)
+        return {
+            datastore.prefix: datastore.credentials
+            for datastore in self._datastores()
+            if datastore.credentials
+            and datastore.prefix
+            and any(credentials_for(uri, {datastore.prefix: datastore.credentials}) for uri in wanted)
+        }
+
+    def _may_use(self, place: Path) -> bool:
+        """May clients name this path: in local mode any, otherwise those below a registered datastore?"""
+        if self._local_paths:
+            return True
+        folders = (local_path(datastore.prefix) for datastore in self._datastores() if datastore.prefix)
+        return ".." not in place.parts and any(folder and place.is_relative_to(folder) for folder in folders)
+
+    def _datastores(self) -> Iterable[Datastore]:
+        found = everything(lambda page: self._store.assets("datastores", page))
+        return (asset for asset in found if isinstance(asset, Datastore))
 
     def _own_path(self, asset: Model | Data) -> str:
         """An asset's path as it is kept: checked, and bare paths as URIs; what may move is resolved at each use."""
         what = f"the path of {asset.name or 'the model'}"
         uri = self.uri(asset.path, what)
         return asset.path if asset.path.startswith((SCHEME, "azureml:")) else uri
+
+
+def places(
+    deployment: ModelDeployment, inputs: Mapping[str, JobInput], outputs: Mapping[str, JobOutput]
+) -> Iterator[str]:
+    """The URIs of all that a job reads and writes."""
+    yield from (given.path for given in inputs.values())
+    yield from (output.path for output in outputs.values())
+    if isinstance(deployment.model, Model):
+        yield deployment.model.path
+    if deployment.code_configuration:
+        yield deployment.code_configuration.code
+
+
+def _is_file_uri(path: str) -> bool:
+    return path[:5].lower() == "file:"
 
 
 def is_mlflow(model: Model, uri: str) -> bool:

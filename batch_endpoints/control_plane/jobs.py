@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from batch_endpoints.control_plane.assets import Assets, is_mlflow
+from batch_endpoints.control_plane.assets import Assets, is_mlflow, places
 from batch_endpoints.control_plane.records import everything, found
-from batch_endpoints.errors import Conflict, InvocationError, NotFound
+from batch_endpoints.errors import Conflict, InvocationError, NotFound, ServerError
 from batch_endpoints.interfaces import Listing, Page, RecordStore
 from batch_endpoints.planning.overrides import effective_deployment, resumed_deployment
 from batch_endpoints.planning.routing import resolve_deployment
@@ -30,6 +30,7 @@ from batch_endpoints.specs import (
     Model,
     ModelDeployment,
 )
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.named_outputs import DEFAULT_NAME, named_output
 
@@ -54,7 +55,7 @@ class Jobs:
         store: RecordStore,
         assets: Assets,
         jobs_root: str,
-        check_input: Callable[[str, str], None],
+        check_input: Callable[[str, str, Access], None],
         now: Callable[[], datetime],
     ) -> None:
         self._store, self._assets, self._jobs_root = store, assets, jobs_root
@@ -204,27 +205,25 @@ class Jobs:
         name = invocation.name or f"batchjob-{uuid.uuid4()}"
         if invocation.name and found(lambda: self._store.job(name)):
             raise Conflict(f"a job '{name}' exists already", mend="Name it otherwise, or leave the name out.")
+        frozen = self._frozen(effective)
+        access = self._assets.access(places(frozen, inputs, outputs))
         for given in inputs.values():
             if given.type in DATA_TYPES:
-                self._check_input(given.path, given.type)
+                self._check_input(given.path, given.type, access)
         now = self._now()
         spec = JobSpec(
             name=name,
             endpoint_name=endpoint_name,
-            deployment=self._frozen(effective),
+            deployment=frozen,
             compute=self._compute(effective.compute),
             inputs=inputs,
             outputs=outputs,
+            credentials=access,
             overwrite=invocation.overwrite,
             invoker=invoker,
             created_at=now,
         )
-        folder = f"{self._jobs_root}/{name}"
-        if open_filesystem(folder).exists("job.json"):  # its report would pass for that of the new one
-            raise Conflict(
-                f"a job '{name}' has left its folder here, though there is no record of it",
-                mend=f"Name the job otherwise, or take {local_path(folder) or folder} away.",
-            )
+        folder = self._folder(name)
         if not spec.overwrite:
             named_output(spec, folder).check_free()
         return BatchJob(
@@ -242,6 +241,21 @@ class Jobs:
             created_by=invoker,
             modified_at=now,
         )
+
+    def _folder(self, name: str) -> str:
+        """Where a new job gets its folder."""
+        root = local_path(self._jobs_root)
+        folder = (root / name).as_uri() if root else f"{self._jobs_root}/{name}"
+        try:
+            taken = open_filesystem(folder).exists("job.json")  # its report would pass for that of the new one
+        except OSError as error:
+            raise ServerError(f"job folders cannot be reached: {error}") from None
+        if taken:
+            raise Conflict(
+                f"a job '{name}' has left its folder here, though there is no record of it",
+                mend=f"Name the job otherwise, or take {root / name if root else folder} away.",
+            )
+        return folder
 
     def _inputs(self, given: Mapping[str, JobInput]) -> dict[str, JobInput]:
         """Literals as they are, and the one data input with its URI."""

@@ -36,12 +36,14 @@ class ServerConfig:
         server_id: tells this server from any other.
         dashboard: HTTP address of Ray's dashboard, which takes jobs.
         allowed_hosts: names a client may call the server by; empty allows any.
+        local_paths: may clients name any path on the server's disk?
     """
 
     settings: Settings
     server_id: str
     dashboard: str
     allowed_hosts: tuple[str, ...] = ()
+    local_paths: bool = True
 
 
 def deploy(config: ServerConfig, *, ray_address: str, host: str, port: int) -> None:
@@ -105,6 +107,7 @@ def _build_app(config: ServerConfig) -> FastAPI:
         open_store(settings.database_url),
         jobs_root=settings.jobs_root,
         uploads_root=settings.uploads_root,
+        local_paths=config.local_paths,
     )
     return create_app(control_plane, server_id=config.server_id, allowed_hosts=config.allowed_hosts)
 

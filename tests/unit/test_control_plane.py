@@ -45,7 +45,7 @@ class Server:
             self.store,
             jobs_root=folder / "jobs",
             uploads_root=folder / "uploads",
-            check_input=lambda uri, kind: self.checked.append((uri, kind)),
+            check_input=lambda uri, kind, access: self.checked.append((uri, kind)),
             now=lambda: NOW,
         )
         self.endpoints, self.deployments = self.control_plane.endpoints, self.control_plane.deployments

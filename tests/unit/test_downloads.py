@@ -18,7 +18,7 @@ def output(request, tmp_path, monkeypatch):
     (tmp_path / "secret").write_text("secret")
     if request.param == "local":
         return top.as_uri()
-    opened = lambda uri: (pyarrow.fs.LocalFileSystem(), str(tmp_path / uri.removeprefix("remote://")))  # noqa: E731
+    opened = lambda uri, access: (pyarrow.fs.LocalFileSystem(), str(tmp_path / uri.removeprefix("remote://")))  # noqa: E731
     monkeypatch.setattr(downloads, "open_uri", opened)
     return "remote://out"
 

@@ -28,7 +28,7 @@ def paths(uri):
 def store(tmp_path, monkeypatch):
     """A remote store ``mem://bucket/…`` over a folder, as pyarrow.fs would open it."""
 
-    def open_uri(uri):
+    def open_uri(uri, access):
         assert uri.startswith("mem://"), uri
         path = uri.removeprefix("mem://").partition("?")[0].rstrip("/")
         return pyarrow.fs.SubTreeFileSystem(str(tmp_path), pyarrow.fs.LocalFileSystem()), path

@@ -115,11 +115,11 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
     @router.get("/jobs/{job}/outputs/{name}", summary="List the files of an output")
     def list_output(job: str, name: str) -> dict[str, Any]:
         uri = jobs.output(job, name)
-        return {"uri": uri, "value": [file._asdict() for file in output_files(uri)]}
+        return {"uri": uri, "value": [file._asdict() for file in output_files(uri, jobs.get(job).spec.credentials)]}
 
     @router.get("/jobs/{job}/outputs/{name}/{path:path}", summary="Download one file", response_class=Response)
     def download(job: str, name: str, path: str) -> Response:
-        file = open_output_file(jobs.output(job, name), path)
+        file = open_output_file(jobs.output(job, name), path, jobs.get(job).spec.credentials)
         filename = PurePosixPath(path).name
         if isinstance(file, Path):
             return FileResponse(file, filename=filename, media_type="application/octet-stream")

@@ -1,0 +1,67 @@
+"""Credentials by reference: which belong to a URI, and what they stand for on a node."""
+
+import pytest
+
+from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.errors import InputError
+from batch_endpoints.specs import Credentials, Datastore
+from batch_endpoints.storage.access import credentials_for, secret
+from batch_endpoints.storage.filesystem import open_uri
+from batch_endpoints.storage.s3_client import s3_keys
+from batch_endpoints.stores.memory import MemoryRecordStore
+
+OUTER, INNER = Credentials(access_key_id="outer"), Credentials(access_key_id="inner")
+ACCESS = {"s3://lake": OUTER, "s3://lake/x/": INNER, "s3://other/y?region=eu": OUTER}
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("s3://lake/a", OUTER),
+        ("S3://lake/a", OUTER),
+        ("s3://lake", OUTER),
+        ("s3://lake/x", INNER),
+        ("s3://lake/x/*.csv", INNER),
+        ("s3://lake/xy", OUTER),
+        ("s3://lakes/a", None),
+        ("s3://other/y/z?region=us", OUTER),
+        ("s3://other", None),
+        ("/lake/x", None),
+    ],
+)
+def test_credentials_belong_to_what_is_below_the_longest_prefix(uri, expected):
+    assert credentials_for(uri, ACCESS) == expected
+
+
+def test_a_reference_is_resolved_where_it_is_used(monkeypatch, tmp_path):
+    (tmp_path / "key").write_text("from-a-file\n")
+    monkeypatch.setenv("THE_KEY", "from-the-environment")
+    assert secret("env:THE_KEY") == "from-the-environment"
+    assert secret(f"file:{tmp_path}/key") == "from-a-file"
+    assert secret("plain") == "plain"
+
+
+@pytest.mark.parametrize("reference", ["env:NOT_SET_ANYWHERE", "file:/not/there"])
+def test_a_reference_that_leads_nowhere_is_named(reference):
+    with pytest.raises(InputError, match=reference.partition(":")[2]):
+        secret(reference)
+
+
+def test_secrets_are_not_shown(monkeypatch):
+    monkeypatch.setenv("THE_KEY", "hush")
+    keys = s3_keys(Credentials(access_key_id="env:THE_KEY", secret_access_key="env:THE_KEY"))
+    assert keys.secret_access_key == "hush"
+    assert "hush" not in repr(keys)
+
+
+def test_credentials_that_cannot_be_used_are_told_instead_of_ignored():
+    with pytest.raises(InputError, match=r"cannot be used for 'gs://x/a' yet; they can for s3://"):
+        open_uri("gs://x/a", {"gs://x": OUTER})
+
+
+def test_a_job_gets_the_references_of_the_datastores_it_reaches_into(tmp_path):
+    assets = ControlPlane(MemoryRecordStore(), jobs_root=tmp_path, uploads_root=tmp_path).assets
+    assets.put("datastores", Datastore(name="lake", type="uri", uri="s3://lake", credentials=OUTER))
+    assets.put("datastores", Datastore(name="pond", type="uri", uri="s3://pond", credentials=INNER))
+    assets.put("datastores", Datastore(name="open", type="uri", uri="s3://open"))
+    assert assets.access(["s3://lake/in", "s3://open/in", "file:///x", ""]) == {"s3://lake": OUTER}
