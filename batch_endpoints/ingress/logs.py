@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from batch_endpoints.ingress.jobs import job_answer
 from batch_endpoints.specs import BatchJob
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.filesystem import local_path, open_filesystem
 
 _POLL_SECONDS = 0.3
 _KEEP_ALIVE_SECONDS = 10.0
@@ -32,6 +32,9 @@ def log_files(folder: str) -> list[Path]:
 
 def whole_logs(folder: str) -> Iterator[bytes]:
     """All logs as one text, each file with a heading."""
+    if local_path(folder) is None:
+        yield from _stored_logs(folder)
+        return
     for path in log_files(folder):
         yield f"==> {path.name} <==\n".encode()
         last = b"\n"
@@ -42,8 +45,19 @@ def whole_logs(folder: str) -> Iterator[bytes]:
         yield b"\n" if last == b"\n" else b"\n\n"
 
 
+def _stored_logs(folder: str) -> Iterator[bytes]:
+    """Logs of a job folder in a store: a driver's is there when it has ended, a worker's with each commit."""
+    files = open_filesystem(folder)
+    for path in sorted(map(Path, files.names("logs")), key=_reading_order):
+        yield f"==> {path.name} <==\n".encode()
+        with files.open_input(f"logs/{path}") as file:
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
+        yield b"\n\n"
+
+
 class Tail:
-    """Reads what has been added to the logs of a job since the last time."""
+    """Reads what has been added to the logs of a job since the last time; in a store nothing can be added."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -107,6 +121,9 @@ async def follow(look: Callable[[], BatchJob]) -> AsyncIterator[str]:
                 break
         if job.ended:
             yield "".join(_event("log", line) for line in tail.rest())
+            if local_path(job.folder) is None:
+                stored = await run_in_threadpool(lambda folder: b"".join(_stored_logs(folder)), job.folder)
+                yield "".join(_event("log", line) for line in stored.decode(errors="replace").split("\n"))
             yield _event("end", json.dumps(answer))
             return
         if time.monotonic() - spoke >= _KEEP_ALIVE_SECONDS:

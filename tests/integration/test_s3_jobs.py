@@ -1,0 +1,178 @@
+"""Inputs, outputs and job folders in a store, by the engine's command, by a request, and by the example."""
+
+import csv
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import s3_server
+from job_folders import ECHO
+from s3_server import BUCKET, FaultyProxy
+
+from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.errors import Conflict, InputError
+from batch_endpoints.ingress.logs import whole_logs
+from batch_endpoints.specs import (
+    BatchEndpoint,
+    CodeConfiguration,
+    Credentials,
+    Datastore,
+    Invocation,
+    JobInput,
+    JobOutput,
+    Model,
+    ModelDeployment,
+)
+from batch_endpoints.storage.downloads import open_output_file, output_files
+from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.inputs import check_readable, list_files
+from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.stores.memory import MemoryRecordStore
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def lake(s3, s3_url, monkeypatch):
+    """The store, where only a datastore's keys are known; a proxy that sees whose keys are used."""
+    with FaultyProxy(s3_url, lambda method, path: "") as proxy:
+        s3_server.use_store(monkeypatch, proxy.url)
+        monkeypatch.setenv("LAKE_KEY_ID", "the-key-of-the-lake")
+        monkeypatch.setenv("LAKE_KEY", "hush-hush")
+        yield proxy
+
+
+def put(s3, *keys):
+    for key in keys:
+        s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+
+
+def text_of(s3, key):
+    return s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "found"),
+    [
+        ("in", "in", ["a.csv", "deep/b.csv", "deep/c d.txt"]),
+        ("in/", "in", ["a.csv", "deep/b.csv", "deep/c d.txt"]),
+        ("in/a.csv", "in", ["a.csv"]),
+        ("in/deep/c d.txt", "in/deep", ["c d.txt"]),
+        ("in/*.csv", "in", ["a.csv"]),
+        ("in/**/*.csv", "in", ["a.csv", "deep/b.csv"]),
+        ("odd/[1].csv", "odd", ["[1].csv"]),
+    ],
+)
+def test_an_input_is_a_file_a_folder_or_a_pattern(s3, path, root, found):
+    put(s3, "in/a.csv", "in/deep/b.csv", "in/deep/c d.txt", "in/deep/", "inner/x", "odd/[1].csv", "odd/1.csv")
+    listed, files = list_files(f"s3://lake/{path}")
+    assert (listed, [file.path for file in files]) == (f"s3://lake/{root}", found)
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("s3://lake/no", "'s3://lake/no' does not exist"),
+        ("s3://lake/no/*.csv", "matches no file"),
+        ("s3://pond/in", "cannot be read: no such bucket"),
+    ],
+)
+def test_an_input_that_is_not_there_is_told(s3, uri, why):
+    with pytest.raises(InputError, match=why):
+        check_readable(uri, "uri_folder")
+
+
+def test_a_request_reaches_into_a_datastore_with_references_to_its_keys(lake, s3, tmp_path):
+    put(s3, "in/1.txt", "in/2.txt")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "score.py").write_text(ECHO)
+    (tmp_path / "model.bin").write_bytes(b"m")
+    plane = ControlPlane(MemoryRecordStore(), jobs_root="s3://lake/jobs", uploads_root=tmp_path / "uploads")
+    keys = Credentials(access_key_id="env:LAKE_KEY_ID", secret_access_key="env:LAKE_KEY")
+    plane.assets.put("datastores", Datastore(name="lake", type="uri", uri="s3://lake", credentials=keys))
+    plane.endpoints.put(BatchEndpoint(name="echo"))
+    plane.deployments.put(
+        ModelDeployment(
+            name="v-1",
+            endpoint_name="echo",
+            model=Model(path=str(tmp_path / "model.bin")),
+            code_configuration=CodeConfiguration(code=str(tmp_path / "code"), scoring_script="score.py"),
+        )
+    )
+    plane.endpoints.patch("echo", {"defaults": {"deployment_name": "v-1"}})
+    invocation = Invocation(
+        inputs={"data": JobInput(path="azureml://datastores/lake/paths/in")},
+        outputs={"score": JobOutput(path="azureml://datastores/lake/paths/out")},
+    )
+
+    job = plane.jobs.invoke("echo", invocation)
+
+    assert job.folder == f"s3://lake/jobs/{job.name}"
+    assert job.spec.credentials == {"s3://lake": keys}
+    assert lake.keys == {"the-key-of-the-lake", "test"}  # the data, and the job folder
+    folder = JobFolder(open_filesystem(job.folder), job.folder)
+    folder.write_job(job.spec)
+    state = run_job(folder, LocalRunner)
+    assert state.status == "Completed", state.error
+    assert "1.txt" in text_of(s3, "out/predictions.csv")
+    assert [file.path for file in output_files("s3://lake/out", job.spec.credentials)] == ["predictions.csv"]
+    with open_output_file("s3://lake/out", "predictions.csv", job.spec.credentials) as file:
+        assert b"2.txt" in file.read()
+    for name in folder.files.names(""):
+        assert b"hush-hush" not in folder.files.read(name), name
+    with pytest.raises(Conflict, match=r"the output 's3://lake/out/predictions.csv' exists already"):
+        plane.jobs.invoke("echo", invocation)
+
+
+def test_the_example_reads_from_and_writes_to_a_bucket(lake, s3, tmp_path, monkeypatch):
+    shutil.copytree(EXAMPLES / "digits", tmp_path / "digits", ignore=shutil.ignore_patterns("data", "model"))
+    shutil.copytree(EXAMPLES / "s3", tmp_path / "s3")
+    prepare = [sys.executable, "digits/prepare.py", "digits", "--files", "12"]
+    subprocess.run(prepare, cwd=tmp_path, check=True)
+    for image in (tmp_path / "digits" / "data").iterdir():
+        s3.upload_file(str(image), BUCKET, f"digits/images/{image.name}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+    engine([str(tmp_path / "s3")])
+
+    rows = list(csv.DictReader(io.StringIO(text_of(s3, "digits/scored/predictions.csv"))))
+    assert len(rows) == 12
+    assert lake.keys == {"the-key-of-the-lake"}
+    stored = [path for path in (tmp_path / "s3").rglob("*") if path.is_file()]
+    assert not [path for path in stored if b"hush-hush" in path.read_bytes()]
+
+
+def test_the_engine_takes_a_job_folder_in_a_store(lake, s3, tmp_path):
+    put(s3, "in/1.txt", "models/m", "code/score.py")
+    s3.put_object(Bucket=BUCKET, Key="code/score.py", Body=(ECHO + "print('loaded')\n").encode())
+    s3.put_object(
+        Bucket=BUCKET,
+        Key="jobs/one/job.json",
+        Body=b"""{"name": "one",
+        "deployment": {"name": "echo",
+                       "model": {"name": "m", "version": "1", "path": "s3://lake/models/m"},
+                       "code_configuration": {"code": "s3://lake/code", "scoring_script": "score.py"}},
+        "inputs": {"data": {"type": "uri_folder", "path": "s3://lake/in"}}}""",
+    )
+    s3.put_object(Bucket=BUCKET, Key="jobs/one/logs/driver.log", Body=b"an earlier driver\n")
+
+    engine(["s3://lake/jobs/one", "--local"])
+
+    assert "1.txt" in text_of(s3, "jobs/one/named-outputs/score/predictions.csv")
+    log = b"".join(whole_logs("s3://lake/jobs/one")).decode()
+    assert log.startswith("==> driver.log <==\nan earlier driver\n")
+    assert "job 'one' has ended: Completed" in log
+    assert "==> worker-" in log
+
+
+def engine(arguments):
+    command = [sys.executable, "-m", "batch_endpoints.engine", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stdout + done.stderr
