@@ -9,27 +9,32 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 
 from batch_endpoints.engine.interpreter import job_interpreter
+from batch_endpoints.engine.tables import refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.scoring.contract import Scored, UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker
 from batch_endpoints.settings import Settings
-from batch_endpoints.specs import JobError, JobSpec
+from batch_endpoints.specs import JobError, JobSpec, ModelDeploymentSettings
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, totals
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.inputs import copy_tree, fetch, fetch_tree
 from batch_endpoints.storage.job_folder import JobFolder, upload_log
 from batch_endpoints.storage.outputs import store_files, write_parts
+from batch_endpoints.storage.partitions import PartReader
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +62,8 @@ class BundleScorer:
         self._log_stored = (0, 0.0)  # bytes, and when
         self._access: Access = AMBIENT
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
-        self._keep_rows = True
+        self._settings = ModelDeploymentSettings()
+        self._reader: PartReader | None = None
         self._fatal: BatchEndpointError | None = None
         self._stopped, self._told, self._looked = False, False, -_LOOK_SECONDS
 
@@ -108,7 +114,7 @@ class BundleScorer:
 
     def _commit_some(self, bundle: Bundle, start: int, end: int) -> Commit:
         """Score from ``start`` on for a few seconds and commit it; the commit that counts may be another worker's."""
-        contract, worker = self._get_ready()
+        contract, worker = self._get_ready(bool(bundle.parts))
         until = time.monotonic() + COMMIT_SECONDS
         tables: list[pa.Table] = []
         failed: list[FailedItem] = []
@@ -116,11 +122,19 @@ class BundleScorer:
         items_given, at = 0, start
         while at < end and (at == start or (time.monotonic() < until and not self._told_to_stop())):
             items = bundle.mini_batches[at - bundle.start]
-            scored, attempts = self._score(worker, items)
-            if scored.table is not None and self._keep_rows:
+            parts = bundle.parts[at - bundle.start] if bundle.parts else ()
+            scored, attempts = self._score(worker, items, parts)
+            if scored.table is not None and self._settings.output_action == "append_row":
                 tables.append(scored.table)
             failed += [
-                FailedItem(file=item, mini_batch=at, reason=why.headline, error=why.kind, attempts=attempts)
+                FailedItem(
+                    file=item,
+                    mini_batch=at,
+                    reason=why.headline,
+                    error=why.kind,
+                    attempts=attempts,
+                    **_place(parts[items.index(item)] if parts else WHOLE),
+                )
                 for item, why in scored.failed.items()
             ]
             # at once: what a later mini-batch writes, or a failed try of it leaves behind, is its own
@@ -163,18 +177,26 @@ class BundleScorer:
     def _job(self) -> JobSpec:
         return JobFolder(self._files, self._folder_uri).job()
 
-    def _get_ready(self) -> tuple[ScoringContract, ScoringWorker]:
+    def _get_ready(self, in_parts: bool) -> tuple[ScoringContract, ScoringWorker]:
         """Bring code and model to this machine, once."""
         if self._ready is None:
             job = self._job
+            self._settings = job.deployment.settings
             self._access = job.credentials
-            self._keep_rows = job.deployment.settings.output_action == "append_row"
             self._interpreter = job_interpreter(job, Settings.read().cache)  # kept while this worker lives
             contract = _contract(job, self._interpreter.path, self._scratch, self._log)
+            contract = replace(contract, mini_batch_format=_format(job, in_parts))
             self._ready = contract, ScoringWorker(contract)
             if self._stopped:
                 self._ready[1].stop()
         return self._ready
+
+    def _tables(self) -> PartReader:
+        """What reads the parts of the stored plan."""
+        if self._reader is None:
+            columns = JobFolder(self._files, self._folder_uri).plan_columns()
+            self._reader = PartReader(self._input_root, columns, self._scratch / "tables", self._access)
+        return self._reader
 
     def _told_to_stop(self) -> bool:
         """Is there a mark in the job folder, by the driver or by somebody who cancels the job?"""
@@ -183,7 +205,11 @@ class BundleScorer:
             self._told = JobFolder(self._files, self._folder_uri, self._job.resumption).stop_asked
         return self._told
 
-    def _score(self, worker: ScoringWorker, items: Sequence[str]) -> tuple[Scored, int]:
+    def _score(self, worker: ScoringWorker, items: Sequence[str], parts: Sequence[Part]) -> tuple[Scored, int]:
+        if worker.takes_tables():
+            carried = self._settings.output_columns
+            return score_tables(worker, self._tables(), items, parts or [WHOLE] * len(items), carried)
+        refuse_paths(self._settings, bool(parts))
         fetched = self._scratch / "input"
         paths: dict[str, str] = {}
         unreadable: dict[str, UserError] = {}
@@ -205,6 +231,13 @@ def _log_file(folder_uri: str, scratch: Path, name: str) -> Path:
     return (local_path(folder_uri) or scratch) / "logs" / f"worker-{name}.log"
 
 
+def _place(part: Part) -> dict[str, Any]:
+    """Where a failed part is, unless it is a whole file."""
+    if part == WHOLE:
+        return {}
+    return {"first_row": part.first_row, "rows": part.rows if part.rows >= 0 else None}
+
+
 def _contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -> ScoringContract:
     """Bring the deployment's code and model to this machine."""
     deployment = job.deployment
@@ -222,6 +255,13 @@ def _contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -> Scori
         timeout_seconds=settings.retry_settings.timeout,
         max_retries=settings.retry_settings.max_retries,
     )
+
+
+def _format(job: JobSpec, in_parts: bool) -> str:
+    """What the deployment says of what ``run()`` gets; "" where it is for the script to say."""
+    if job.deployment.code_configuration:
+        return job.deployment.settings.mini_batch_format or ""
+    return "pandas" if in_parts else "files"
 
 
 def _model_folder(job: JobSpec, scratch: Path) -> Path:

@@ -12,9 +12,10 @@ from contextlib import closing
 
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
+from batch_endpoints.engine.tables import plan_mini_batches
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces import MiniBatchRunner
-from batch_endpoints.planning.job_plan import JobPlan, plan_job, remaining
+from batch_endpoints.planning.job_plan import JobPlan, remaining
 from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
 from batch_endpoints.settings import Settings
@@ -97,7 +98,7 @@ def _run(
         keeper.note(note)
     if plan is None:  # a resumed job never lists again: its input may have changed
         root, files = list_files(_data_input(job).path, job.credentials)
-        plan = folder.write_plan(plan_job(root, files, settings.mini_batch_size, workers.count))
+        plan = folder.write_plan(plan_mini_batches(job, root, files, workers.count))
 
     # before any worker asks: one that cannot be built fails the job once, and at once
     interpreter = job_interpreter(job, Settings.read().cache)

@@ -17,9 +17,17 @@ from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.partitions import Part
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
 
-_BUNDLE = pa.schema([("index", pa.int64()), ("start", pa.int64()), ("mini_batches", pa.list_(pa.list_(pa.string())))])
+_BUNDLE = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("start", pa.int64()),
+        ("mini_batches", pa.list_(pa.list_(pa.string()))),
+        ("parts", pa.list_(pa.list_(pa.list_(pa.int64())))),
+    ]
+)
 
 
 class RayDataRunner:
@@ -51,7 +59,8 @@ class RayDataRunner:
         context.execution_no_progress_timeout_s = -1
         blocks = [
             pa.Table.from_pylist(
-                [{"index": b.index, "start": b.start, "mini_batches": b.mini_batches}], schema=_BUNDLE
+                [{"index": b.index, "start": b.start, "mini_batches": b.mini_batches, "parts": b.parts}],
+                schema=_BUNDLE,
             )
             for b in bundles
         ]
@@ -81,7 +90,8 @@ class _ScoringActor:
     def __call__(self, block: pa.Table) -> pa.Table:
         outcomes: list[dict[str, Any]] = []
         for row in block.to_pylist():
-            bundle = Bundle(row["index"], row["start"], tuple(tuple(files) for files in row["mini_batches"]))
+            parts = tuple(tuple(Part(*part) for part in of_batch) for of_batch in row["parts"])
+            bundle = Bundle(row["index"], row["start"], tuple(tuple(files) for files in row["mini_batches"]), parts)
             outcomes.append(vars(self._scorer.run(bundle)))
         return pa.Table.from_pylist(outcomes)
 

@@ -6,11 +6,12 @@ goes, so packing costs nothing when the worker is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
+from batch_endpoints.planning.partitions import Part
 
 BUNDLES_PER_WORKER = 32  # enough to even out skew; each costs 6 to 7 ms of the cluster's time
 
@@ -21,11 +22,13 @@ class Bundle:
 
     Args:
         mini_batches: of each the files, relative to the input.
+        parts: of each the part of every file; empty where mini-batches are whole files.
     """
 
     index: int
     start: int
     mini_batches: Sequence[Sequence[str]]
+    parts: Sequence[Sequence[Part]] = ()
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,12 @@ class JobPlan:
 
     Args:
         root: what the files' paths are relative to.
+        columns: an Arrow schema, serialized: the types of columns in text files; empty where they are not known.
     """
 
     root: str
     bundles: tuple[Bundle, ...]
+    columns: bytes = b""
 
     @property
     def mini_batches(self) -> int:
@@ -48,7 +53,7 @@ class JobPlan:
         return sum(len(files) for bundle in self.bundles for files in bundle.mini_batches)
 
 
-def plan_job(root: str, files: Iterable[InputFile], mini_batch_size: int | str, workers: int) -> JobPlan:
+def plan_job(root: str, files: Iterable[InputFile], mini_batch_size: int, workers: int) -> JobPlan:
     """The whole plan, in the order of the output.
 
     Args:
@@ -60,10 +65,36 @@ def plan_job(root: str, files: Iterable[InputFile], mini_batch_size: int | str, 
     Returns: bundles of consecutive mini-batches, whose lengths differ by one at most.
     """
     cut = [tuple(file.path for file in batch) for batch in mini_batches(files, mini_batch_size)]
-    count = min(len(cut), BUNDLES_PER_WORKER * workers)
-    starts = [len(cut) * index // count for index in range(count)] + [len(cut)] if count else []
-    bundles = (Bundle(index, start, tuple(cut[start:end])) for index, (start, end) in enumerate(pairwise(starts)))
+    bundles = (Bundle(n, start, tuple(cut[start:end])) for n, (start, end) in enumerate(_ranges(len(cut), workers)))
     return JobPlan(root, tuple(bundles))
+
+
+def plan_parts(
+    root: str, mini_batches: Iterable[Sequence[tuple[str, Part]]], workers: int, columns: Callable[[], bytes]
+) -> JobPlan:
+    """The whole plan where mini-batches are parts of files.
+
+    Args:
+        mini_batches: of each its files, with the part of each.
+        columns: asked for behind the last mini-batch; see ``JobPlan``.
+    """
+    paths: list[tuple[str, ...]] = []
+    parts: list[tuple[Part, ...]] = []
+    for batch in mini_batches:
+        paths.append(tuple(path for path, _ in batch))
+        parts.append(tuple(part for _, part in batch))
+    bundles = (
+        Bundle(n, start, tuple(paths[start:end]), tuple(parts[start:end]))
+        for n, (start, end) in enumerate(_ranges(len(paths), workers))
+    )
+    return JobPlan(root, tuple(bundles), columns())
+
+
+def _ranges(mini_batches: int, workers: int) -> Iterable[tuple[int, int]]:
+    """First and behind-last mini-batch of each bundle."""
+    count = min(mini_batches, BUNDLES_PER_WORKER * workers)
+    starts = [mini_batches * index // count for index in range(count)] + [mini_batches] if count else []
+    return pairwise(starts)
 
 
 def remaining(plan: JobPlan, committed_until: Mapping[int, int]) -> list[Bundle]:

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from batch_endpoints.errors import SpecError
-
 
 @dataclass(frozen=True, order=True)
 class InputFile:
@@ -22,16 +20,7 @@ class InputFile:
     size: int = 0
 
 
-def mini_batches(files: Iterable[InputFile], size: int | str) -> list[tuple[InputFile, ...]]:
-    """Cut the files, sorted by path, into mini-batches of ``size`` files; the last one may be shorter.
-
-    Raises:
-        SpecError: ``size`` is in bytes or rows, which needs tabular partitions.
-    """
-    if isinstance(size, str):
-        raise SpecError(
-            f"mini_batch_size {size!r} cuts within files, which this version cannot do yet",
-            mend="Give the number of files for one run() call.",
-        )
+def mini_batches(files: Iterable[InputFile], size: int) -> list[tuple[InputFile, ...]]:
+    """Cut the files, sorted by path, into mini-batches of ``size`` files; the last one may be shorter."""
     ordered = sorted(files, key=attrgetter("path"))
     return [tuple(ordered[at : at + size]) for at in range(0, len(ordered), size)]

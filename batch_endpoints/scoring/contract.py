@@ -81,7 +81,7 @@ def read_reply(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> 
         RunFailed: the result leaves open which items have one.
     """
     if header["kind"] == "items":
-        return _by_item(header, payload, items)
+        return by_item(header, payload, items)
     table, of_item = _rows(header, payload, items)
     if of_item:
         return Scored(table)
@@ -97,7 +97,8 @@ def read_reply(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> 
     return Scored(table)
 
 
-def _by_item(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> Scored:
+def by_item(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> Scored:
+    """Understand a reply that says of each item how many rows it has, or why it has none."""
     failed: dict[str, UserError] = {}
     files: list[str] = []
     for item, result in zip(items, header["items"], strict=True):
@@ -112,6 +113,11 @@ def _by_item(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> Sc
     while name in table.column_names:
         name = f"_{name}"
     return Scored(table.append_column(name, pa.array(files, pa.string())), failed)
+
+
+def returned_rows(header: dict[str, Any], payload: bytes) -> pa.Table:
+    """The returned rows alone."""
+    return _rows(header, payload, ())[0]
 
 
 def _rows(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> tuple[pa.Table, bool]:

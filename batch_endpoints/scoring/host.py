@@ -6,7 +6,9 @@ only the standard library is imported (pyarrow when a table has to cross), and t
 Started as ``python host.py <read fd> <write fd>``. A frame is two big-endian integers (4 bytes: length of the header,
 8 bytes: length of the payload), a JSON header and a payload. Requests and replies alternate:
 
-    {"op": "init", "script", "code", "log_level"}  -> {"ok": true} | {"error": {...}}
+    {"op": "init", "script", "code", "log_level", "format"}
+                                                   -> {"ok": true, "format": what run() gets} | {"error": {...}}
+    {"op": "run", "rows", "first_rows"} and an Arrow IPC stream, where run() gets tables, otherwise
     {"op": "run", "paths": [...]}                  -> {"kind": "values", "values": [...]}
                                                     | {"kind": "table", "rows": n} and an Arrow IPC stream
                                                     | {"kind": "columns", "names", "data"}, without pyarrow
@@ -46,7 +48,7 @@ def main() -> None:
         if request is None:
             return
         try:
-            header, payload = _answer(request, state)
+            header, payload = _answer(request[0], request[1], state)
         except BaseException as error:  # the user's init() or run(), sys.exit() and the like included
             header, payload = {"error": _describe(error, state.get("code", ""))}, b""
         for stream in (sys.stdout, sys.stderr):
@@ -55,15 +57,25 @@ def main() -> None:
         _write_frame(sink, header, payload)
 
 
-def _answer(request: dict[str, Any], state: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     if request["op"] == "init":
         state["code"] = request["code"]
-        state["module"] = _load(request)
+        state["module"], state["tables"] = _load(request), _beside("host_tables")
+        state["format"] = request.get("format") or state["tables"].declared_format(
+            getattr(state["module"], "run", None)
+        )
+        if state["format"] != "files":
+            state["tables"].check_tables()
         init = getattr(state["module"], "init", None)
         if init is not None:
             init()
-        return {"ok": True}, b""
+        return {"ok": True, "format": state["format"]}, b""
     module = state["module"]
+    if "rows" in request:
+        given = state["tables"].table_as(state["format"], table)
+        if hasattr(module, "run_tables"):
+            return _items(module.run_tables(given, request["rows"], request["first_rows"]), state["code"])
+        return _encode(module.run(given))
     if hasattr(module, "run_items"):
         return _items(module.run_items(request["paths"]), state["code"])
     return _encode(module.run(list(request["paths"])))
@@ -77,7 +89,7 @@ def _load(request: dict[str, Any]) -> Any:
     rest = [p for p in sys.path if os.path.abspath(p or ".") != DRIVER_FOLDER]
     sys.path[:] = list(dict.fromkeys([os.path.dirname(script), code])) + rest
     _log_from(request["log_level"].upper())
-    _offer_entry_script(request["log_level"])
+    _beside("entry_script").offer_entry_script(request["log_level"])
     name = os.path.splitext(os.path.basename(script))[0]
     spec = importlib.util.spec_from_file_location(name, script)
     if spec is None or spec.loader is None:
@@ -87,6 +99,14 @@ def _load(request: dict[str, Any]) -> Any:
     spec.loader.exec_module(module)
     if not (callable(getattr(module, "run", None)) or hasattr(module, "run_items")):
         raise _NoRun("the scoring script has no function run(mini_batch)", script)
+    return module
+
+
+def _beside(name: str) -> Any:
+    """A file beside this one; our package is not there to import it from."""
+    spec = importlib.util.spec_from_file_location(f"_host_{name}", os.path.join(DRIVER_FOLDER, f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
     return module
 
 
@@ -110,6 +130,9 @@ def _encode(result: Any) -> tuple[dict[str, Any], bytes]:
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(result, pandas.DataFrame):
         return _encode_table(result)
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is not None and isinstance(result, pyarrow.Table):
+        return _stream(pyarrow, result)
     if type(result).__module__.split(".")[0] in ("numpy", "pandas") and hasattr(result, "tolist"):
         result = result.tolist()
         result = result if isinstance(result, list) else [result]
@@ -137,11 +160,14 @@ def _encode_table(frame: Any) -> tuple[dict[str, Any], bytes]:
     except ImportError:
         data = [[_plain(value) for value in column.tolist()] for column in columns]
         return {"kind": "columns", "names": names, "data": data, "rows": len(frame)}, b""
-    table = pa.Table.from_arrays([_arrow(pa, column) for column in columns], names=names)
+    return _stream(pa, pa.Table.from_arrays([_arrow(pa, column) for column in columns], names=names))
+
+
+def _stream(pa: Any, table: Any) -> tuple[dict[str, Any], bytes]:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return {"kind": "table", "rows": len(frame)}, sink.getvalue().to_pybytes()
+    return {"kind": "table", "rows": table.num_rows}, sink.getvalue().to_pybytes()
 
 
 def _arrow(pa: Any, column: Any) -> Any:
@@ -250,30 +276,6 @@ def _log_from(level: str) -> None:
         logging.lastResort.setLevel(level)
 
 
-def _offer_entry_script(level: str) -> None:
-    """``from azureml_user.parallel_run import EntryScript``, which Azure ML's scripts may import."""
-    if importlib.util.find_spec("azureml_user") is not None:
-        return
-
-    class EntryScript:
-        """What Azure ML's parallel runs offer to a script."""
-
-        def __init__(self) -> None:
-            self.logger = logging.getLogger("entry_script")
-            if not self.logger.handlers:
-                self.logger.addHandler(logging.StreamHandler(sys.stdout))
-                self.logger.setLevel(level.upper())
-            self.output_dir = os.environ.get("AZUREML_BI_OUTPUT_PATH", "")
-            self.log_dir = os.environ.get("TMPDIR", "/tmp")
-            self.agent_name = f"{os.uname().nodename}-{os.getpid()}"
-            self.working_dir = os.getcwd()
-
-    package, module = types.ModuleType("azureml_user"), types.ModuleType("azureml_user.parallel_run")
-    setattr(module, "EntryScript", EntryScript)
-    setattr(package, "parallel_run", module)
-    sys.modules["azureml_user"], sys.modules["azureml_user.parallel_run"] = package, module
-
-
 def _end_with_worker(reader: int, writer: int) -> None:
     """Leave nothing behind, however the worker ends: neither this process nor what the script has started.
 
@@ -305,8 +307,8 @@ def _read_frame(source: BinaryIO) -> Any:
     if head is None:
         return None
     header_size, payload_size = HEADER.unpack(head)
-    header = _read_exactly(source, header_size)
-    return None if header is None or _read_exactly(source, payload_size) is None else json.loads(header)
+    header, payload = _read_exactly(source, header_size), _read_exactly(source, payload_size)
+    return None if header is None or payload is None else (json.loads(header), payload)
 
 
 def _write_frame(sink: BinaryIO, header: dict[str, Any], payload: bytes) -> None:

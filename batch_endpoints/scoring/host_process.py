@@ -56,8 +56,13 @@ class HostProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def call(self, request: Mapping[str, Any], timeout_seconds: float) -> tuple[dict[str, Any], bytes]:
+    def call(
+        self, request: Mapping[str, Any], timeout_seconds: float, payload: Any = b""
+    ) -> tuple[dict[str, Any], bytes]:
         """Ask the host and wait for its answer.
+
+        Args:
+            payload: bytes that go with the request, or a buffer of them.
 
         Returns: header and payload of the reply.
 
@@ -67,7 +72,8 @@ class HostProcess:
         deadline = time.monotonic() + timeout_seconds
         encoded = json.dumps(request).encode()
         try:
-            self._write(_HEADER.pack(len(encoded), 0) + encoded, deadline)
+            self._write(_HEADER.pack(len(encoded), len(payload)) + encoded, deadline)
+            self._write(payload, deadline)
             header_size, payload_size = _HEADER.unpack(self._read(_HEADER.size, deadline))
             header: dict[str, Any] = json.loads(self._read(header_size, deadline))
             return header, self._read(payload_size, deadline)
@@ -97,7 +103,7 @@ class HostProcess:
                 os.close(fd)
         self._in = self._out = -1
 
-    def _write(self, data: bytes, deadline: float) -> None:
+    def _write(self, data: Any, deadline: float) -> None:
         view = memoryview(data)
         while view:
             self._wait(self._out, select.POLLOUT, deadline)

@@ -39,6 +39,59 @@ def run_items(paths: list[str]) -> list[Any]:
     return [_outcome(path) for path in paths]
 
 
+def run_tables(frame: pd.DataFrame, rows: list[int], first_rows: list[int]) -> list[Any]:
+    """Score the rows of several files, or of parts of them, in one ``predict()``; where it fails, in one for each.
+
+    Args:
+        rows: of each file, how many.
+        first_rows: of each file, the position of its first row.
+
+    Returns: for each file a DataFrame with a column ``row``, or the exception that its rows caused.
+    """
+    ends = np.cumsum(rows)
+    if len(rows) > 1:
+        together = _scored(frame, 0)
+        if not isinstance(together, Exception):
+            found = []
+            for count, end, first in zip(rows, ends, first_rows):
+                part = together.iloc[end - count : end].copy()
+                part.isetitem(0, np.arange(first, first + count, dtype=np.int64))
+                found.append(part)
+            return found
+    return [
+        _scored(frame.iloc[end - n : end].reset_index(drop=True), at) for n, end, at in zip(rows, ends, first_rows)
+    ]
+
+
+def _scored(frame: pd.DataFrame, first_row: int) -> Any:
+    try:
+        found = _framed(_model.predict(_typed(frame, _model.metadata.get_input_schema())))
+        if len(found) != len(frame):
+            raise ValueError(
+                f"the model's predict() returned {len(found)} rows for {len(frame)}; "
+                "give mini_batch_size as a number of files if that is what it does"
+            )
+        found.isetitem(0, found.iloc[:, 0] + first_row)
+        return found
+    except Exception as error:
+        return error
+
+
+def _typed(frame: pd.DataFrame, schema: Any) -> Any:
+    """What was read as text, as the signature wants it."""
+    if schema is None:
+        return frame
+    if schema.is_tensor_spec():
+        if _all_numbers(",".join(map(str, frame.columns))):
+            raise ValueError("the first line holds numbers, no header; give mini_batch_size as a number of files")
+        spec = schema.inputs[0]
+        return frame.to_numpy().astype(spec.type).reshape((-1, *spec.shape[1:]))
+    dates = [name for name, kind in zip(schema.input_names(), schema.pandas_types()) if "datetime" in str(kind)]
+    texts = {name: pd.to_datetime(frame[name]) for name in dates if name in frame and frame[name].dtype.kind in "OTU"}
+    texts |= {n: pd.to_datetime(frame[n]) for n in dates if n in frame and isinstance(frame[n].dtype, pd.StringDtype)}
+    return frame.assign(**texts) if texts else frame
+
+
 def _outcome(path: str) -> Any:
     try:
         return _framed(_model.predict(_read(path, _model.metadata.get_input_schema())))

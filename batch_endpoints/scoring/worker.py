@@ -7,7 +7,7 @@ import random
 import shutil
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from batch_endpoints.errors import HostLost, InitFailed, RunFailed
 from batch_endpoints.policies.retry import may_retry, pause_seconds
 from batch_endpoints.scoring.contract import Scored, UserError, read_reply
 from batch_endpoints.scoring.host_process import HostProcess
+from batch_endpoints.scoring.table_batches import TableBatch, read_table_reply
 
 INIT_SECONDS = 600.0  # loading a large model is allowed to take long (Azure ML: first_task_creation_timeout)
 MLFLOW_DRIVER = Path(__file__).with_name("mlflow_driver.py")
@@ -31,6 +32,7 @@ class ScoringContract:
         model_folder: what AZUREML_MODEL_DIR names: the folder that contains what was registered.
         output_folder: what AZUREML_BI_OUTPUT_PATH names.
         log: file for what the code prints.
+        mini_batch_format: what ``run()`` gets; "" is for the script to say.
     """
 
     interpreter: str
@@ -44,6 +46,7 @@ class ScoringContract:
     logging_level: str = "info"
     timeout_seconds: float = 30
     max_retries: int = 3
+    mini_batch_format: str = ""
 
 
 class WorkerStopped(Exception):
@@ -57,6 +60,7 @@ class ScoringWorker:
         self._contract = contract
         self._host: HostProcess | None = None
         self._has_worked = False
+        self._format = ""
         self._of_init: set[Path] = set()
         self._starting, self._stopped = threading.Lock(), threading.Event()
         # a script may write beside itself: it gets a copy, the deployment's code stays as it is
@@ -66,6 +70,21 @@ class ScoringWorker:
         else:
             self._code.mkdir(parents=True)
         contract.output_folder.mkdir(parents=True, exist_ok=True)
+
+    def takes_tables(self) -> bool:
+        """Does ``run()`` get tables? A script says so when it is loaded.
+
+        Raises:
+            InitFailed: as ``score``.
+            WorkerStopped: ``stop`` was called.
+        """
+        if not self._format:
+            self._ready_host()
+        return self._format != "files"
+
+    def score_table(self, batch: TableBatch) -> tuple[Scored, int]:
+        """As ``score``, for a script or model that takes tables."""
+        return self._score(batch.items, lambda host: self._run_table(host, batch))
 
     def score(self, paths: Sequence[str], items: Sequence[str]) -> tuple[Scored, int]:
         """Score one mini-batch, trying again as often as the deployment allows.
@@ -82,10 +101,13 @@ class ScoringWorker:
                 is its ``mend``.
             WorkerStopped: ``stop`` was called.
         """
+        return self._score(items, lambda host: self._run_files(host, paths, items))
+
+    def _score(self, items: Sequence[str], run: Callable[[HostProcess], Scored]) -> tuple[Scored, int]:
         attempt = 0
         while True:
             attempt += 1
-            scored = self._try(paths, items)
+            scored = self._try(items, run)
             if not scored.failed:
                 return scored, attempt
             self._note(attempt, scored.failed)
@@ -110,13 +132,22 @@ class ScoringWorker:
             self._host.close()
             self._host = None
 
-    def _try(self, paths: Sequence[str], items: Sequence[str]) -> Scored:
+    def _run_files(self, host: HostProcess, paths: Sequence[str], items: Sequence[str]) -> Scored:
+        header, payload = host.call({"op": "run", "paths": list(paths)}, self._contract.timeout_seconds)
+        if "error" in header:
+            return Scored(None, dict.fromkeys(items, UserError.read(header["error"])))
+        return read_reply(header, payload, items)
+
+    def _run_table(self, host: HostProcess, batch: TableBatch) -> Scored:
+        request = {"op": "run", "rows": list(batch.rows), "first_rows": list(batch.first_rows)}
+        header, payload = host.call(request, self._contract.timeout_seconds, batch.payload())
+        if "error" in header:
+            return Scored(None, dict.fromkeys(batch.items, UserError.read(header["error"])))
+        return read_table_reply(header, payload, batch)
+
+    def _try(self, items: Sequence[str], run: Callable[[HostProcess], Scored]) -> Scored:
         try:
-            host = self._ready_host()
-            header, payload = host.call({"op": "run", "paths": list(paths)}, self._contract.timeout_seconds)
-            if "error" in header:
-                return Scored(None, dict.fromkeys(items, UserError.read(header["error"])))
-            return read_reply(header, payload, items)
+            return run(self._ready_host())
         except HostLost as error:
             self._host = None
             if self._stopped.is_set():
@@ -162,6 +193,7 @@ class ScoringWorker:
             "script": str(script),
             "code": str(self._code),
             "log_level": self._contract.logging_level,
+            "format": self._contract.mini_batch_format,
         }
         try:
             header, _ = host.call(request, INIT_SECONDS)
@@ -173,6 +205,7 @@ class ScoringWorker:
             error = UserError.read(header["error"])
             self._write(f"\n{error.stack}")
             raise InitFailed(error.headline, mend=error.stack)
+        self._format = header["format"]
 
     def _environment(self) -> dict[str, str]:
         contract = self._contract

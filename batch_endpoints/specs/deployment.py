@@ -61,6 +61,15 @@ class ModelDeploymentSettings(Spec):
 
     max_concurrency_per_instance: int = Field(1, ge=1, le=1000, description="worker processes on a node")
     mini_batch_size: int | str = Field(10, description='files for one run() call, or "64MB", "5000 rows"')
+    mini_batch_format: Literal["files", "pandas", "pyarrow", "numpy"] | None = Field(
+        None,
+        description="what run() gets: paths, a pandas.DataFrame, a pyarrow.Table, a dict of numpy arrays; "
+        "None: what its parameter is annotated with, paths where it is not",
+    )
+    output_columns: tuple[str, ...] = Field(
+        (),
+        description="input columns that the output has besides; 'row' and 'file' where the input has none so named",
+    )
     error_threshold: int = Field(-1, ge=-1, description="failed items allowed in the whole job; -1 any")
     retry_settings: RetrySettings = RetrySettings()
     output_action: Literal["append_row", "summary_only"] = "append_row"
@@ -78,7 +87,7 @@ class ModelDeploymentSettings(Spec):
                 value = int(value)
             elif not re.fullmatch(r"\d+\s*(rows|[kmg]?b)", value, re.IGNORECASE):
                 raise ValueError('expected a number of files, a size such as "64MB", or a number of "rows"')
-        if isinstance(value, int) and value < 1:
+        if (value if isinstance(value, int) else int(re.split(r"\D", value)[0])) < 1:
             raise ValueError("expected at least 1")
         return value
 
@@ -89,6 +98,16 @@ class ModelDeploymentSettings(Spec):
             if not name or "=" in name or "\0" in name + text:
                 raise ValueError(f"'{name}' cannot be the name of an environment variable, or its value has a NUL")
         return value
+
+    @model_validator(mode="after")
+    def _paths_are_of_files(self) -> ModelDeploymentSettings:
+        if self.mini_batch_format == "files" and isinstance(self.mini_batch_size, str):
+            raise wrong_key(
+                "mini_batch_size",
+                f"mini_batch_size '{self.mini_batch_size}' cuts within files, and mini_batch_format is 'files'; "
+                "give a number of files, or the format pandas, pyarrow or numpy",
+            )
+        return self
 
     @field_validator("output_file_name")
     @classmethod

@@ -146,7 +146,8 @@ class JobError(Spec):
 
 
 class Progress(Spec):
-    """How far a job is. ``items`` are files."""
+    """How far a job is. An item is a file, or the part of a file that one mini-batch gets where
+    ``mini_batch_size`` is in bytes or rows; a file that is not cut is one item."""
 
     mini_batches: int = Field(0, description="in the plan")
     mini_batches_done: int = 0

@@ -19,10 +19,12 @@ from batch_endpoints.specs import Spec
 
 
 class FailedItem(Spec):
-    """One input file without a result, and why."""
+    """One input file, or part of one, without a result, and why."""
 
     file: str = Field(description="relative to the input")
     mini_batch: int
+    first_row: int | None = Field(None, description="of a part of a file: position of its first row, 0-based")
+    rows: int | None = Field(None, description="of a part of a file: how many; None where they were not counted")
     reason: str = Field(description="what a person should read")
     error: str = Field("", description="class of the exception, where there was one")
     attempts: int = 1

@@ -22,11 +22,14 @@ from pydantic import ValidationError
 from batch_endpoints.errors import SpecError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
+from batch_endpoints.planning.partitions import Part
 from batch_endpoints.specs import JobSpec, JobState, check
 
 logger = logging.getLogger(__name__)
 
 _PLAN = pa.schema([("bundle", pa.int32()), ("mini_batch", pa.int64()), ("files", pa.list_(pa.string()))])
+# a plan of parts of files has these columns besides, with a number for each of its files
+_PARTS = [pa.field(name, pa.list_(pa.int64())) for name in Part._fields]
 
 
 class JobFolder:
@@ -66,7 +69,10 @@ class JobFolder:
 
     def write_plan(self, plan: JobPlan) -> JobPlan:
         """Store the plan unless there is one; returns the one that counts."""
-        schema = _PLAN.with_metadata({"root": plan.root})
+        in_parts = any(bundle.parts for bundle in plan.bundles)
+        schema = pa.schema([*_PLAN, *_PARTS] if in_parts else _PLAN, {"root": plan.root})
+        if plan.columns:
+            schema = schema.with_metadata({"root": plan.root, "columns": plan.columns})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, schema) as writer:
             for bundle in plan.bundles:  # a record batch each: a million files never exist twice as Python objects
@@ -76,6 +82,9 @@ class JobFolder:
                     pa.array(range(bundle.start, bundle.start + count), pa.int64()),
                     pa.array(bundle.mini_batches, pa.list_(pa.string())),
                 ]
+                for at in range(len(_PARTS) if in_parts else 0):
+                    numbers = [[part[at] for part in parts] for parts in bundle.parts]
+                    columns.append(pa.array(numbers, pa.list_(pa.int64())))
                 writer.write_batch(pa.record_batch(columns, schema=schema))
         if self.files.put_if_absent("plan.arrow", sink.getvalue().to_pybytes()):
             return plan
@@ -91,10 +100,19 @@ class JobFolder:
         with file, pa.ipc.open_file(file) as reader:
             batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
             bundles = tuple(
-                Bundle(batch["bundle"][0].as_py(), batch["mini_batch"][0].as_py(), _files(batch["files"]))
+                Bundle(
+                    batch["bundle"][0].as_py(), batch["mini_batch"][0].as_py(), _files(batch["files"]), _parts(batch)
+                )
                 for batch in batches
             )
-            return JobPlan(root=reader.schema.metadata[b"root"].decode(), bundles=bundles)
+            metadata = reader.schema.metadata
+            return JobPlan(metadata[b"root"].decode(), bundles, metadata.get(b"columns", b""))
+
+    def plan_columns(self) -> pa.Schema | None:
+        """What the stored plan says of the columns of text files, without reading the rest of it; see ``JobPlan``."""
+        with self.files.open_input("plan.arrow") as file, pa.ipc.open_file(file) as reader:
+            found = reader.schema.metadata.get(b"columns")
+            return None if found is None else pa.ipc.read_schema(pa.py_buffer(found))
 
     def write_state(self, state: JobState) -> None:
         """Tell how far the job is; its last state is the report."""
@@ -146,6 +164,13 @@ def upload_log(files: Filesystem, log: Path) -> None:
     with files.open_output(f"logs/{log.name}") as copy, log.open("rb") as source:
         while block := source.read(1 << 20):
             copy.write(block)
+
+
+def _parts(batch: pa.RecordBatch) -> tuple[tuple[Part, ...], ...]:
+    if _PARTS[0].name not in batch.schema.names:
+        return ()
+    numbers = (batch[field.name].to_pylist() for field in _PARTS)
+    return tuple(tuple(map(Part, *of_batch)) for of_batch in zip(*numbers, strict=True))
 
 
 def _files(column: pa.ListArray) -> tuple[tuple[str, ...], ...]:

@@ -101,7 +101,7 @@ def write_files(
 
 def write_failed_items(files: Filesystem, commits: Iterable[Commit]) -> None:
     """``failed_items.jsonl``: one line per failed item, in plan order; no file where nothing failed."""
-    lines = [item.model_dump_json() + "\n" for commit in commits for item in commit.failed]
+    lines = [item.model_dump_json(exclude_none=True) + "\n" for commit in commits for item in commit.failed]
     if lines:
         files.replace("failed_items.jsonl", "".join(lines).encode())
 

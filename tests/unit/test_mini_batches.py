@@ -2,7 +2,6 @@ import random
 
 import pytest
 
-from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
 
 
@@ -23,9 +22,3 @@ def test_the_order_of_listing_changes_nothing(seed):
     rng = random.Random(seed)
     files = [InputFile(f"part-{n:03}", size=rng.randrange(9)) for n in range(rng.randrange(40))]
     assert mini_batches(rng.sample(files, len(files)), 4) == mini_batches(files, 4)
-
-
-@pytest.mark.parametrize("size", ["64MB", "5000 rows"])
-def test_cutting_within_files_is_refused(size):
-    with pytest.raises(SpecError, match="cuts within files"):
-        mini_batches([InputFile("a.csv")], size)

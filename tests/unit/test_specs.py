@@ -250,6 +250,7 @@ def test_a_model_deployment_has_azures_defaults():
         "settings": {
             "max_concurrency_per_instance": 1,
             "mini_batch_size": 10,
+            "output_columns": [],
             "error_threshold": -1,
             "retry_settings": {"max_retries": 3, "timeout": 30},
             "output_action": "append_row",

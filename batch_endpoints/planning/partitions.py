@@ -1,0 +1,124 @@
+"""Tables -> mini-batches of a number of bytes or rows, cut within files and across them."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batch_endpoints.errors import InputError, SpecError
+
+_UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+
+
+class Part(NamedTuple):
+    """The part of a file that one mini-batch gets.
+
+    Args:
+        start: where it begins, in bytes of a text file; tables of other formats are found by their rows.
+        end: where the next part begins; -1 is the end of the file.
+        first_row: position of its first row in the file, 0-based.
+        rows: -1 where nobody has counted them.
+    """
+
+    start: int
+    end: int
+    first_row: int
+    rows: int
+
+
+WHOLE = Part(0, -1, 0, -1)
+
+
+class Cuts(NamedTuple):
+    """Places where a file may be cut: behind each of some consecutive rows, or groups of rows.
+
+    Args:
+        ends: bytes up to there, from the beginning of the file.
+        rows: rows up to there, from the beginning of the file.
+    """
+
+    ends: Sequence[int]
+    rows: Sequence[int]
+
+
+@dataclass(frozen=True)
+class TableOutline:
+    """Where one file may be cut.
+
+    Args:
+        columns: None where they are not known.
+        begin: bytes before the first row.
+        cuts: in order; raises InputError from where on the file cannot be read.
+    """
+
+    path: str
+    columns: tuple[str, ...] | None
+    begin: int
+    cuts: Iterable[Cuts]
+
+
+class PartitionSize(NamedTuple):
+    """What one mini-batch may hold at most."""
+
+    amount: int
+    in_rows: bool
+
+
+def partition_size(text: str) -> PartitionSize:
+    """Read ``"64MB"`` or ``"5000 rows"``; a KB has 1,024 bytes.
+
+    Raises:
+        SpecError: it is neither.
+    """
+    found = re.fullmatch(r"(\d+)\s*(rows|[kmg]?b)", text.strip(), re.IGNORECASE)
+    if not found or not int(found[1]):
+        raise SpecError(
+            f"mini_batch_size {text!r} is no size", mend='Write a number of files, "64MB" or "5000 rows".'
+        )
+    amount, unit = int(found[1]), found[2].lower()
+    return PartitionSize(amount, True) if unit == "rows" else PartitionSize(amount * _UNITS[unit], False)
+
+
+def partitions(tables: Iterable[TableOutline], size: PartitionSize) -> Iterator[list[tuple[str, Part]]]:
+    """Fill mini-batches with consecutive rows: each as full as it can be, with one row or group of rows at least.
+
+    Files with other columns than the ones before begin a new mini-batch. What cannot be read is a part of its own,
+    so that it fails where it is scored, with its reason. A file without rows is a part of 0 rows.
+    """
+    batch: list[tuple[str, Part]] = []
+    room, columns = size.amount, None
+    for table in tables:
+        if batch and table.columns is not None and columns not in (None, table.columns):
+            yield batch
+            batch, room = [], size.amount
+        columns = table.columns if table.columns is not None else columns
+        start, first = table.begin, 0  # of the part that is being filled
+        end, row = start, first
+        whole = True
+        try:
+            for ends, rows in table.cuts:
+                at = 0
+                while at < len(ends):
+                    upto = bisect_right(rows if size.in_rows else ends, (first if size.in_rows else start) + room, at)
+                    if upto > at:
+                        end, row, at = int(ends[upto - 1]), int(rows[upto - 1]), upto
+                    if at == len(ends):
+                        break
+                    if end == start and not batch:  # larger than a mini-batch: one at least
+                        end, row, at = int(ends[at]), int(rows[at]), at + 1
+                    if end > start:
+                        batch.append((table.path, Part(start, end, first, row - first)))
+                        start, first, whole = end, row, False
+                    yield batch
+                    batch, room = [], size.amount
+        except InputError:
+            batch.append((table.path, Part(start if not whole else 0, -1, first, -1)))
+            continue
+        if whole or end > start:
+            batch.append((table.path, Part(start, end, first, row - first)))
+            room -= row - first if size.in_rows else end - start
+    if batch:
+        yield batch

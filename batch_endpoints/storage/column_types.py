@@ -1,0 +1,106 @@
+"""Types of the columns of text files: what holds for every row of the input, so that no cut changes a value.
+
+Numbers, booleans and text are told apart; dates stay text, as pandas reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pyarrow as pa
+
+_SIGNATURE: Mapping[str, pa.DataType] = {
+    "boolean": pa.bool_(),
+    "integer": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    **dict.fromkeys(("string", "datetime", "binary"), pa.string()),
+}
+
+
+class ColumnTypes:
+    """What is known of the columns so far.
+
+    Args:
+        known: types that are given, by a model's signature.
+        wanted: the columns that are read; None for all.
+    """
+
+    def __init__(self, known: Mapping[str, pa.DataType] | None = None, wanted: Sequence[str] | None = None) -> None:
+        self._known = dict(known or {})
+        self._found: dict[str, pa.DataType] = {}
+        self.wanted = wanted
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Which of these columns have to be looked at: those that are wanted and not given."""
+        return [n for n in names if n not in self._known and (self.wanted is None or n in self.wanted)]
+
+    @property
+    def complete(self) -> bool:
+        """Is nothing to be learnt from the files?"""
+        return self.wanted is not None and not self.unknown(self.wanted)
+
+    def add(self, schema: pa.Schema) -> None:
+        """What some rows look like."""
+        for field in schema:
+            kind = _plain(field.type)
+            before = self._found.get(field.name)
+            self._found[field.name] = kind if before is None else _join(before, kind)
+
+    def schema(self) -> pa.Schema:
+        """The type of every column; one that never has a value is of floats, as pandas has it."""
+        found = {n: pa.float64() if pa.types.is_null(kind) else kind for n, kind in self._found.items()}
+        fields = [pa.field(name, kind) for name, kind in (found | self._known).items()]
+        return pa.schema(fields, metadata=None if self.wanted is None else {"wanted": "\n".join(self.wanted)})
+
+
+def wanted_columns(schema: pa.Schema) -> list[str] | None:
+    """The columns that are to be read; None for all."""
+    wanted = (schema.metadata or {}).get(b"wanted")
+    return None if wanted is None else wanted.decode().split("\n")
+
+
+def signature_types(columns: Mapping[str, str], more: Sequence[str]) -> ColumnTypes:
+    """What is known where a model says what it takes: only that is read, and ``more``, which stays text.
+
+    Args:
+        columns: MLflow's name of each column's type. Dates are read as text, for the model's side to convert; of
+            arrays and objects the files say more.
+    """
+    known = dict.fromkeys(more, pa.string())
+    for name, kind in columns.items():
+        if kind in _SIGNATURE:
+            known[name] = _SIGNATURE[kind]
+    return ColumnTypes(known, [*dict.fromkeys([*columns, *more])])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_temporal(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, _plain(field.type)) for field in kind])
+    return kind
+
+
+def _join(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The type that holds both."""
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    if {one, other} == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        return pa.list_(_join(one.value_type, other.value_type))
+    if pa.types.is_struct(one) and pa.types.is_struct(other):
+        names = dict.fromkeys([field.name for field in one] + [field.name for field in other])
+        return pa.struct([(n, _join(_field(one, n), _field(other, n))) for n in names])
+    return pa.string()
+
+
+def _field(kind: pa.StructType, name: str) -> pa.DataType:
+    at = kind.get_field_index(name)
+    return pa.null() if at < 0 else kind.field(at).type

@@ -1,0 +1,194 @@
+"""Tables of an input: cut into mini-batches before the job, read part by part where they are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.planning.partitions import Cuts, Part, PartitionSize, TableOutline, partitions
+from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
+from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
+from batch_endpoints.storage.filesystem import local_path, open_uri
+from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.listing import is_streamed
+from batch_endpoints.storage.text_tables import CsvTable, JsonLinesTable
+
+_TEXT = {".csv": CsvTable, ".jsonl": JsonLinesTable, ".ndjson": JsonLinesTable}
+_COLUMNAR = {
+    **dict.fromkeys((".parquet", ".pqt"), ParquetTable),
+    **dict.fromkeys((".arrow", ".feather", ".ipc"), ArrowTable),
+}
+_COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".br": "brotli"}
+
+
+class TableFile(Protocol):
+    """What all formats have in common; see ``TextTable``."""
+
+    begin: int
+
+    @property
+    def columns(self) -> tuple[str, ...] | None: ...
+
+    def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]: ...
+
+    def read(self, part: Part, columns: Sequence[str] | None, types: pa.Schema | None) -> pa.Table: ...
+
+
+def is_table(path: str) -> bool:
+    """Does its name say that a file holds a table?"""
+    return _kind(path)[0] in {**_TEXT, **_COLUMNAR}
+
+
+def cut_tables(
+    root: str,
+    files: Iterable[InputFile],
+    size: PartitionSize,
+    types: ColumnTypes,
+    scratch: Path,
+    access: Access = AMBIENT,
+) -> Iterator[list[tuple[str, Part]]]:
+    """Mini-batches of tables, in the order of their paths; one file is open at a time.
+
+    Args:
+        types: learns what the columns of text files hold.
+        scratch: a folder for what cannot be read in place.
+    """
+    ordered = sorted(files, key=lambda file: file.path)
+    return partitions((_outline(root, file.path, size.in_rows, types, scratch, access) for file in ordered), size)
+
+
+def _outline(root: str, path: str, in_rows: bool, types: ColumnTypes, scratch: Path, access: Access) -> TableOutline:
+    try:
+        table = open_table(root, path, scratch, access, in_rows=in_rows)
+    except InputError as error:
+        return TableOutline(path, None, 0, _Unreadable(error))
+    return TableOutline(path, table.columns, table.begin, _readable(table.cuts(types), path))
+
+
+class _Unreadable:
+    """Cuts of a file that could not even be opened."""
+
+    def __init__(self, error: InputError) -> None:
+        self._error = error
+
+    def __iter__(self) -> Iterator[Cuts]:
+        raise self._error
+
+
+def _readable(cuts: Iterator[Cuts], path: str) -> Iterator[Cuts]:
+    try:
+        yield from cuts
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise InputError(f"'{path}' cannot be read: {error}") from None
+
+
+class PartReader:
+    """Reads parts of files; keeps the last one open, in which the next part will most often be.
+
+    Args:
+        root: what the paths are relative to.
+        columns: types of columns in text files, and which columns are wanted; None where nobody has looked.
+    """
+
+    def __init__(self, root: str, columns: pa.Schema | None, scratch: Path, access: Access = AMBIENT) -> None:
+        self._root, self._types, self._scratch, self._access = root, columns, scratch, access
+        self._wanted = None if columns is None else wanted_columns(columns)
+        self._open: tuple[str, TableFile] | None = None
+
+    def read(self, path: str, part: Part) -> pa.Table:
+        """The rows of one part.
+
+        Raises:
+            InputError: they cannot be read, or are not those that the plan has counted.
+        """
+        if self._open is None or self._open[0] != path:
+            self._open = None
+            self._open = path, open_table(self._root, path, self._scratch, self._access)
+        types = self._types if self._types is not None and len(self._types) else None
+        try:
+            table = self._open[1].read(part, self._wanted, types)
+        except (OSError, EOFError, pa.ArrowException) as error:
+            raise InputError(f"'{path}' cannot be read: {error}") from None
+        if part.rows >= 0 and table.num_rows != part.rows:
+            raise InputError(
+                f"'{path}' has {table.num_rows} rows where {part.rows} were counted behind row {part.first_row}",
+                mend="It has changed since the job began, or its lines are no rows.",
+            )
+        return table
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Rows of several files as one table; columns that one of them lacks are null there.
+
+    Raises:
+        InputError: one column has types that do not go together.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"the files of this mini-batch have columns of different types: {error}") from None
+
+
+def open_table(root: str, path: str, scratch: Path, access: Access = AMBIENT, *, in_rows: bool = False) -> TableFile:
+    """Open one file of an input, by the ending of its name.
+
+    Raises:
+        InputError: it cannot be read, or its name says that it is no table.
+    """
+    kind, compression = _kind(path)
+    try:
+        if kind in _TEXT:
+            return _TEXT[kind](path, lambda at: _text(root, path, scratch, access, at, compression), not compression)
+        if kind in _COLUMNAR:
+            source = _source(root, path, scratch, access)
+            if compression:
+                source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
+            return _COLUMNAR[kind](source, in_rows)
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise InputError(f"'{path}' cannot be read: {error}") from None
+    raise InputError(
+        f"'{path}' is no table: those are {' '.join({**_TEXT, **_COLUMNAR})}",
+        mend="For other files give mini_batch_size as a number of files.",
+    )
+
+
+def _kind(path: str) -> tuple[str, str | None]:
+    """The ending that names the format, and the compression around it."""
+    name = PurePosixPath(path.lower())
+    compression = _COMPRESSED.get(name.suffix)
+    return (PurePosixPath(name.stem).suffix if compression else name.suffix), compression
+
+
+def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
+    folder = local_path(root)
+    if folder is not None:
+        return pa.memory_map(str(fetch(root, path, scratch, access)))
+    if is_streamed(root):
+        target = scratch / path
+        return pa.memory_map(str(target if target.exists() else fetch(root, path, scratch, access)))
+    files, top = open_uri(root, access)
+    return files.open_input_file(f"{top}/{path}")
+
+
+def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
+    folder = local_path(root)
+    source = (
+        pa.OSFile(str(fetch(root, path, scratch, access)))
+        if folder is not None
+        else _source(root, path, scratch, access)
+    )
+    if compression:
+        source = pa.CompressedInputStream(source, compression)
+        while at:  # compressed files are read from their beginning
+            at -= len(source.read(min(at, 1 << 20))) or at
+    else:
+        source.seek(at)
+    return source

@@ -1,0 +1,88 @@
+"""Where the records of a text file end: lines, except that a quoted CSV field may hold line breaks.
+
+Block by block in numpy, in bounded memory. Lines without a character are no records. A quote opens a field only where
+a field begins, as CSV readers have it, and is a character like any other in the middle of one (``5" pipe``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_LF, _CR, _QUOTE, _COMMA = b'\n\r",'
+_OPENERS = np.zeros(256, bool)  # what may stand before a quote that opens; a quote: one that has just closed
+_OPENERS[[_LF, _CR, _QUOTE, _COMMA]] = True
+
+Positions = Any  # numpy array of int64
+
+
+class RecordScanner:
+    """Finds the ends of records; wants all bytes of a file, in order.
+
+    Args:
+        quotes: a line break between quotes ends no record.
+        begin: position of the first byte it will get.
+    """
+
+    def __init__(self, *, quotes: bool, begin: int = 0) -> None:
+        self._quotes = quotes
+        self._at = self._line = begin  # what was read so far, and where the record at hand begins
+        self._inside = False
+        self._before = _LF  # the byte before the block, where a quote is only there if it closed a field
+
+    def ends(self, block: bytes) -> Positions:
+        """The position behind each record that ends in the block, which must not end between CR and LF."""
+        data = np.frombuffer(block, np.uint8)
+        breaks = np.flatnonzero(data == _LF)
+        if b"\r" in block:
+            cr = np.flatnonzero(data == _CR)
+            followed = data[np.minimum(cr + 1, len(data) - 1)] == _LF
+            breaks = np.union1d(breaks, cr[~followed])
+        if self._quotes:
+            breaks = self._outside(data, breaks)
+        found = breaks + 1
+        starts = np.concatenate(([self._line - self._at], found[:-1]))
+        length = breaks - starts
+        crlf = (length > 0) & (data[breaks] == _LF) & (data[breaks - 1] == _CR)
+        ends: Positions = found[length - crlf > 0] + self._at
+        if len(found):
+            self._line = self._at + int(found[-1])
+        self._at += len(block)
+        return ends
+
+    def last(self) -> int | None:
+        """The end of the last record where no line break follows it."""
+        return self._at if self._at > self._line else None
+
+    def _outside(self, data: Any, breaks: Positions) -> Positions:
+        """The line breaks that are not between quotes."""
+        quotes = np.flatnonzero(data == _QUOTE)
+        before = data[quotes - 1]
+        if len(quotes) and quotes[0] == 0:
+            before[0] = self._before
+        inside = self._inside
+        if not _OPENERS[before[int(inside) :: 2]].all():
+            quotes = self._one_by_one(quotes, before)
+        self._inside = (len(quotes) + inside) % 2 == 1
+        if len(data):
+            closed = len(quotes) and quotes[-1] == len(data) - 1
+            self._before = int(data[-1]) if data[-1] != _QUOTE or closed else 0
+        if not inside and not len(quotes):
+            return breaks
+        toggles = np.zeros(len(data), np.uint8)
+        toggles[quotes] = 1
+        odd = np.cumsum(toggles, dtype=np.uint8)  # modulo 256, which is all that parity needs
+        return breaks[(odd[breaks] + inside) & 1 == 0]
+
+    def _one_by_one(self, quotes: Positions, before: Any) -> Positions:
+        """The quotes that open or close a field, where there are others as well."""
+        inside, closed, kept = self._inside, -1, []
+        for at, byte in zip(quotes.tolist(), before.tolist(), strict=True):
+            if inside:
+                closed = at
+            elif not _OPENERS[byte] or (byte == _QUOTE and at > 0 and closed != at - 1):
+                continue
+            inside = not inside
+            kept.append(at)
+        return np.array(kept, np.int64)

@@ -1,0 +1,206 @@
+"""CSV and JSON lines as tables: where they may be cut, and the rows between two cuts."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.planning.partitions import Cuts, Part
+from batch_endpoints.storage.column_types import ColumnTypes
+from batch_endpoints.storage.text_records import RecordScanner
+
+BLOCK = 1 << 20  # what is looked at at once; in the cache of a CPU it is faster than more
+_BOM = b"\xef\xbb\xbf"
+_LARGEST = (1 << 31) - 1  # bytes that pyarrow's readers take at once
+# what pandas takes for a missing value; pyarrow's own list lacks some of them
+_MISSING = [
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+]
+
+
+class TextTable:
+    """One file of rows in text.
+
+    Args:
+        name: for people.
+        open_file: opens it at a position, in bytes of the text, which may be compressed in the file.
+        splits: a part of it can be read without what is before.
+    """
+
+    columns: tuple[str, ...] | None = None
+    _quotes = False
+
+    def __init__(self, name: str, open_file: Callable[[int], Any], splits: bool) -> None:
+        self._name, self._open, self._splits = name, open_file, splits
+        with open_file(0) as file:
+            self.begin = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+
+    def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]:
+        """Where it may be cut; ``types`` learns what the rows on the way look like."""
+        rows, last, kept = 0, self.begin, b""
+        scanner = RecordScanner(quotes=self._quotes, begin=self.begin)
+        whole: Cuts | None = None
+        for block in self._blocks(self.begin):
+            ends = scanner.ends(block)
+            if not len(ends):
+                kept += block
+                continue
+            if types is not None:
+                size = int(ends[-1]) - last - len(kept)
+                self._learn(kept + block[:size], types)
+                kept = block[size:]
+            last = int(ends[-1])
+            whole = Cuts([last], [rows + len(ends)])
+            if self._splits:
+                yield Cuts(ends, range(rows + 1, rows + len(ends) + 1))
+            rows += len(ends)
+        if (end := scanner.last()) is not None:
+            if types is not None:
+                self._learn(kept, types)
+            whole = Cuts([end], [rows + 1])
+            if self._splits:
+                yield whole
+        if whole and not self._splits:
+            yield whole
+
+    def read(self, part: Part, columns: Sequence[str] | None, types: pa.Schema | None) -> pa.Table:
+        """The rows of a part.
+
+        Args:
+            columns: None for all; those that the file lacks are left out.
+            types: None where nobody has looked at the file.
+        """
+        if types is None:
+            found = ColumnTypes(wanted=columns)
+            for _ in self.cuts(found):
+                pass
+            types = found.schema()
+        start = max(part.start, self.begin)
+        with self._open(start) as file:
+            data = file.read() if part.end < 0 else file.read(part.end - start)
+        if len(data) > _LARGEST:
+            raise InputError(f"{len(data)} bytes of '{self._name}' are too many at once", mend=_SMALLER)
+        try:
+            return self._parse(data, columns, types).replace_schema_metadata({"text": "1"})
+        except pa.ArrowException as error:
+            raise InputError(f"'{self._name}' cannot be read: {error}") from None
+
+    def _blocks(self, start: int) -> Iterator[bytes]:
+        with self._open(start) as file:
+            while block := file.read(BLOCK):
+                while block.endswith(b"\r") and (more := file.read(1)):
+                    block += more
+                yield block
+
+    def _learn(self, data: bytes, types: ColumnTypes) -> None:
+        raise NotImplementedError
+
+    def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
+        raise NotImplementedError
+
+
+_SMALLER = "Give a smaller mini_batch_size."
+
+
+class CsvTable(TextTable):
+    """Comma-separated values; the first record names the columns."""
+
+    _quotes = True
+
+    def __init__(self, name: str, open_file: Callable[[int], Any], splits: bool) -> None:
+        super().__init__(name, open_file, splits)
+        self.begin, self.columns = self._header()
+
+    def _header(self) -> tuple[int, tuple[str, ...]]:
+        scanner, head, end = RecordScanner(quotes=True, begin=self.begin), b"", None
+        for block in self._blocks(self.begin):
+            head += block
+            ends = scanner.ends(block)
+            if len(ends):
+                end = int(ends[0])
+                break
+        else:
+            end = scanner.last()
+        if end is None:
+            raise InputError(f"'{self._name}' is empty: it has no header", mend="A CSV file begins with its columns.")
+        try:
+            text = head[: end - self.begin].decode().lstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise InputError(f"the header of '{self._name}' is not UTF-8: {error}") from None
+        return end, tuple(_distinct(next(csv.reader(io.StringIO(text, newline="")))))
+
+    def _learn(self, data: bytes, types: ColumnTypes) -> None:
+        if unknown := types.unknown(self.columns or ()):
+            with contextlib.suppress(pa.ArrowException):  # who reads these rows will tell
+                types.add(self._read(data, unknown, {}, skip=True).schema)
+
+    def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
+        names = [name for name in self.columns or () if columns is None or name in columns]
+        if not names:
+            raise InputError(f"'{self._name}' has none of the columns {', '.join(columns or ())}")
+        known = {name: types.field(name).type for name in names if name in types.names}
+        return self._read(data, names, {name: known.get(name, pa.string()) for name in names})
+
+    def _read(self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], skip: bool = False) -> pa.Table:
+        if not data.strip(b"\r\n"):
+            return pa.table({name: pa.array([], types.get(name, pa.null())) for name in names})
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=self.columns, block_size=max(len(data), 1), use_threads=False
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                newlines_in_values=b'"' in data, invalid_row_handler=(lambda _: "skip") if skip else None
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=types, include_columns=names, null_values=_MISSING, strings_can_be_null=True
+            ),
+        )
+
+
+class JsonLinesTable(TextTable):
+    """One JSON object a line; fields that a row lacks are null."""
+
+    def _learn(self, data: bytes, types: ColumnTypes) -> None:
+        if not types.complete:
+            with contextlib.suppress(pa.ArrowException):  # who reads these rows will tell
+                schema = self._read(data, None, "infer").schema
+                unknown = types.unknown(schema.names)
+                types.add(pa.schema([field for field in schema if field.name in unknown]))
+
+    def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
+        fields = [field for field in types if columns is None or field.name in columns]
+        return self._read(data, pa.schema(fields), "error" if columns is None else "ignore")
+
+    def _read(self, data: bytes, schema: pa.Schema | None, unexpected: str) -> pa.Table:
+        if not data.strip():
+            return (schema or pa.schema([])).empty_table()
+        return pyarrow.json.read_json(
+            pa.BufferReader(data),
+            read_options=pyarrow.json.ReadOptions(block_size=max(len(data), 1), use_threads=False),
+            parse_options=pyarrow.json.ParseOptions(
+                explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=unexpected
+            ),
+        )
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names as pandas makes them distinct: ``a``, ``a.1``; a column without one is ``Unnamed: 3``."""
+    found: list[str] = []
+    for at, name in enumerate(names):
+        name = name or f"Unnamed: {at}"
+        distinct, number = name, 0
+        while distinct in found:
+            number += 1
+            distinct = f"{name}.{number}"
+        found.append(distinct)
+    return found

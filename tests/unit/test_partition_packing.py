@@ -1,0 +1,103 @@
+"""How rows are packed into mini-batches of a size, whatever the files are."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_endpoints.errors import InputError, SpecError
+from batch_endpoints.planning.job_plan import plan_parts
+from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, TableOutline, partition_size, partitions
+
+
+def outline(path, lengths, columns=("a",), begin=3, stretch=2):
+    """A file whose rows have these lengths in bytes."""
+    ends = [begin + sum(lengths[: at + 1]) for at in range(len(lengths))]
+    cuts = [
+        Cuts(ends[at : at + stretch], range(at + 1, min(at + stretch, len(ends)) + 1))
+        for at in range(0, len(ends), stretch)
+    ]
+    return TableOutline(path, columns, begin, cuts)
+
+
+@given(
+    files=st.lists(st.lists(st.integers(1, 9), max_size=8), max_size=5),
+    amount=st.integers(1, 20),
+    in_rows=st.booleans(),
+    stretch=st.integers(1, 4),
+)
+def test_every_row_is_in_one_mini_batch_in_order_and_none_is_larger_than_it_must_be(files, amount, in_rows, stretch):
+    outlines = [outline(f"{n}", lengths, stretch=stretch) for n, lengths in enumerate(files)]
+    size = partition_size(f"{amount} rows" if in_rows else f"{amount}B")
+
+    found = list(partitions(outlines, size))
+
+    at = {f"{n}": (3, 0) for n in range(len(files))}
+    order = []
+    for batch in found:
+        assert batch
+        held = sum(part.rows if in_rows else part.end - part.start for _, part in batch)
+        assert held <= amount or (len(batch) == 1 and batch[0][1].rows == 1)
+        for path, part in batch:
+            assert (part.start, part.first_row) == at[path]
+            assert part.end == 3 + sum(files[int(path)][: part.first_row + part.rows])
+            at[path] = part.end, part.first_row + part.rows
+            order.append(path)
+    assert at == {f"{n}": (3 + sum(lengths), len(lengths)) for n, lengths in enumerate(files)}
+    assert order == sorted(order)
+    assert set(order) == set(at)  # a file without rows is there as well
+    for batch, behind in pairwise(found):
+        if in_rows and batch[-1][1].rows and behind[0][1].rows:
+            assert sum(part.rows for _, part in batch) == amount
+
+
+def test_files_of_other_columns_begin_another_mini_batch():
+    files = [outline("a", [1]), outline("b", [1]), outline("c", [1], columns=("other",))]
+    assert [[path for path, _ in batch] for batch in partitions(files, partition_size("9 rows"))] == [
+        ["a", "b"],
+        ["c"],
+    ]
+
+
+class Breaking:
+    """Cuts of a file that can be read up to some place."""
+
+    def __init__(self, *cuts):
+        self.cuts = cuts
+
+    def __iter__(self):
+        yield from self.cuts
+        raise InputError("the disk is broken")
+
+
+def test_a_file_that_cannot_be_read_is_an_item_all_the_same():
+    unreadable = TableOutline("b", None, 0, Breaking())
+    found = list(partitions([outline("a", [1]), unreadable, outline("c", [1])], partition_size("9 rows")))
+    assert found == [[("a", Part(3, 4, 0, 1)), ("b", WHOLE), ("c", Part(3, 4, 0, 1))]]
+
+
+def test_what_lies_behind_the_place_where_reading_fails_is_an_item_too():
+    broken = TableOutline("a", ("a",), 0, Breaking(Cuts([5, 10, 15], [1, 2, 3])))
+    found = [part for batch in partitions([broken], partition_size("2 rows")) for part in batch]
+    assert found == [("a", Part(0, 10, 0, 2)), ("a", Part(10, -1, 2, -1))]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("64MB", (64 << 20, False)), ("5000 rows", (5000, True)), ("1 kb", (1024, False)), ("7b", (7, False))],
+)
+def test_sizes_are_in_bytes_or_rows(text, size):
+    assert tuple(partition_size(text)) == size
+
+
+def test_a_size_of_nothing_is_refused():
+    with pytest.raises(SpecError, match="is no size"):
+        partition_size("0 rows")
+
+
+def test_a_plan_of_parts_counts_parts_as_items():
+    parts = [[("a", Part(0, 5, 0, 1))], [("a", Part(5, 9, 1, 1)), ("b", Part(0, 5, 0, 1))]]
+    plan = plan_parts("/in", parts, 1, lambda: b"types")
+    assert (plan.mini_batches, plan.items, plan.columns) == (2, 3, b"types")
+    assert [bundle.parts for bundle in plan.bundles] == [((parts[0][0][1],),), (tuple(p for _, p in parts[1]),)]

@@ -1,0 +1,273 @@
+"""Tables cut anywhere have the same rows, in the same order, as the file read whole."""
+
+import csv
+import gzip
+import io
+import json
+import math
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
+from batch_endpoints.storage import text_tables
+from batch_endpoints.storage.column_types import ColumnTypes, signature_types
+from batch_endpoints.storage.partitions import PartReader, cut_tables, joined
+
+SIZES = st.one_of(
+    st.integers(1, 400).map(lambda n: f"{n}B"), st.integers(1, 12).map(lambda n: f"{n} rows"), st.just("64MB")
+)
+# what files are full of; and what splits them at the wrong place
+TEXTS = st.text(st.sampled_from(list("ab1 \",;\n\r'{}\\üß語😀")), max_size=8)
+VALUES = st.one_of(TEXTS, st.integers(-5, 99).map(str), st.just("1.5"), st.just("NA"), st.just("true"))
+
+
+def cut(folder, size, types=None):
+    """All mini-batches of a folder as tables, and their parts."""
+    types = types or ColumnTypes()
+    files = [InputFile(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()]
+    batches = list(cut_tables(str(folder), files, partition_size(size), types, folder))
+    reader = PartReader(str(folder), types.schema(), folder)
+    return [[(path, part, reader.read(path, part)) for path, part in batch] for batch in batches]
+
+
+def rows(batches, path):
+    return [row for batch in batches for name, _, table in batch if name == path for row in table.to_pylist()]
+
+
+def same(one, other):
+    """Equal, where NaN and None are one."""
+    plain = [[{k: None if v is None or v != v else v for k, v in row.items()} for row in x] for x in (one, other)]
+    return plain[0] == plain[1]
+
+
+def write_csv(path, header, records, *, newline="\n", bom=False, end=True, quoting=csv.QUOTE_MINIMAL):
+    text = io.StringIO(newline="")
+    if any("\r" in value for record in records for value in record):  # which Python's writer leaves without quotes
+        quoting = csv.QUOTE_ALL
+    writer = csv.writer(text, lineterminator=newline, quoting=quoting)
+    writer.writerow(header)
+    writer.writerows(records)
+    text = text.getvalue()
+    if not end:
+        text = text.removesuffix(newline)
+    path.write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    files=st.lists(st.lists(st.tuples(VALUES, VALUES), max_size=12), min_size=1, max_size=3),
+    size=SIZES,
+    newline=st.sampled_from(["\n", "\r\n"]),
+    bom=st.booleans(),
+    end=st.booleans(),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    block=st.sampled_from([1, 2, 7, 50, 1 << 20]),
+)
+def test_csv_cut_anywhere_has_the_rows_of_the_whole(files, size, newline, bom, end, quoting, block):
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_tables, "BLOCK", block)
+        folder = Path(place)
+        for n, records in enumerate(files):
+            write_csv(folder / f"{n}.csv", ["a", "b ü"], records, newline=newline, bom=bom, end=end, quoting=quoting)
+        batches = cut(folder, size)
+        whole = cut(folder, "64MB")
+        for n, records in enumerate(files):
+            name = f"{n}.csv"
+            assert same(rows(batches, name), rows(whole, name))
+            # and the whole has the rows that were written: one by one, in order, with their text
+            assert [row["b ü"] is None for row in rows(whole, name)] == [
+                value in text_tables._MISSING for _, value in records
+            ]
+            kinds = {type(row["a"]) for row in rows(whole, name)} - {type(None)}
+            if kinds == {str}:
+                assert [row["a"] for row in rows(whole, name) if row["a"] is not None] == [
+                    value for value, _ in records if value not in text_tables._MISSING
+                ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    records=st.lists(
+        st.fixed_dictionaries({"n": st.integers(-9, 9)}, optional={"t": TEXTS, "l": st.lists(st.integers(0, 3))}),
+        max_size=12,
+    ),
+    size=SIZES,
+    newline=st.sampled_from(["\n", "\r\n"]),
+    bom=st.booleans(),
+    end=st.booleans(),
+    block=st.sampled_from([1, 7, 1 << 20]),
+)
+def test_json_lines_cut_anywhere_have_the_rows_of_the_whole(records, size, newline, bom, end, block):
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_tables, "BLOCK", block)
+        text = newline.join(json.dumps(record, ensure_ascii=False) for record in records)
+        text += newline if end else ""
+        (Path(place) / "a.jsonl").write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
+        found = rows(cut(Path(place), size), "a.jsonl")
+        assert [{k: v for k, v in row.items() if v is not None} for row in found] == records
+
+
+@settings(max_examples=25, deadline=None)
+@given(count=st.integers(0, 40), group=st.integers(1, 15), size=SIZES, kind=st.sampled_from(["parquet", "arrow"]))
+@example(count=40, group=9, size="1B", kind="parquet")
+def test_groups_of_rows_cut_anywhere_have_the_rows_of_the_whole(count, group, size, kind):
+    table = pa.table({"n": range(count), "text": [f"ü{n}" for n in range(count)]})
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / f"a.{kind}"
+        if kind == "parquet":
+            pyarrow.parquet.write_table(table, path, row_group_size=group)
+        else:
+            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table, max_chunksize=group)
+        batches = cut(Path(place), size)
+        assert rows(batches, path.name) == table.to_pylist()
+        if size.endswith("rows") and count:
+            assert max(part.rows for batch in batches for _, part, _ in batch) <= int(size.split()[0])
+
+
+@pytest.mark.parametrize("size", ["9B", "2 rows"])
+def test_a_quote_in_the_middle_of_a_field_opens_nothing(tmp_path, size):
+    (tmp_path / "a.csv").write_text('size,what\n5" x,pipe\n6,"a\nb"\n7 "",rod\n"8"" ,\n",bar\n9,x"\n')
+    found = rows(cut(tmp_path, size), "a.csv")
+    assert [row["size"] for row in found] == ['5" x', "6", '7 ""', '8" ,\n', "9"]
+    assert [row["what"] for row in found] == ["pipe", "a\nb", "rod", "bar", 'x"']
+
+
+def test_types_hold_for_the_whole_input_and_so_for_every_part(tmp_path):
+    """A part with numbers only does not know that text comes later: 007 must not become 7."""
+    pd.DataFrame({"a": ["007"] * 50 + ["x"], "n": [*range(50), 0.5], "day": ["2024-01-01"] * 51}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    found = rows(cut(tmp_path, "10 rows"), "a.csv")
+    assert found[0] == {"a": "007", "n": 0.0, "day": "2024-01-01"}
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\r\n\r\n", "\ufeff"], ids=repr)
+def test_a_csv_file_without_a_header_is_one_item_that_cannot_be_read(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    (tmp_path / "b.csv").write_text("a\n1\n")
+    types = ColumnTypes()
+    files = [InputFile("a.csv"), InputFile("b.csv")]
+    (batch,) = cut_tables(str(tmp_path), files, partition_size("9 rows"), types, tmp_path)
+    assert [path for path, _ in batch] == ["a.csv", "b.csv"]
+    with pytest.raises(InputError, match="it has no header"):
+        PartReader(str(tmp_path), types.schema(), tmp_path).read(*batch[0])
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.csv.gz", "a.png"])
+def test_what_is_no_table_is_one_item_that_cannot_be_read(tmp_path, name):
+    (tmp_path / name).write_bytes(b"no table at all\n" * 9)
+    (batch,) = cut_tables(str(tmp_path), [InputFile(name)], partition_size("1KB"), ColumnTypes(), tmp_path)
+    assert batch == [(name, WHOLE)]
+    with pytest.raises(InputError, match=r"a\.\w+"):
+        PartReader(str(tmp_path), None, tmp_path).read(name, WHOLE)
+
+
+def test_a_row_of_another_length_fails_its_own_part_only(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 10 + "1,2,3\n" + "3,4\n" * 9)
+    types = ColumnTypes()
+    batches = list(cut_tables(str(tmp_path), [InputFile("a.csv")], partition_size("5 rows"), types, tmp_path))
+    reader = PartReader(str(tmp_path), types.schema(), tmp_path)
+    parts = [part for ((_, part),) in batches]
+    assert [part.rows for part in parts] == [5, 5, 5, 5]
+    assert reader.read("a.csv", parts[3]).to_pylist() == [{"a": 3, "b": 4}] * 5
+    with pytest.raises(InputError, match="Expected 2 columns, got 3"):
+        reader.read("a.csv", parts[2])
+
+
+def test_a_file_that_has_changed_behind_the_plan_fails_instead_of_giving_other_rows(tmp_path):
+    (tmp_path / "a.csv").write_text("a\n" + "11\n" * 4)
+    reader = PartReader(str(tmp_path), None, tmp_path)
+    (tmp_path / "a.csv").write_text("a\n" + "1\n" * 8)
+    with pytest.raises(InputError, match="rows where 4 were counted"):
+        reader.read("a.csv", Part(2, 14, 0, 4))
+
+
+@pytest.mark.parametrize("compression", ["gz", "zst"])
+def test_compressed_text_is_read_whole(tmp_path, compression):
+    text = "a,b\n" + "".join(f"{n},x\n" for n in range(100))
+    kind = {"gz": "gzip", "zst": "zstd"}[compression]
+    with pa.CompressedOutputStream(str(tmp_path / f"a.csv.{compression}"), kind) as sink:
+        sink.write(text.encode())
+    ((((_, part, table)),),) = cut(tmp_path, "10 rows")
+    assert (part.rows, table["a"].to_pylist()) == (100, list(range(100)))
+
+
+def test_a_broken_end_of_a_compressed_file_fails_it(tmp_path):
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a\n" + b"1234\n" * 100_000)[:-500])
+    (batch,) = cut_tables(str(tmp_path), [InputFile("a.csv.gz")], partition_size("1KB"), ColumnTypes(), tmp_path)
+    assert batch == [("a.csv.gz", WHOLE)]
+
+
+def test_a_signature_gives_the_types_and_the_columns_that_are_read(tmp_path):
+    (tmp_path / "a.csv").write_text("junk,n,zip,day,extra\n,,007,2024-01-01,09\n{,1,12,x,x\n")
+    types = signature_types({"zip": "string", "n": "long", "day": "datetime"}, ["extra"])
+    found = rows(cut(tmp_path, "1 rows", types), "a.csv")
+    assert found == [
+        {"n": None, "zip": "007", "day": "2024-01-01", "extra": "09"},
+        {"n": 1, "zip": "12", "day": "x", "extra": "x"},
+    ]
+
+
+def test_equal_names_and_missing_ones_are_named_as_pandas_names_them(tmp_path):
+    text = "a,a,,a.1\n1,2,3,4\n"
+    (tmp_path / "a.csv").write_text(text)
+    (((_, _, table),),) = cut(tmp_path, "1MB")
+    assert table.column_names[:3] == ["a", "a.1", "Unnamed: 2"]
+    assert len(set(table.column_names)) == 4
+
+
+def test_what_pandas_reads_is_what_a_script_gets(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "n": [1, 2, 3],
+            "f": [1.5, math.nan, 3],
+            "hole": [1, None, 3],
+            "flag": [True, False, True],
+            "text": ["a", None, "NA "],
+            "none": [None, None, None],
+        }
+    )
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    (((_, _, table),),) = cut(tmp_path, "1MB")
+    pd.testing.assert_frame_equal(table.to_pandas(), pd.read_csv(tmp_path / "a.csv"))
+
+
+def test_files_of_one_mini_batch_are_joined_by_name():
+    one, other = pa.table({"a": [1], "b": ["x"]}), pa.table({"a": [0.5]})
+    assert joined([one, other]).to_pylist() == [{"a": 1.0, "b": "x"}, {"a": 0.5, "b": None}]
+    with pytest.raises(InputError, match="different types"):
+        joined([one, pa.table({"a": ["x"]})])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_part_is_read_without_what_is_before_and_behind_it(tmp_path, name):
+    line = "123,abc\n" if name == "a.csv" else '{"a": 1}\n'
+    data = ("a,b\n" if name == "a.csv" else "") + line * 400_000
+    read = []
+
+    class Counting(io.BytesIO):
+        def read(self, size=-1):
+            found = super().read(size)
+            read.append(len(found))
+            return found
+
+    def open_at(at):
+        file = Counting(data.encode())
+        file.seek(at)
+        return file
+
+    table = {"a.csv": text_tables.CsvTable, "a.jsonl": text_tables.JsonLinesTable}[name](name, open_at, True)
+    start = table.begin + 300_000 * len(line)
+    found = table.read(Part(start, start + 10 * len(line), 300_000, 10), None, pa.schema([("a", pa.int64())]))
+    assert found.num_rows == 10
+    assert sum(read) < len(data) / 2
