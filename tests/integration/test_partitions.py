@@ -7,10 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from job_folders import Job
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
-
-from tests.integration.job_folders import Job
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
