@@ -29,6 +29,15 @@ AnyDeployment = ModelDeployment | PipelineComponentDeployment
 AnyAsset = Model | Data | Datastore | Environment | CommandComponent | ParallelComponent | PipelineComponent | Compute
 AssetKind = Literal["models", "data", "datastores", "environments", "components", "computes"]
 VERSIONED: tuple[AssetKind, ...] = ("models", "data", "environments", "components")
+NOUNS: dict[AssetKind, str] = {
+    "models": "model",
+    "data": "data asset",
+    "datastores": "datastore",
+    "environments": "environment",
+    "components": "component",
+    "computes": "compute",
+}
+"""What people call one of each kind."""
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from batch_endpoints.control_plane.records import check_patch, everything, found, merge_patch
 from batch_endpoints.errors import Conflict, Refused, SpecError
-from batch_endpoints.interfaces import VERSIONED, AnyAsset, AssetKind, Listing, Page, RecordStore
+from batch_endpoints.interfaces import NOUNS, VERSIONED, AnyAsset, AssetKind, Listing, Page, RecordStore
 from batch_endpoints.specs import (
     COMPONENT,
     LOCAL,
@@ -41,14 +41,6 @@ SPECS: dict[AssetKind, type[Any] | TypeAdapter[Any]] = {
     "environments": Environment,
     "components": COMPONENT,
     "computes": Compute,
-}
-_SINGULAR: dict[AssetKind, str] = {
-    "models": "model",
-    "data": "data asset",
-    "datastores": "datastore",
-    "environments": "environment",
-    "components": "component",
-    "computes": "compute",
 }
 _FREE = ("description", "tags", "properties", "stage", "display_name")
 """What may change in a version that exists; the rest is what the version stands for."""
@@ -84,7 +76,7 @@ class Assets:
             known = found(lambda: self._store.asset(kind, asset.name, version))
         if known is not None and kind in VERSIONED and _content(known) != _content(asset):
             raise Conflict(
-                f"{_SINGULAR[kind]} '{asset.name}' has a version {version} already, with other content",
+                f"{NOUNS[kind]} '{asset.name}' has a version {version} already, with other content",
                 mend="A version never changes. Leave the version out to get the next number, or name another.",
             )
         return self._store.save_asset(kind, asset), known is None
@@ -109,7 +101,7 @@ class Assets:
         """Change some keys of a datastore or a compute (JSON merge patch)."""
         _check_not_local(kind, name)
         before = to_document(self._store.asset(kind, name))
-        check_patch(patch, tuple(key for key in before if key not in ("name", "type")), f"a {_SINGULAR[kind]}")
+        check_patch(patch, tuple(key for key in before if key not in ("name", "type")), f"a {NOUNS[kind]}")
         asset: AnyAsset = check(SPECS[kind], merge_patch(before, patch))
         return self._store.save_asset(kind, asset)
 
@@ -135,9 +127,9 @@ class Assets:
 
     def delete(self, kind: AssetKind, name: str, version: str = "") -> None:
         _check_not_local(kind, name)
-        if users := [user for user in self._users(kind, name, version)]:
+        if users := list(self._users(kind, name, version)):
             raise Conflict(
-                f"{_SINGULAR[kind]} '{name}' is used by {', '.join(users[:5])}",
+                f"{NOUNS[kind]} '{name}' is used by {', '.join(users[:5])}",
                 mend="Delete what uses it first, or let it use another one.",
             )
         self._store.delete_asset(kind, name, version)

@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batch_endpoints.errors import Conflict, NotFound
-from batch_endpoints.interfaces import VERSIONED, AssetKind
+from batch_endpoints.interfaces import NOUNS, VERSIONED, AssetKind
 from batch_endpoints.specs import LOCAL
 
 SHOWN = 10
-NOUNS: dict[AssetKind, str] = {
-    "models": "model",
-    "data": "data asset",
-    "datastores": "datastore",
-    "environments": "environment",
-    "components": "component",
-    "computes": "compute",
-}
 
 
 def no_endpoint(name: str, there: Sequence[str]) -> NotFound:
