@@ -40,7 +40,7 @@ def quickstart(keep: bool, files: int) -> None:
     """
     settings = Settings.read()
     folder = settings.home / "quickstart" / "tumor"
-    shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data"))
+    shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data", "ml*"))
     steps = _Steps()
     try:
         with steps, _preparing(folder, files) as prepare, _server(settings, keep, steps) as url:

@@ -2,14 +2,15 @@
 
     python prepare.py [folder] [--files N]
 
-The measurements of 569 tumors ship with scikit-learn. A third of them trains a classifier, saved with MLflow
-to `model/`; the others become CSV files in `data/`.
+The measurements of 569 tumors ship with scikit-learn. A third of them trains a classifier, which MLflow logs with its
+run in `mlflow.db`; what it logged is put to `model/`. The other tumors become CSV files in `data/`.
 """
 
 import argparse
 import shutil
 from pathlib import Path
 
+import mlflow
 import mlflow.sklearn
 import numpy as np
 from mlflow.models import infer_signature
@@ -29,12 +30,16 @@ known, new, known_benign, _ = train_test_split(tumors, benign, train_size=1 / 3,
 model = make_pipeline(StandardScaler(), LogisticRegression()).fit(known, known_benign)
 
 folder = arguments.folder
+mlflow.set_tracking_uri(f"sqlite:///{(folder / 'mlflow.db').resolve()}")
+EXPERIMENT = "tumors"
+if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+    mlflow.create_experiment(EXPERIMENT, artifact_location=(folder / "mlruns").resolve().as_uri())
+mlflow.set_experiment(EXPERIMENT)
+with mlflow.start_run():
+    mlflow.log_metric("training_accuracy", model.score(known, known_benign))
+    logged = mlflow.sklearn.log_model(model, name="tumor", signature=infer_signature(known, model.predict(known)))
 shutil.rmtree(folder / "model", ignore_errors=True)
-mlflow.sklearn.save_model(
-    model,
-    folder / "model",
-    signature=infer_signature(known, model.predict(known)),
-)
+mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=str(folder / "model"))
 
 shutil.rmtree(folder / "data", ignore_errors=True)
 (folder / "data").mkdir()

@@ -81,7 +81,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples, prepared: their models trained and their data written."""
     folder = tmp_path_factory.mktemp("examples")
-    shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data"))
+    shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data", "ml*"))
     for name, files in (("tumor", 8), ("digits", 60)):
         subprocess.run(
             [sys.executable, folder / name / "prepare.py", folder / name, f"--files={files}"],
