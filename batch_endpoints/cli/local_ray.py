@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import requests
 
@@ -90,20 +91,28 @@ def is_running(ray: LocalRay) -> bool:
 
 
 def stop_ray(ray: LocalRay) -> None:
-    """End a head and all that it started; harmless when it has ended."""
+    """End a head and all that it started, also what a head that was killed has left; harmless when all have ended."""
+    ours = set(_processes(ray))
     if is_running(ray):
-        session = list(_session(ray.pid))
         os.kill(ray.pid, signal.SIGTERM)  # it drains and ends its processes
         deadline = time.monotonic() + STOP_SECONDS
         while is_running(ray) and time.monotonic() < deadline:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(ray.pid, os.WNOHANG)  # it may be a child of this process
             time.sleep(0.05)
-        for pid, began in session:
-            if began and _began(pid) == began:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+    _kill(ours)
     shutil.rmtree(ray.folder, ignore_errors=True)
+
+
+def _kill(processes: Iterable[tuple[int, str]]) -> None:
+    """Kill those that still run, and wait until they have let go of their ports."""
+    left = [(pid, began) for pid, began in processes if began and _began(pid) == began]
+    for pid, _ in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(_began(pid) == began for pid, began in left) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def free_ports(count: int) -> list[int]:
@@ -166,17 +175,38 @@ def _began(pid: int) -> str:
     return "" if state.startswith("Z") else began.strip()
 
 
-def _session(leader: int) -> Iterator[tuple[int, str]]:
-    """The processes of the head's session, each with when it was started."""
+def _processes(ray: LocalRay) -> set[tuple[int, str]]:
+    """All that a head has started, each with when it was started; also when it has been killed itself.
+
+    Most carry its folder in their environment, the drivers and hosts of jobs among them. Ray's workers write their
+    titles over theirs, and are known by the head's session, unless that number may be another session's by now.
+    """
+    processes = list(_running_processes(f"RAY_TMPDIR={ray.folder}"))
+    session = [one for one in processes if one.session == ray.pid]
+    sure = is_running(ray) or any(one.marked for one in session)
+    return {(one.pid, one.began) for one in processes if one.marked or (sure and one in session)}
+
+
+class _Process(NamedTuple):
+    pid: int
+    session: int
+    began: str
+    marked: bool
+
+
+def _running_processes(mark: str) -> Iterator[_Process]:
+    """Args: mark: what is looked for in their environments."""
     if PROC.is_dir():
-        found = [(int(entry.name), _stat(int(entry.name))) for entry in PROC.iterdir() if entry.name.isdecimal()]
-        yield from ((pid, began) for pid, (_, session, began) in found if session == str(leader))
+        for entry in PROC.iterdir():
+            if entry.name.isdecimal() and (stat := _stat(int(entry.name)))[0]:
+                with contextlib.suppress(OSError):  # it has ended, or is not ours to look into
+                    marked = mark.encode() in (entry / "environ").read_bytes().split(b"\0")
+                    yield _Process(int(entry.name), int(stat[1]), stat[2], marked)
         return
-    told = subprocess.run(["ps", "-A", "-o", "pid=,sess="], capture_output=True, text=True)
+    told = subprocess.run(["ps", "-A", "-E", "-ww", "-o", "pid=,sess=,command="], capture_output=True, text=True)
     for line in told.stdout.splitlines():
-        number, _, session = line.strip().partition(" ")
-        if session.strip() == str(leader):
-            yield int(number), _began(int(number))
+        pid, session, command = line.split(None, 2)
+        yield _Process(int(pid), int(session), _began(int(pid)), mark in command.split())
 
 
 def _stat(pid: int) -> tuple[str, str, str]:

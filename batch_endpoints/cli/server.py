@@ -64,8 +64,9 @@ def down() -> None:
     home = Settings.read().home
     running = find_server(home)
     if running is None:
-        _file(home).unlink(missing_ok=True)
-        click.echo("Nothing is up.", err=True)
+        killed = _clear_away(home)
+        told = f"The server at {killed.url} had been killed; ended what it left." if killed else "Nothing is up."
+        click.echo(told, err=True)
         return
     stop_server(home, running)
     click.echo(f"Ended the server at {running.url}.", err=True)
@@ -104,17 +105,19 @@ def start_server(
 
     Raises:
         Refused: it would listen beyond loopback without authentication.
-        Conflict: the port is taken.
+        Conflict: the port is taken, or another ``up`` is at work.
         ServerError: Ray did not start; nothing is left of it.
     """
     _check_host(host, insecure)
-    _check_port_free(host, port)
-    from batch_endpoints.stores import migrate
-
     settings.home.mkdir(parents=True, exist_ok=True)
     own: LocalRay | None = None
     server_id, url = uuid.uuid4().hex, f"http://{_named(host)}:{port}"
     with _alone(settings.home), contextlib.ExitStack() as undo:
+        if _clear_away(settings.home):
+            say("The server that was up here has been killed; clearing away what it left")
+        _check_port_free(host, port)
+        from batch_endpoints.stores import migrate
+
         migrate(settings.database_url)
         # this process talks to that cluster only; before Ray is imported, which reads it
         if not ray_address:
@@ -164,14 +167,24 @@ def stop_server(home: Path, running: RunningServer) -> None:
 
 def find_server(home: Path) -> RunningServer | None:
     """The server that ``up`` started here, if it still runs."""
-    try:
-        document = json.loads(_file(home).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    started = _read(home)
+    if started is None:
         return None
-    own = LocalRay(**document.pop("ray")) if document.get("ray") else None
-    running = RunningServer(**{**document, "ray": own})
-    alive = is_running(own) if own else _answers(running)
-    return running if alive else None
+    alive = is_running(started.ray) if started.ray else _answers(started)
+    return started if alive else None
+
+
+def _clear_away(home: Path) -> RunningServer | None:
+    """End what a server has left whose head was killed: it would keep the port, and score on unseen.
+
+    Returns: the server that was; None where there was none, or its Ray is not ours.
+    """
+    lost = _read(home)
+    _file(home).unlink(missing_ok=True)
+    if lost is None or lost.ray is None:
+        return None
+    stop_ray(lost.ray)
+    return lost
 
 
 @contextlib.contextmanager
@@ -208,6 +221,15 @@ def _write(home: Path, running: RunningServer) -> None:
     aside = _file(home).with_suffix(".new")
     aside.write_text(json.dumps(dataclasses.asdict(running), indent=2), encoding="utf-8")
     aside.replace(_file(home))
+
+
+def _read(home: Path) -> RunningServer | None:
+    try:
+        document = json.loads(_file(home).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    own = LocalRay(**document.pop("ray")) if document.get("ray") else None
+    return RunningServer(**{**document, "ray": own})
 
 
 def _file(home: Path) -> Path:

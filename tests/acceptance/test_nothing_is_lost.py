@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import time
 
 import pandas as pd
 import pytest
+
+from batch_endpoints.cli.local_ray import free_ports
 
 SLOW = """
 import time
@@ -78,6 +81,38 @@ def test_a_canceled_job_ends_soon_leaves_no_process_of_the_user_and_can_be_resum
     done = running_job.refresh().wait(timeout_seconds=240)
     check_output(done)
     assert before < {path.name for path in commits(server, running_job)}
+
+
+def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(shell, numbered_files, tmp_path):
+    (port,) = free_ports(1)
+    (tmp_path / "score.py").write_text(SLOW)
+    (tmp_path / "weights.txt").write_text("42")
+    (tmp_path / "endpoint.yml").write_text("name: lasting\n")
+    (tmp_path / "deployment.yml").write_text(
+        "name: slow-ones\nendpoint_name: lasting\nmodel: {path: weights.txt}\n"
+        "code_configuration: {code: ., scoring_script: score.py}\nsettings: {mini_batch_size: 2}\n"
+    )
+    try:
+        shell("up", "--port", port)
+        shell("endpoint", "create", "-f", tmp_path / "endpoint.yml")
+        shell("deployment", "create", "-f", tmp_path / "deployment.yml", "--set-default")
+        job = json.loads(shell("endpoint", "invoke", "-n", "lasting", "--input", numbered_files(40)))["name"]
+        folder = shell.home / "jobs" / job
+        wait_for(lambda: list((folder / "commits").rglob("*.json")), "the first commits")
+
+        head = json.loads((shell.home / "server.json").read_text())["ray"]["pid"]
+        before = set(pids_of(str(shell.home)))
+        assert len(before) >= 2  # the driver and the host of its worker
+        os.kill(head, signal.SIGKILL)
+        assert shell.run("status").returncode == 1
+        shell("up", "--port", port)
+        assert not before & set(pids_of(str(shell.home)))
+        done = shell.run("job", "stream", "-n", job)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = pd.read_csv(folder / "named-outputs" / "score" / "predictions.csv")
+        assert list(found["prediction"]) == list(range(40))
+    finally:
+        shell.run("down")
 
 
 def is_python(pid):
