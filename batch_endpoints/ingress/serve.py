@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -19,10 +20,12 @@ from ray import serve
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.controller import Controller
 from batch_endpoints.engine.ray_jobs import RayJobLauncher
+from batch_endpoints.errors import ServerError
 from batch_endpoints.ingress.app import create_app
 from batch_endpoints.settings import Settings
 from batch_endpoints.stores import open_store
 
+ANSWER_SECONDS = 10.0
 TICK_SECONDS = 0.2  # how soon the controller sees a new job or the end of one
 INGRESS, CONTROLLER = "batch-endpoints-ingress", "batch-endpoints-controller"
 logger = logging.getLogger(__name__)
@@ -80,10 +83,13 @@ def deploy(config: ServerConfig, *, ray_address: str, host: str, port: int) -> N
 
 
 def withdraw(*, ray_address: str) -> None:
-    """Take the server off a Ray cluster that goes on running."""
+    """Take the server off a Ray cluster that goes on running; Serve too, unless others use it."""
     _connect(ray_address)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     for name in (INGRESS, CONTROLLER):
         serve.delete(name)
+    if not serve.status().applications:
+        serve.shutdown()  # its proxy would keep the port
     ray.shutdown()
 
 
@@ -95,10 +101,23 @@ def dashboard_of(ray_address: str) -> str:
 
 
 def _connect(ray_address: str) -> Any:
+    _check_answers(ray_address)
     on_terminate = signal.getsignal(signal.SIGTERM)
     context = ray.init(ray_address, logging_level=logging.WARNING, log_to_driver=False, namespace="serve")
     signal.signal(signal.SIGTERM, on_terminate)  # Ray sets its own, and this process is not Ray's
     return context
+
+
+def _check_answers(ray_address: str) -> None:
+    """Ray itself would try for minutes to reach a cluster that is not there."""
+    host, _, port = ray_address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise ServerError(
+            f"no Ray cluster answers at '{ray_address}': {error}",
+            mend="Name the HOST:PORT of its head (`ray start --head` prints it; 6379 by default).",
+        ) from None
 
 
 def _build_app(config: ServerConfig) -> FastAPI:

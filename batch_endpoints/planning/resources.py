@@ -36,7 +36,7 @@ def plan_workers(instance_count: int, concurrency: int, cluster: ClusterShape) -
 
     ``concurrency`` processes run on a node whatever its size, as on Azure ML: each reserves one CPU where the node
     has as many, and its share of the node where it has fewer. Nodes beyond those there are would never come,
-    so they are left out, and a note says it.
+    so they are left out, and a note says it. Where none has a CPU, all are still to come: an autoscaler brings them.
     """
     nodes = sorted((cpus for cpus in cluster.node_cpus if cpus > 0), reverse=True)[:instance_count]
     smallest = min(nodes, default=1.0)
@@ -47,4 +47,4 @@ def plan_workers(instance_count: int, concurrency: int, cluster: ClusterShape) -
         notes.append(
             f"the job asks for {instance_count} nodes and the cluster has {len(nodes)}: it runs on {len(nodes)}"
         )
-    return WorkerPlan(count=max(len(nodes), 1) * concurrency, cpus=cpus, notes=tuple(notes))
+    return WorkerPlan(count=(len(nodes) or instance_count) * concurrency, cpus=cpus, notes=tuple(notes))

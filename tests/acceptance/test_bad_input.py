@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from batch_endpoints.cli.local_ray import free_ports
 from batch_endpoints.errors import InputError, JobFailed, SpecError
 
 GOOD = "def run(mini_batch):\n    return [len(file) for file in mini_batch]\n"
@@ -140,6 +141,13 @@ class TestServerCommands:
         down = shell.run("down")
         assert down.returncode == 0
         assert "Nothing is up" in down.stderr
+
+    def test_a_cluster_that_does_not_answer_is_named_at_once(self, shell):
+        (port,) = free_ports(1)
+        up = shell.run("up", "--ray-address", f"127.0.0.1:{port}", timeout=60)
+        assert up.returncode == 1
+        assert f"no Ray cluster answers at '127.0.0.1:{port}'" in up.stderr
+        assert not (shell.home / "server.json").exists()
 
     def test_a_taken_port_is_named_with_the_way_out(self, server, shell):
         port = server.url.rpartition(":")[2]

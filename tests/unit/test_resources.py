@@ -14,7 +14,7 @@ from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, plan_wo
         pytest.param((8, 8), 2, 4, WorkerPlan(8, 1.0), id="two nodes"),
         pytest.param((4, 8, 2), 2, 8, WorkerPlan(16, 0.5), id="the two largest nodes, the smaller one counts"),
         pytest.param((0, 8), 1, 1, WorkerPlan(1, 1.0), id="a head without CPUs runs nothing"),
-        pytest.param((), 2, 2, WorkerPlan(2, 0.5), id="no node yet"),
+        pytest.param((0,), 2, 2, WorkerPlan(4, 0.5), id="no node yet: all are still to come"),
         pytest.param(
             (4,),
             3,
