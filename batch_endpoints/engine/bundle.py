@@ -53,7 +53,6 @@ class BundleScorer:
 
     def __init__(self, folder_uri: str, input_root: str) -> None:
         self._files = open_filesystem(folder_uri)
-        self._commits = CommitLog(self._files)
         self._folder_uri, self._input_root = folder_uri, input_root
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
@@ -76,13 +75,15 @@ class BundleScorer:
         Raises:
             WorkerStopped: ``stop`` was called.
         """
-        chain = self._commits.chain(bundle)
+        commits = CommitLog(self._files, bundle.retry)
+        chain = commits.chain(bundle)
         end = bundle.start + len(bundle.mini_batches)
         try:
             while (at := chain[-1].end if chain else bundle.start) < end and not self._told_to_stop():
                 if self._fatal:  # another try would end like the first one
                     raise self._fatal
-                chain.append(self._commit_some(bundle, at, end))
+                chain.append(commits.add(self._score_some(bundle, at, end)))
+                self._upload_log()
         except BatchEndpointError as error:  # nothing that another worker could do better
             self._fatal = error
             fatal = JobError(code=error.code, message=error.what, details=error.mend)
@@ -112,8 +113,8 @@ class BundleScorer:
     ) -> None:
         self.close()
 
-    def _commit_some(self, bundle: Bundle, start: int, end: int) -> Commit:
-        """Score from ``start`` on for a few seconds and commit it; the commit that counts may be another worker's."""
+    def _score_some(self, bundle: Bundle, start: int, end: int) -> Commit:
+        """Score from ``start`` on for a few seconds, to where something fails; returns what can be committed."""
         contract, worker = self._get_ready(bool(bundle.parts))
         until = time.monotonic() + COMMIT_SECONDS
         tables: list[pa.Table] = []
@@ -141,7 +142,9 @@ class BundleScorer:
             files += store_files(self._files, contract.output_folder)
             items_given += len(items)
             at += 1
-        commit = Commit(
+            if scored.failed or bundle.retry:
+                break  # what is won later, or here, belongs behind the rows of one mini-batch: see storage/rounds.py
+        return Commit(
             bundle=bundle.index,
             start=start,
             end=at,
@@ -152,9 +155,6 @@ class BundleScorer:
             files=tuple(files),
             worker=self._name,
         )
-        counted = self._commits.add(commit)
-        self._upload_log()
-        return counted
 
     def _upload_log(self, *, closing: bool = False) -> None:
         """Bring what the code printed to a job folder that is remote; on a disk it is there already.

@@ -15,7 +15,7 @@ from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
 from batch_endpoints.engine.tables import plan_mini_batches
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces import MiniBatchRunner
-from batch_endpoints.planning.job_plan import JobPlan, remaining
+from batch_endpoints.planning.job_plan import JobPlan, plan_retry, remaining
 from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
 from batch_endpoints.settings import Settings
@@ -25,6 +25,7 @@ from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.outputs import write_failed_items
+from batch_endpoints.storage.rounds import failed_in, read_rounds, still_failed, total
 
 logger = logging.getLogger(__name__)
 # bundles that Ray Data hands out ahead: two for each worker
@@ -106,37 +107,71 @@ def _run(
     for note in interpreter.notes:
         keeper.note(note)
 
-    _score(plan, folder, runner, workers, keeper, settings.error_threshold)
-
-    committed = _committed(folder)
-    done = totals(committed)
-    if over_threshold(done.items_failed, settings.error_threshold):
-        allowed = settings.error_threshold
-        raise _Failed(
-            _why(committed, f"{done.items_failed} items failed, more than error_threshold ({allowed}) allows")
-        )
-    if done.mini_batches < plan.mini_batches:
-        if folder.cancel_asked:
-            raise Stopped
-        raise RuntimeError(f"the workers ended with {plan.mini_batches - done.mini_batches} mini-batches left")
-    if nothing_succeeded(done.items_succeeded, done.items_failed):
-        raise _Failed(_why(committed, "There is no succeeded mini batch item returned from run()"))
+    _score_rounds(job, plan, folder, runner, workers, keeper)
     keeper.stage("Finalizing")
     return output
 
 
+def _score_rounds(
+    job: JobSpec,
+    plan: JobPlan,
+    folder: JobFolder,
+    runner: MiniBatchRunner,
+    workers: WorkerPlan,
+    keeper: ProgressKeeper,
+) -> None:
+    """Score the plan, and then what failed in it, as often as that was asked for.
+
+    The error threshold holds for the last round: whatever fails before is tried again.
+    """
+    whole, rounds = plan, list[list[Commit]]()
+    for retry in range(job.retries + 1):
+        if retry:
+            plan = folder.plan(retry) or folder.write_plan(plan_retry(plan, failed_in(rounds[-1]), workers.count))
+        commits, last = CommitLog(folder.files, retry), retry == job.retries
+        allowed = job.deployment.settings.error_threshold if last else -1
+        if last or totals(commits.committed(plan)).mini_batches < plan.mini_batches:
+            if retry:
+                keeper.note(f"retry {retry}: {plan.items} items that failed are tried again")
+            before = Totals(whole.mini_batches - plan.mini_batches, whole.items - plan.items, 0, total(rounds).rows)
+            _score(plan, before, folder, runner, workers, keeper, allowed)
+
+        rounds.append(committed := commits.committed(plan))
+        done = totals(committed)
+        if over_threshold(done.items_failed, allowed):
+            raise _Failed(
+                _why(committed, f"{done.items_failed} items failed, more than error_threshold ({allowed}) allows")
+            )
+        if done.mini_batches < plan.mini_batches:
+            if folder.cancel_asked:
+                raise Stopped
+            raise RuntimeError(f"the workers ended with {plan.mini_batches - done.mini_batches} mini-batches left")
+    if nothing_succeeded(total(rounds).items_succeeded, done.items_failed):
+        raise _Failed(_why(committed, "There is no succeeded mini batch item returned from run()"))
+
+
 def _score(
     plan: JobPlan,
+    before: Totals,
     folder: JobFolder,
     runner: MiniBatchRunner,
     workers: WorkerPlan,
     keeper: ProgressKeeper,
     error_threshold: int,
 ) -> None:
-    """Run what is not committed yet; stops early where the job cannot succeed any more, or is canceled."""
-    commits = CommitLog(folder.files)
+    """Run what is not committed yet; stops early where the job cannot succeed any more, or is canceled.
+
+    Args:
+        before: what the job has done outside of this plan.
+    """
+    commits = CommitLog(folder.files, plan.retry)
     chains = commits.chains(plan)
-    keeper.begin_run(plan.mini_batches, plan.items, {index: totals(chain) for index, chain in chains.items()})
+    keeper.begin_run(
+        before.mini_batches + plan.mini_batches,
+        before.items_succeeded + plan.items,
+        {index: totals(chain) for index, chain in chains.items()},
+        before,
+    )
     left = remaining(plan, {index: chain[-1].end for index, chain in chains.items() if chain})
 
     def too_many_failed() -> bool:
@@ -164,7 +199,7 @@ def _score(
 
 def _write_output(output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper) -> JobOutput:
     try:
-        return output.write(folder.files, _committed(folder), keeper.note)
+        return output.write(folder.files, read_rounds(folder), keeper.note)
     except (PermissionError, NotADirectoryError, IsADirectoryError) as error:  # another driver would meet it too
         raise _Failed(
             JobError(
@@ -184,14 +219,15 @@ def _end(
     outputs: Mapping[str, JobOutput] | None = None,
 ) -> None:
     """The last word, which agrees with the list of failed items."""
-    committed = _committed(folder)
-    write_failed_items(folder.files, committed)
-    if failed := [item for commit in committed for item in commit.failed]:
+    rounds = read_rounds(folder)
+    failed = still_failed(rounds)
+    write_failed_items(folder.files, failed)
+    if failed:
         keeper.note(
             f"{len(failed)} items failed; the first, '{failed[0].file}': {failed[0].reason}; "
             "failed_items.jsonl in the job folder has all"
         )
-    keeper.end(status, totals(committed), error=error, outputs=outputs)
+    keeper.end(status, total(rounds), error=error, outputs=outputs)
 
 
 def _data_input(job: JobSpec) -> JobInput:
@@ -199,13 +235,6 @@ def _data_input(job: JobSpec) -> JobInput:
     if len(data) != 1:
         raise InputError(f"a model deployment takes one data input, and job '{job.name}' has {len(data)}")
     return data[0]
-
-
-def _committed(folder: JobFolder) -> list[Commit]:
-    """All commits of the job, in plan order."""
-    plan = folder.plan()
-    chains = CommitLog(folder.files).chains(plan) if plan else {}
-    return [commit for chain in chains.values() for commit in chain]
 
 
 def _why(committed: Sequence[Commit], what: str) -> JobError:

@@ -65,11 +65,18 @@ class ProgressKeeper:
             logger.warning("%s", note)
             self._change(notes=(*known, note if len(known) < MOST_NOTES else "there is more to note, left out here"))
 
-    def begin_run(self, mini_batches: int, items: int, committed: Mapping[int, Totals]) -> None:
-        """The plan is known, and what of it an earlier driver has done."""
+    def begin_run(self, mini_batches: int, items: int, committed: Mapping[int, Totals], before: Totals) -> None:
+        """The plan is known, and what of it an earlier driver has done.
+
+        Args:
+            mini_batches, items: of the whole job.
+            committed: of each bundle.
+            before: what is done in no bundle of this plan: by a retry, what had not failed.
+        """
         with self._lock:
             self._by_bundle = dict(committed)
-            self._done = _sum(*committed.values())
+            self._done = _sum(before, *committed.values())
+            self._first = None
             self._change(progress=Progress(mini_batches=mini_batches, items=items))
             self._count()
             self._items_before = self._items_done

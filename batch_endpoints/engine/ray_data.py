@@ -26,6 +26,7 @@ _BUNDLE = pa.schema(
         ("start", pa.int64()),
         ("mini_batches", pa.list_(pa.list_(pa.string()))),
         ("parts", pa.list_(pa.list_(pa.list_(pa.int64())))),
+        ("retry", pa.int64()),
     ]
 )
 
@@ -57,13 +58,7 @@ class RayDataRunner:
         context.print_on_execution_start = False
         # a block is done when its bundle is, which may take hours, and so may the wait for a CPU: both are fine
         context.execution_no_progress_timeout_s = -1
-        blocks = [
-            pa.Table.from_pylist(
-                [{"index": b.index, "start": b.start, "mini_batches": b.mini_batches, "parts": b.parts}],
-                schema=_BUNDLE,
-            )
-            for b in bundles
-        ]
+        blocks = [pa.Table.from_pylist([vars(bundle)], schema=_BUNDLE) for bundle in bundles]
         size = min(workers.count, len(bundles))
         outcomes = ray.data.from_blocks(blocks).map_batches(
             _ScoringActor,
@@ -91,7 +86,8 @@ class _ScoringActor:
         outcomes: list[dict[str, Any]] = []
         for row in block.to_pylist():
             parts = tuple(tuple(Part(*part) for part in of_batch) for of_batch in row["parts"])
-            bundle = Bundle(row["index"], row["start"], tuple(tuple(files) for files in row["mini_batches"]), parts)
+            mini_batches = tuple(tuple(files) for files in row["mini_batches"])
+            bundle = Bundle(row["index"], row["start"], mini_batches, parts, row["retry"])
             outcomes.append(vars(self._scorer.run(bundle)))
         return pa.Table.from_pylist(outcomes)
 

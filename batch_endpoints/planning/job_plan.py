@@ -6,7 +6,7 @@ goes, so packing costs nothing when the worker is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,12 +23,14 @@ class Bundle:
     Args:
         mini_batches: of each the files, relative to the input.
         parts: of each the part of every file; empty where mini-batches are whole files.
+        retry: as of its plan.
     """
 
     index: int
     start: int
     mini_batches: Sequence[Sequence[str]]
     parts: Sequence[Sequence[Part]] = ()
+    retry: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class JobPlan:
     Args:
         root: what the files' paths are relative to.
         columns: an Arrow schema, serialized: the types of columns in text files; empty where they are not known.
+        retry: 0 for all of the input, 1 for what has failed of that, 2 for what has failed of 1, and so on.
     """
 
     root: str
     bundles: tuple[Bundle, ...]
     columns: bytes = b""
+    retry: int = 0
 
     @property
     def mini_batches(self) -> int:
@@ -88,6 +92,33 @@ def plan_parts(
         for n, (start, end) in enumerate(_ranges(len(paths), workers))
     )
     return JobPlan(root, tuple(bundles), columns())
+
+
+def plan_retry(before: JobPlan, failed: Mapping[int, Collection[str]], workers: int) -> JobPlan:
+    """The plan of another try for what has failed.
+
+    Args:
+        before: the plan that it has failed in.
+        failed: number of each mini-batch of that plan with failed items -> these items.
+
+    Returns: a mini-batch for each of these, in their order and with their items in order, so that the n-th one
+        belongs to the n-th that has failed.
+    """
+    paths: list[tuple[str, ...]] = []
+    parts: list[tuple[Part, ...]] = []
+    for bundle in before.bundles:
+        for at, items in enumerate(bundle.mini_batches):
+            if again := failed.get(bundle.start + at):
+                kept = [n for n, item in enumerate(items) if item in again]
+                paths.append(tuple(items[n] for n in kept))
+                if bundle.parts:
+                    parts.append(tuple(bundle.parts[at][n] for n in kept))
+    retry = before.retry + 1
+    bundles = (
+        Bundle(n, start, tuple(paths[start:end]), tuple(parts[start:end]), retry)
+        for n, (start, end) in enumerate(_ranges(len(paths), workers))
+    )
+    return JobPlan(before.root, tuple(bundles), before.columns, retry)
 
 
 def _ranges(mini_batches: int, workers: int) -> Iterable[tuple[int, int]]:

@@ -127,6 +127,7 @@ class JobSpec(Spec):
     overwrite: bool = False
     invoker: str = ""
     resumption: int = Field(0, ge=0, description="how often it was resumed; each time it has marks and a report anew")
+    retries: int = Field(0, ge=0, description="in how many of them what had failed was to be tried again")
     created_at: datetime | None = Field(None, description="when it was asked for, UTC; None in a file by hand")
 
     @property
@@ -193,6 +194,9 @@ class BatchJob(Spec):
     launches: int = Field(0, ge=0, description="drivers started for it so far")
     launches_before: int = Field(0, ge=0, description="how many of them it had used up when it was resumed")
     state: JobState = JobState(status="NotStarted")
+    written: dict[str, JobOutput] = Field(
+        default_factory=dict, description="outputs that were complete before failed items were tried again"
+    )
 
     @property
     def ended(self) -> bool:

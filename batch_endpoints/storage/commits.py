@@ -61,15 +61,19 @@ class Totals(NamedTuple):
 
 
 class CommitLog:
-    """The commits of one job folder."""
+    """The commits of one job folder.
 
-    def __init__(self, files: Filesystem) -> None:
-        self._files = files
+    Args:
+        retry: of which plan; see ``JobPlan``.
+    """
+
+    def __init__(self, files: Filesystem, retry: int = 0) -> None:
+        self._files, self._folder = files, f"{of_retry(retry)}commits"
 
     def at(self, bundle: int, start: int) -> Commit | None:
         """The commit that begins at a mini-batch, if there is one."""
         try:
-            return Commit.model_validate_json(self._files.read(_name(bundle, start)))
+            return Commit.model_validate_json(self._files.read(self._name(bundle, start)))
         except FileNotFoundError:
             return None
 
@@ -78,7 +82,7 @@ class CommitLog:
 
         Returns: the commit that counts: this one, or that of a worker which was faster.
         """
-        name = _name(commit.bundle, commit.start)
+        name = self._name(commit.bundle, commit.start)
         if self._files.put_if_absent(name, commit.model_dump_json().encode()):
             return commit
         return Commit.model_validate_json(self._files.read(name))
@@ -94,9 +98,21 @@ class CommitLog:
 
     def chains(self, plan: JobPlan) -> dict[int, list[Commit]]:
         """The chain of every bundle that has one, in plan order."""
-        folders = {name.partition("/")[0] for name in self._files.names("commits")}
+        folders = {name.partition("/")[0] for name in self._files.names(self._folder)}
         begun = {int(folder) for folder in folders if folder.isdecimal()}
         return {bundle.index: self.chain(bundle) for bundle in plan.bundles if bundle.index in begun}
+
+    def committed(self, plan: JobPlan) -> list[Commit]:
+        """All commits, in plan order."""
+        return [commit for chain in self.chains(plan).values() for commit in chain]
+
+    def _name(self, bundle: int, start: int) -> str:
+        return f"{self._folder}/{bundle:06}/{start:09}.json"
+
+
+def of_retry(retry: int) -> str:
+    """What the plan and the commits of a retry have before their names in the job folder."""
+    return f"retries/{retry}/" if retry else ""
 
 
 def totals(commits: Iterable[Commit]) -> Totals:
@@ -108,7 +124,3 @@ def totals(commits: Iterable[Commit]) -> Totals:
         failed += len(commit.failed)
         rows += commit.rows
     return Totals(batches, succeeded, failed, rows)
-
-
-def _name(bundle: int, start: int) -> str:
-    return f"commits/{bundle:06}/{start:09}.json"

@@ -3,6 +3,7 @@
 job.json            what was asked, resolved and frozen (a person may write job.yml instead)
 plan.arrow          the mini-batches and their bundles, written once
 commits/  parts/    what counts, and what it points to
+retries/<number>/   plan.arrow and commits/ of another try for what has failed; see storage/rounds.py
 progress.json       the driver's last word, replaced at most once a second
 report.json  failed_items.jsonl     the end
 cancel  stop        marks: somebody asked for the end; workers shall begin nothing more (cancel-1 once resumed)
@@ -24,6 +25,7 @@ from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.specs import JobSpec, JobState, check
+from batch_endpoints.storage.commits import of_retry
 
 logger = logging.getLogger(__name__)
 
@@ -86,27 +88,31 @@ class JobFolder:
                     numbers = [[part[at] for part in parts] for parts in bundle.parts]
                     columns.append(pa.array(numbers, pa.list_(pa.int64())))
                 writer.write_batch(pa.record_batch(columns, schema=schema))
-        if self.files.put_if_absent("plan.arrow", sink.getvalue().to_pybytes()):
+        if self.files.put_if_absent(f"{of_retry(plan.retry)}plan.arrow", sink.getvalue().to_pybytes()):
             return plan
-        stored = self.plan()
+        stored = self.plan(plan.retry)
         return plan if stored is None else stored
 
-    def plan(self) -> JobPlan | None:
-        """The stored plan; None before it is written."""
+    def plan(self, retry: int = 0) -> JobPlan | None:
+        """The stored plan of all of the input, or of a retry; None before it is written."""
         try:
-            file = self.files.open_input("plan.arrow")
+            file = self.files.open_input(f"{of_retry(retry)}plan.arrow")
         except FileNotFoundError:
             return None
         with file, pa.ipc.open_file(file) as reader:
             batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
             bundles = tuple(
                 Bundle(
-                    batch["bundle"][0].as_py(), batch["mini_batch"][0].as_py(), _files(batch["files"]), _parts(batch)
+                    index=batch["bundle"][0].as_py(),
+                    start=batch["mini_batch"][0].as_py(),
+                    mini_batches=_files(batch["files"]),
+                    parts=_parts(batch),
+                    retry=retry,
                 )
                 for batch in batches
             )
             metadata = reader.schema.metadata
-            return JobPlan(metadata[b"root"].decode(), bundles, metadata.get(b"columns", b""))
+            return JobPlan(metadata[b"root"].decode(), bundles, metadata.get(b"columns", b""), retry)
 
     def plan_columns(self) -> pa.Schema | None:
         """What the stored plan says of the columns of text files, without reading the rest of it; see ``JobPlan``."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 
 from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import JobOutput, JobSpec
 from batch_endpoints.storage.access import Access
-from batch_endpoints.storage.commits import Commit
 from batch_endpoints.storage.filesystem import local_path, output_filesystem
 from batch_endpoints.storage.outputs import write_files, write_rows
+from batch_endpoints.storage.rounds import Rounds, in_order
 
 DEFAULT_NAME = "score"  # Azure ML's name of a model deployment's only output
 
@@ -47,12 +48,12 @@ class NamedOutput:
                 mend="Name another path, or ask for overwrite.",
             )
 
-    def write(self, files: Filesystem, commits: Sequence[Commit], note: Callable[[str], None]) -> JobOutput:
+    def write(self, files: Filesystem, rounds: Rounds, note: Callable[[str], None]) -> JobOutput:
         """Make the output of what is committed.
 
         Args:
             files: the job folder.
-            commits: all of them, in plan order.
+            rounds: all that is committed.
             note: is told what a user should know.
 
         Returns: the output with its URI.
@@ -61,10 +62,11 @@ class NamedOutput:
         place = local_path(self.folder)
         if place:
             place.mkdir(parents=True, exist_ok=True)  # also where no file comes: it is what the job names
-        for renamed in write_files(files, commits, target, self.file_name):
+        # round by round: a file keeps the name that it had before failed items were tried again
+        for renamed in write_files(files, chain.from_iterable(rounds), target, self.file_name):
             note(renamed)
         if self.file_name:
-            write_rows(files, commits, target, self.file_name)
+            write_rows(files, in_order(rounds), target, self.file_name)
         return JobOutput(type="uri_folder", path=place.as_uri() if place else self.folder)
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 
 from batch_endpoints.interfaces import Filesystem
-from batch_endpoints.storage.commits import Commit, CommittedFile
+from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem
 from batch_endpoints.storage.formats import as_text, table_writer
 
 
@@ -99,10 +99,10 @@ def write_files(
     return notes
 
 
-def write_failed_items(files: Filesystem, commits: Iterable[Commit]) -> None:
-    """``failed_items.jsonl``: one line per failed item, in plan order; no file where nothing failed."""
-    lines = [item.model_dump_json(exclude_none=True) + "\n" for commit in commits for item in commit.failed]
-    if lines:
+def write_failed_items(files: Filesystem, failed: Iterable[FailedItem]) -> None:
+    """``failed_items.jsonl``: one line per failed item; no file where nothing has ever failed."""
+    lines = [item.model_dump_json(exclude_none=True) + "\n" for item in failed]
+    if lines or files.exists("failed_items.jsonl"):
         files.replace("failed_items.jsonl", "".join(lines).encode())
 
 

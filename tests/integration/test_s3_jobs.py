@@ -26,6 +26,7 @@ from batch_endpoints.specs import (
     Invocation,
     JobInput,
     JobOutput,
+    JobSpec,
     Model,
     ModelDeployment,
 )
@@ -170,6 +171,43 @@ def test_the_engine_takes_a_job_folder_in_a_store(lake, s3, tmp_path):
     assert log.startswith("==> driver.log <==\nan earlier driver\n")
     assert "job 'one' has ended: Completed" in log
     assert "==> worker-" in log
+
+
+def test_failed_items_are_tried_again_in_a_store(lake, s3, tmp_path):
+    put(s3, "in/1.txt", "in/2.txt", "in/3.txt", "models/m")
+    (tmp_path / "score.py").write_text(
+        f"""
+import os
+def run(mini_batch):
+    if mini_batch[0].endswith("2.txt") and not os.path.exists({str(tmp_path / "up")!r}):
+        raise ConnectionError("down")
+    return [os.path.basename(file) for file in mini_batch]
+"""
+    )
+    job = {
+        "name": "one",
+        "deployment": {
+            "name": "echo",
+            "model": {"name": "m", "version": "1", "path": "s3://lake/models/m"},
+            "code_configuration": {"code": tmp_path.as_uri(), "scoring_script": "score.py"},
+            "settings": {"mini_batch_size": 1, "retry_settings": {"max_retries": 0}},
+        },
+        "inputs": {"data": {"type": "uri_folder", "path": "s3://lake/in"}},
+        "outputs": {"score": {"path": "s3://lake/out"}},
+    }
+    folder = JobFolder(open_filesystem("s3://lake/jobs/one"), "s3://lake/jobs/one")
+    folder.write_job(JobSpec.model_validate(job))
+    assert run_job(folder, LocalRunner).progress.items_failed == 1
+    assert "2.txt" not in text_of(s3, "out/predictions.csv")
+
+    (tmp_path / "up").touch()
+    folder.write_job(JobSpec.model_validate({**job, "resumption": 1, "retries": 1}))
+    state = run_job(folder, LocalRunner)
+
+    assert (state.status, state.progress.items_succeeded) == ("Completed", 3)
+    written = csv.DictReader(io.StringIO(text_of(s3, "out/predictions.csv")))
+    assert [row["file"] for row in written] == ["1.txt", "2.txt", "3.txt"]
+    assert text_of(s3, "jobs/one/failed_items.jsonl") == ""
 
 
 def engine(arguments):

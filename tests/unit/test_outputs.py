@@ -194,11 +194,13 @@ def test_files_of_one_name_are_all_kept(files):
 
 def test_failed_items_are_a_line_each_and_no_file_where_there_are_none(files):
     item = FailedItem(file="a.csv", mini_batch=1, reason="ü\nbad")
-    write_failed_items(files, [Commit(bundle=0, start=0, end=1)])
+    write_failed_items(files, [])
     assert not files.exists("failed_items.jsonl")
-    write_failed_items(files, [Commit(bundle=0, start=0, end=2, failed=(item, item))])
+    write_failed_items(files, [item, item])
     lines = files.read("failed_items.jsonl").decode().splitlines()
     assert [FailedItem.model_validate_json(line) for line in lines] == [item, item]
+    write_failed_items(files, [])
+    assert files.read("failed_items.jsonl") == b""
 
 
 def job(outputs=None, **settings):
@@ -245,6 +247,6 @@ def test_an_existing_output_is_in_the_way(tmp_path):
 def test_writing_an_output_says_where_it_is(tmp_path):
     files = LocalFilesystem(tmp_path)
     commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [pa.table({"a": [1]})]))]
-    found = named_output(job(), tmp_path.as_uri()).write(files, commits, lambda note: None)
+    found = named_output(job(), tmp_path.as_uri()).write(files, [commits], lambda note: None)
     assert found.path == (tmp_path / "named-outputs/score").as_uri()
     assert (tmp_path / "named-outputs/score/predictions.csv").read_text() == '"a"\n1\n'

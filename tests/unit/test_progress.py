@@ -12,7 +12,7 @@ from batch_endpoints.storage.job_folder import JobFolder
 @pytest.fixture
 def keeper(tmp_path):
     keeper = ProgressKeeper(JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()))
-    keeper.begin_run(mini_batches=10, items=100, committed={0: Totals(1, 10, 0, 10)})
+    keeper.begin_run(mini_batches=10, items=100, committed={0: Totals(1, 10, 0, 10)}, before=Totals())
     return keeper
 
 

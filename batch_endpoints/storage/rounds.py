@@ -1,0 +1,74 @@
+"""Rounds: what has failed in a job may be tried again, and what fails then once more.
+
+Round 0 scores all of the input. Round n is retry n: its plan, made when round n - 1 is complete, has a mini-batch for
+each one of that round in which something failed, in the same order; so its n-th mini-batch belongs to the n-th of
+those, and nobody has to write that down. A commit ends behind a mini-batch with failed items, and in a retry behind
+each mini-batch. That is what lets the rows that a retry wins take their place in the output: right behind the rows of
+the mini-batch they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, count
+
+from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, Totals, totals
+from batch_endpoints.storage.job_folder import JobFolder
+
+Rounds = Sequence[Sequence[Commit]]
+"""The commits of each round, in the order of its plan."""
+
+
+def read_rounds(folder: JobFolder) -> Rounds:
+    """What is committed of a job by now."""
+    rounds: list[list[Commit]] = []
+    while (plan := folder.plan(retry := len(rounds))) is not None:
+        rounds.append(CommitLog(folder.files, retry).committed(plan))
+    return rounds
+
+
+def in_order(rounds: Rounds) -> list[Commit]:
+    """All commits, in the order of the output."""
+    behind: dict[int, list[Commit]] = {}  # a mini-batch of the round that was looked at last -> what to write of it
+    for commits in reversed(rounds):
+        number = count()
+        behind = {
+            commit.start: [commit, *chain.from_iterable(behind.get(next(number), ()) for _ in failed_in([commit]))]
+            for commit in commits
+        }
+    return list(chain.from_iterable(behind.values()))
+
+
+def failed_in(commits: Iterable[Commit]) -> dict[int, set[str]]:
+    """The failed items of each mini-batch that has any, in the order of the commits."""
+    failed: dict[int, set[str]] = {}
+    for commit in commits:
+        for item in commit.failed:
+            failed.setdefault(item.mini_batch, set()).add(item.file)
+    return failed
+
+
+def still_failed(rounds: Rounds) -> list[FailedItem]:
+    """What has failed and was not tried again since, in the order of the input.
+
+    Returns: each with the number that its mini-batch has in round 0.
+    """
+    left: list[FailedItem] = []
+    original: list[int] | None = None  # of each mini-batch of a retry, the one in round 0
+    for commits, later in zip(rounds, [*rounds[1:], ()], strict=False):
+        tried_again = {commit.start for commit in later}
+        numbers = {mini_batch: number for number, mini_batch in enumerate(failed_in(commits))}
+        for item in chain.from_iterable(commit.failed for commit in commits):
+            if numbers[item.mini_batch] not in tried_again:
+                first = {} if original is None else {"mini_batch": original[item.mini_batch]}
+                left.append(item.model_copy(update=first) if first else item)
+        original = [mini_batch if original is None else original[mini_batch] for mini_batch in numbers]
+    return sorted(left, key=lambda item: item.mini_batch)
+
+
+def total(rounds: Rounds) -> Totals:
+    """What a job amounts to: what failed and succeeded later has succeeded."""
+    scored = totals(chain.from_iterable(rounds))
+    return scored._replace(
+        mini_batches=totals(chain.from_iterable(rounds[:1])).mini_batches, items_failed=len(still_failed(rounds))
+    )

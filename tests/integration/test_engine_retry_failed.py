@@ -1,0 +1,291 @@
+"""Failed items that are tried again, in real job folders: the output, the counts, and what is killed on the way."""
+
+import os
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from job_folders import Job, noting, wait_until
+
+from batch_endpoints.engine.local import LocalRunner
+
+
+def failing(place, more=""):
+    """A script that fails for each file of which there is a mark ``bad-<name>``, alone or with all of its call."""
+    return f"""
+import os, time
+from pathlib import Path
+{noting(place)}
+place = Path({str(place)!r})
+def run(mini_batch):
+    names = [os.path.basename(file) for file in mini_batch]
+    for name in names:
+        note(name)
+        {more or "pass"}
+    if (place / "bad-all").exists() and any((place / f"bad-{{name}}").exists() for name in names):
+        raise ValueError(f"bad call {{names[0]}}")
+    import pandas
+    good = [name for name in names if not (place / f"bad-{{name}}").exists()]
+    return pandas.DataFrame({{"file": good, "upper": [name.upper() for name in good]}})
+"""
+
+
+def mark(place, *names):
+    for name in names:
+        (place / f"bad-{name}").touch()
+
+
+def heal(place, *names):
+    for name in names:
+        (place / f"bad-{name}").unlink()
+
+
+def ask_for_retry(job, retries=1, resumption=None):
+    """What the control plane makes of the request, and the controller writes."""
+    changes = {"retries": retries, "resumption": resumption or retries}
+    job.job_folder.write_job(job.job_folder.job().model_copy(update=changes))
+
+
+def counts(job):
+    told = job.report()["progress"]
+    return told["items"], told["items_succeeded"], told["items_failed"], told["rows"]
+
+
+def files_of(job):
+    return [row["file"] for row in job.rows()]
+
+
+def names(count):
+    return [f"{n:03}.txt" for n in range(count)]
+
+
+def test_whole_mini_batches_that_failed_take_their_place_in_the_same_output(tmp_path):
+    job = Job(tmp_path, failing(tmp_path), files=20, settings={"mini_batch_size": 3})
+    mark(tmp_path, "all", "004.txt", "019.txt")
+    assert job.run().status == "Completed"
+    assert counts(job) == (20, 15, 5, 15)
+    assert [item["mini_batch"] for item in job.failed_items()] == [1, 1, 1, 6, 6]
+    called = len(job.calls())
+
+    heal(tmp_path, "all", "004.txt", "019.txt")
+    ask_for_retry(job)
+    state = job.run()
+
+    assert state.status == "Completed"
+    assert "retry 1: 5 items that failed are tried again" in state.notes
+    assert files_of(job) == names(20)
+    assert job.calls()[called:] == ["003.txt", "004.txt", "005.txt", "018.txt", "019.txt"]
+    assert counts(job) == (20, 20, 0, 20)
+    assert job.report()["progress"]["mini_batches_done"] == job.report()["progress"]["mini_batches"] == 7
+    assert job.failed_items() == []
+    assert job.run() == state
+
+
+def test_what_fails_again_is_told_and_is_tried_in_a_second_round(tmp_path):
+    job = Job(tmp_path, failing(tmp_path), files=12, settings={"mini_batch_size": 4})
+    mark(tmp_path, "001.txt", "002.txt", "009.txt")
+    job.run()
+    assert counts(job) == (12, 9, 3, 9)
+
+    heal(tmp_path, "002.txt")
+    ask_for_retry(job)
+    assert job.run().status == "Completed"
+    assert counts(job) == (12, 10, 2, 10)
+    assert [(item["file"], item["mini_batch"]) for item in job.failed_items()] == [("001.txt", 0), ("009.txt", 2)]
+    assert files_of(job)[:4] == ["000.txt", "003.txt", "002.txt", "004.txt"]
+
+    heal(tmp_path, "001.txt", "009.txt")
+    called = len(job.calls())
+    ask_for_retry(job, retries=2)
+    state = job.run()
+    assert state.status == "Completed"
+    assert state.notes == ("retry 2: 2 items that failed are tried again",)
+    assert job.calls()[called:] == ["001.txt", "009.txt"]
+    assert counts(job) == (12, 12, 0, 12)
+    assert files_of(job) == [f"{n:03}.txt" for n in (0, 3, 2, 1, 4, 5, 6, 7, 8, 10, 11, 9)]
+
+
+def test_a_job_in_which_all_failed_completes_when_one_succeeds(tmp_path):
+    job = Job(tmp_path, failing(tmp_path), files=3)
+    mark(tmp_path, *names(3))
+    assert job.run().status == "Failed"
+    ask_for_retry(job)
+    assert job.run().status == "Failed"
+    assert counts(job) == (3, 0, 3, 0)
+    assert not job.output.exists()
+
+    heal(tmp_path, "001.txt")
+    ask_for_retry(job, retries=2)
+    assert job.run().status == "Completed"
+    assert files_of(job) == ["001.txt"]
+    assert [item["file"] for item in job.failed_items()] == ["000.txt", "002.txt"]
+
+
+def test_a_job_over_its_threshold_scores_the_rest_first_and_counts_what_fails_again(tmp_path):
+    job = Job(
+        tmp_path, failing(tmp_path), files=10, settings={"error_threshold": 1, "max_concurrency_per_instance": 1}
+    )
+    mark(tmp_path, "002.txt", "003.txt")
+    assert job.run().status == "Failed"
+    assert counts(job)[1] < 8
+
+    ask_for_retry(job)
+    state = job.run()
+    assert state.status == "Failed"
+    assert state.error.details.startswith("2 items failed, more than error_threshold (1) allows")
+    assert counts(job) == (10, 8, 2, 8)
+    assert not job.output.exists()
+
+    heal(tmp_path, "002.txt")
+    ask_for_retry(job, retries=2)
+    assert job.run().status == "Completed"
+    assert counts(job) == (10, 9, 1, 9)
+    assert files_of(job) == [name for name in names(10) if name != "003.txt"]
+
+
+def test_files_that_a_script_writes_in_a_retry_join_those_before_which_keep_their_names(tmp_path):
+    script = failing(tmp_path, more='Path(os.environ["AZUREML_BI_OUTPUT_PATH"], "seen.txt").write_text(name)')
+    job = Job(tmp_path, script, files=3)
+    mark(tmp_path, "000.txt")
+    job.run()
+    before = {path.name: path.read_text() for path in job.output.glob("seen*")}
+    assert sorted(before.values()) == ["001.txt", "002.txt"]
+
+    heal(tmp_path, "000.txt")
+    ask_for_retry(job)
+    job.run()
+
+    after = {path.name: path.read_text() for path in job.output.glob("seen*")}
+    assert after == {**before, "seen-3.txt": "000.txt"}
+    assert files_of(job) == names(3)
+
+
+SUM = """
+import os
+import pandas as pd
+def run(mini_batch: pd.DataFrame):
+    if os.path.exists({bad!r}) and (mini_batch["n"] % 70 == 35).any():
+        raise ValueError("odd rows")
+    return mini_batch["n"] * 2
+"""
+
+
+def test_parts_of_a_file_that_failed_come_back_in_the_order_of_its_rows(tmp_path):
+    script = SUM.format(bad=str(tmp_path / "bad"))
+    job = Job(tmp_path, script, files=0, settings={"mini_batch_size": "10 rows"})
+    frame = pd.DataFrame({"n": range(200)})
+    frame.to_csv(job.input / "a.csv", index=False)
+    frame.to_parquet(job.input / "b.parquet")
+    (tmp_path / "bad").touch()
+    assert job.run().status == "Completed"
+    failed = job.failed_items()
+    assert [item["first_row"] for item in failed] == [30, 100, 170] * 2
+
+    (tmp_path / "bad").unlink()
+    ask_for_retry(job)
+    assert job.run().status == "Completed"
+    assert [(row["file"], int(row["row"])) for row in job.rows()] == [
+        (file, n) for file in ("a.csv", "b.parquet") for n in range(200)
+    ]
+    assert [int(row["prediction"]) for row in job.rows()] == [2 * n for n in range(200)] * 2
+
+
+# killed and canceled in the middle of a retry
+
+
+@pytest.fixture
+def in_a_retry(tmp_path):
+    """A job of 40 files of which 21 failed; the engine, a process, has tried some again and stays with one."""
+    script = (
+        failing(tmp_path, more="stay(name)")
+        + """
+def stay(name):
+    while name == "020.txt" and (place / "gated").exists() and not (place / "gate").exists():
+        time.sleep(0.02)
+"""
+    )
+    settings = {"retry_settings": {"timeout": 600, "max_retries": 1}, "max_concurrency_per_instance": 1}
+    job = Job(tmp_path, script, files=40, settings=settings)
+    bad = names(40)[5:26]
+    mark(tmp_path, *bad)
+    assert job.run().status == "Completed"
+    heal(tmp_path, *bad)
+    (tmp_path / "gated").touch()
+    (tmp_path / "calls").unlink()
+    ask_for_retry(job)
+    process = job.start()
+    try:
+        wait_until(lambda: "020.txt" in job.calls(), what="the gate")
+        yield job, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def retried(job):
+    return sorted(job.folder.glob("retries/1/commits/*/*.json"))
+
+
+def test_a_driver_killed_in_a_retry_is_followed_by_one_that_tries_only_what_is_left(in_a_retry):
+    job, process = in_a_retry
+    before, output = retried(job), files_of(job)
+    process.kill()
+    process.wait()
+    assert files_of(job) == output == names(5) + names(40)[26:]
+    (job.place / "gate").touch()
+
+    assert job.run().status == "Completed"
+
+    assert len(before) >= 14
+    assert files_of(job) == names(40)
+    assert counts(job) == (40, 40, 0, 40)
+    again = {name for name in job.calls() if job.calls().count(name) > 1}
+    assert again <= {"020.txt", "019.txt"}
+    assert set(job.calls()) == set(names(40)[5:26])
+    assert retried(job)[: len(before)] == before
+
+
+def test_a_host_killed_in_a_retry_costs_nothing(in_a_retry):
+    job, process = in_a_retry
+    told = Path(f"/proc/{process.pid}/task").glob("*/children")
+    (host,) = (int(pid) for children in told for pid in children.read_text().split())
+    (job.place / "gate").touch()
+    os.kill(host, signal.SIGKILL)
+
+    assert process.wait(timeout=30) == 0
+    assert files_of(job) == names(40)
+    assert counts(job) == (40, 40, 0, 40)
+
+
+def test_a_retry_that_is_canceled_keeps_the_output_and_can_be_resumed(in_a_retry):
+    job, process = in_a_retry
+    asked = job.job_folder.run_of(job.job_folder.job())
+    asked.ask_to_cancel()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 130
+
+    done = len(retried(job))
+    assert counts(job) == (40, 19 + done, 21 - done, 19 + done)
+    assert [item["file"] for item in job.failed_items()] == names(40)[5 + done : 26]
+    assert [item["mini_batch"] for item in job.failed_items()] == list(range(5 + done, 26))
+    assert files_of(job) == names(5) + names(40)[26:]
+
+    (job.place / "gate").touch()
+    ask_for_retry(job, retries=1, resumption=2)
+    assert job.run().status == "Completed"
+    assert files_of(job) == names(40)
+    assert job.failed_items() == []
+
+
+def test_progress_of_a_retry_counts_upwards_from_what_had_succeeded(in_a_retry):
+    job, process = in_a_retry
+    wait_until(lambda: job.progress()["items_succeeded"] > 19, what="progress of the retry")
+    told = job.progress()
+    assert (told["items"], told["mini_batches"], told["items_failed"]) == (40, 40, 0)
+    assert told["items_succeeded"] == told["mini_batches_done"] == told["rows"] < 40
+    process.terminate()
+    assert process.wait(timeout=20) == 143
+    (job.place / "gate").touch()
+    assert job.run(LocalRunner).status == "Completed"
+    assert files_of(job) == names(40)
