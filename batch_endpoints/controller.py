@@ -172,7 +172,9 @@ class Controller:
         return self._store.update_job(
             job.name,
             lambda now: (
-                now if now.ended else now.replaced(status=state.status, state=state, modified_at=self._clock())
+                now
+                if now.ended or not _same_run(now, job)
+                else now.replaced(status=state.status, state=state, modified_at=self._clock())
             ),
         )
 
@@ -187,6 +189,8 @@ class Controller:
             return job
 
         def take(now: BatchJob) -> BatchJob:
+            if not _same_run(now, job):
+                return now
             status = state.status if may_move(now.status, state.status) else now.status
             return now.replaced(status=status, state=state, modified_at=self._clock())
 
@@ -200,6 +204,11 @@ class Controller:
 
 def _same(now: BatchJob, job: BatchJob) -> bool:
     return now.status == job.status and now.launches == job.launches
+
+
+def _same_run(now: BatchJob, job: BatchJob) -> bool:
+    """Was it neither resumed nor told to try again since? What another run of it has told is history."""
+    return now.spec.resumption == job.spec.resumption
 
 
 def _watch(job: BatchJob) -> _Watch:

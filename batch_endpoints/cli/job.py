@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batch_endpoints.cli.changes import assignments, set_option
 from batch_endpoints.cli.grammar import Noun, Told, Verb
+
+if TYPE_CHECKING:
+    from batch_endpoints.client import Job
+    from batch_endpoints.specs import Invocation
 
 JOB_COLUMNS = (
     "name",
@@ -80,16 +84,21 @@ def resume(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
     \b
     batch-endpoints job resume -n JOB --set retry_settings.timeout=600
     """
-    from batch_endpoints.cli.stream import follow
-    from batch_endpoints.specs import Invocation, check, set_value
+    return _followed(told.client.job(name).resume(_changes(set_, where="resume")), stream)
 
-    changes: dict[str, Any] = {}
-    for dotted, value in assignments(set_).items():
-        set_value(changes, dotted, value)
-    resumed = told.client.job(name).resume(check(Invocation, changes, where="resume"))
-    if stream:
-        follow(resumed, err=True)
-    return resumed.document
+
+@job.command("retry-failed")
+@name_option
+@set_option
+@click.option("--stream", is_flag=True, help="Follow it to its end.")
+@click.pass_obj
+def retry_failed(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
+    """Let a job that has ended try its failed items again; what succeeds joins the same output.
+
+    \b
+    batch-endpoints job retry-failed -n JOB --set retry_settings.timeout=600
+    """
+    return _followed(told.client.job(name).retry_failed(_changes(set_, where="retry-failed")), stream)
 
 
 @job.command()
@@ -133,3 +142,20 @@ def download(told: Told, name: str, download_path: Path, output_name: str, all_:
         for output in outputs
         for file in output.download(download_path / "named-outputs" / output.name)
     ]
+
+
+def _changes(set_: tuple[str, ...], where: str) -> Invocation:
+    from batch_endpoints.specs import Invocation, check, set_value
+
+    changes: dict[str, Any] = {}
+    for dotted, value in assignments(set_).items():
+        set_value(changes, dotted, value)
+    return check(Invocation, changes, where=where)
+
+
+def _followed(job: Job, stream: bool) -> dict[str, Any]:
+    if stream:
+        from batch_endpoints.cli.stream import follow
+
+        follow(job, err=True)
+    return job.document

@@ -117,6 +117,7 @@ class Job:
             "error": properties.get("error"),
             "notes": properties.get("notes") or [],
             "launches": properties.get("launches", 0),
+            "retries": properties.get("retries", 0),
             "compute": _snake_case(properties.get("compute") or {}),
             "folder": properties.get("folder", ""),
             "tags": properties.get("tags") or {},
@@ -179,11 +180,18 @@ class Job:
         Raises:
             Conflict: it has not ended, or has completed.
         """
-        from batch_endpoints.client.wire import invocation_body
+        return self._again("resume", changes)
 
-        body = invocation_body(changes) if changes else None
-        self._answer = self._connection.json("POST", at("jobs", self.name, "resume"), body=body)
-        return self
+    def retry_failed(self, changes: Invocation | None = None) -> Job:
+        """Let it try its failed items again; what succeeds takes its place in the same output.
+
+        Args:
+            changes: settings it shall have from now on, such as a longer timeout.
+
+        Raises:
+            Conflict: it has not ended, or nothing has failed in it.
+        """
+        return self._again("retry-failed", changes)
 
     def logs(self) -> str:
         """The driver's log, then each worker's."""
@@ -218,6 +226,13 @@ class Job:
             except OSError as error:  # what requests raises when the connection breaks
                 logger.debug("stream broke", extra={"job": self.name, "error": str(error)})
             pause(RECONNECT_SECONDS)
+
+    def _again(self, verb: str, changes: Invocation | None) -> Job:
+        from batch_endpoints.client.wire import invocation_body
+
+        body = invocation_body(changes) if changes else None
+        self._answer = self._connection.json("POST", at("jobs", self.name, verb), body=body)
+        return self
 
     def _events(self) -> Iterator[tuple[str, str]]:
         """Server-sent events as (kind, data), until the connection ends in whatever way."""

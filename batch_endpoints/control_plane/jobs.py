@@ -10,11 +10,12 @@ from datetime import datetime
 
 from batch_endpoints.control_plane.assets import Assets, is_mlflow, places
 from batch_endpoints.control_plane.records import everything, found
+from batch_endpoints.control_plane.reruns import resumed, with_failed_items_again
 from batch_endpoints.errors import Conflict, InvocationError, NotFound, ServerError
 from batch_endpoints.interfaces import Listing, Page, RecordStore
-from batch_endpoints.planning.overrides import effective_deployment, resumed_deployment
+from batch_endpoints.planning.overrides import effective_deployment
 from batch_endpoints.planning.routing import resolve_deployment
-from batch_endpoints.policies.lifecycle import check_cancel, check_resume
+from batch_endpoints.policies.lifecycle import check_cancel
 from batch_endpoints.specs import (
     DATA_TYPES,
     BatchJob,
@@ -25,7 +26,6 @@ from batch_endpoints.specs import (
     JobInput,
     JobOutput,
     JobSpec,
-    JobState,
     JobStatus,
     Model,
     ModelDeployment,
@@ -146,37 +146,41 @@ class Jobs:
             InvocationError: a change to something that is fixed by what the job has done.
         """
         now = self._now()
-
-        def change(job: BatchJob) -> BatchJob:
-            check_resume(name, job.status)
-            deployment = resumed_deployment(job.spec.deployment, changes)
-            resumption = job.spec.resumption + 1
-            return job.replaced(
-                status="NotStarted",
-                spec=job.spec.model_copy(update={"deployment": deployment, "resumption": resumption}),
-                state=JobState(status="NotStarted", resumption=resumption, progress=job.state.progress),
-                launches_before=job.launches,
-                modified_at=now,
-            )
-
-        job = self._store.update_job(name, change)
+        job = self._store.update_job(name, lambda job: resumed(job, changes, now))
         logger.info("job resumed", extra={"job": name, "resumption": job.spec.resumption})
+        return job
+
+    def retry_failed(self, name: str, changes: Invocation) -> BatchJob:
+        """Let a job that has ended try its failed items again; what succeeds takes its place in the same output.
+
+        What has never been scored, because the job was canceled or failed early, is scored first.
+
+        Args:
+            changes: settings it shall have from now on, such as a longer timeout.
+
+        Raises:
+            Conflict: it has not ended, or nothing has failed in it.
+            InvocationError: a change to something that is fixed by what the job has done.
+        """
+        now = self._now()
+        job = self._store.update_job(name, lambda job: with_failed_items_again(job, changes, now))
+        logger.info("failed items of job tried again", extra={"job": name, "retry": job.spec.retries})
         return job
 
     def output(self, name: str, output: str) -> str:
         """The URI of one output.
 
         Raises:
-            Conflict: the job has not completed, so it is not there (yet).
+            Conflict: the job has never completed, so it is not there (yet).
             NotFound: no such output.
         """
         job = self._store.job(name)
-        if job.status != "Completed":
+        if job.status != "Completed" and not job.written:
             raise Conflict(
                 f"job '{name}' is {job.status}, so its outputs are not there",
                 mend="They are when it is Completed." if not job.ended else "Its logs say why.",
             )
-        outputs = {**job.spec.outputs, **job.state.outputs}
+        outputs = {**job.spec.outputs, **job.written, **job.state.outputs}
         if output not in outputs or not outputs[output].path:
             raise NotFound(f"job '{name}' has no output '{output}'", mend=f"It has: {', '.join(sorted(outputs))}.")
         return outputs[output].path

@@ -11,7 +11,7 @@ def job_answer(job: BatchJob) -> dict[str, Any]:
     """The job as plain JSON data."""
     state, spec = job.state, job.spec
     progress = state.progress
-    outputs = {**spec.outputs, **state.outputs}
+    outputs = {**spec.outputs, **job.written, **state.outputs}
     return {
         "id": f"/endpoints/{job.endpoint_name}/jobs/{job.name}",
         "name": job.name,
@@ -43,6 +43,7 @@ def job_answer(job: BatchJob) -> dict[str, Any]:
             "startedAt": state.started_at.isoformat() if state.started_at else None,
             "endedAt": state.ended_at.isoformat() if state.ended_at else None,
             "launches": job.launches,
+            "retries": spec.retries,
             "folder": job.folder,
             "experimentName": job.experiment_name,
             "properties": {

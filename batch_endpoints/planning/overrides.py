@@ -52,7 +52,7 @@ def effective_deployment(deployment: ModelDeployment, invocation: Invocation) ->
 
 
 def resumed_deployment(deployment: ModelDeployment, invocation: Invocation) -> ModelDeployment:
-    """The deployment as a job that is resumed shall have it from now on.
+    """The deployment as a job that goes on, or tries failed items again, shall have it from now on.
 
     Raises:
         InvocationError: something that is fixed by what the job has done already.
@@ -60,7 +60,7 @@ def resumed_deployment(deployment: ModelDeployment, invocation: Invocation) -> M
     said = {key for key, value in to_document(invocation).items() if value not in ("", {}, False)}
     if fixed := sorted(said - {*_RESUMABLE}):
         raise InvocationError(
-            f"a job that is resumed cannot change {', '.join(fixed)}: its plan and its output are fixed",
+            f"a job that goes on cannot change {', '.join(fixed)}: its plan and its output are fixed",
             mend=f"It can change {', '.join(_RESUMABLE)}. Invoke the endpoint anew for anything else.",
         )
     return effective_deployment(deployment, invocation)

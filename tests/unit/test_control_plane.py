@@ -22,8 +22,10 @@ from batch_endpoints.specs import (
     Invocation,
     JobInput,
     JobOutput,
+    JobState,
     Model,
     ModelDeployment,
+    Progress,
     check,
 )
 from batch_endpoints.storage.filesystem import local_path
@@ -610,6 +612,53 @@ def test_what_a_job_has_done_cannot_be_changed_by_resuming_it(server):
 
     with pytest.raises(InvocationError, match="cannot change mini_batch_size"):
         server.jobs.resume(job.name, Invocation.model_validate({"mini_batch_size": 3}))
+
+
+def ended_with_failures(server, status, failed=2, outputs=None):
+    """A job with so many failed items."""
+    job = server.with_default().invoke()
+    state = JobState(status=status, progress=Progress(items=5, items_failed=failed), outputs=outputs or {})
+    return server.store.update_job(job.name, lambda now: now.replaced(status=status, state=state, launches=2))
+
+
+@pytest.mark.parametrize("status", ["Completed", "Failed", "Canceled"])
+def test_failed_items_of_a_job_that_has_ended_are_tried_again_with_other_settings(server, status):
+    job = ended_with_failures(server, status)
+
+    again = server.jobs.retry_failed(job.name, Invocation.model_validate({"error_threshold": 7}))
+
+    assert again.status == "NotStarted"
+    assert again.spec.deployment.settings.error_threshold == 7
+    assert (again.spec.retries, again.spec.resumption, again.launches_before) == (1, 1, 2)
+    assert again.state.progress.items_failed == 2
+
+
+def test_failed_items_are_not_tried_again_where_there_are_none_or_the_job_goes_on(server):
+    job = ended_with_failures(server, "Completed", failed=0)
+    with pytest.raises(Conflict, match=f"job '{job.name}' has no failed items"):
+        server.jobs.retry_failed(job.name, Invocation())
+    job = ended_with_failures(server, "Failed")
+    with pytest.raises(InvocationError, match="cannot change mini_batch_size"):
+        server.jobs.retry_failed(job.name, Invocation.model_validate({"mini_batch_size": 3}))
+    server.jobs.retry_failed(job.name, Invocation())
+    with pytest.raises(Conflict, match="is NotStarted"):
+        server.jobs.retry_failed(job.name, Invocation())
+
+
+def test_the_output_of_a_completed_job_is_there_while_failed_items_are_tried_again_and_when_that_fails(server):
+    job = ended_with_failures(server, "Completed", outputs={"score": JobOutput(path="file:///out")})
+    server.jobs.retry_failed(job.name, Invocation())
+    assert server.jobs.output(job.name, "score") == "file:///out"
+
+    failed = JobState(status="Failed", progress=Progress(items=5, items_failed=2))
+    server.store.update_job(job.name, lambda now: now.replaced(status="Failed", state=failed))
+    server.jobs.retry_failed(job.name, Invocation())
+    assert server.jobs.output(job.name, "score") == "file:///out"
+
+    never = ended_with_failures(server, "Failed")
+    server.jobs.retry_failed(never.name, Invocation())
+    with pytest.raises(Conflict, match="its outputs are not there"):
+        server.jobs.output(never.name, "score")
 
 
 def test_what_a_deployment_uses_is_not_deleted_under_it(server):

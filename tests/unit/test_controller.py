@@ -170,6 +170,27 @@ def test_the_drivers_report_wins_over_what_ray_says(house, status):
     assert house.cluster.launched == []
 
 
+@pytest.mark.parametrize("told", ["Running", "Completed"])
+def test_a_controller_that_is_late_does_not_tell_of_the_run_before(house, told):
+    house.job("a", "Finalizing" if told == "Completed" else "Starting", launches=1)
+    house.cluster.drivers["a"] = Launch("running")
+    house.tells("a", told, ended=told == "Completed")
+    update = house.store.update_job
+
+    def another_was_faster(name, change):
+        house.store.update_job = update
+        spec = house.store.job("a").spec.model_copy(update={"resumption": 1, "retries": 1})
+        update(name, lambda job: job.replaced(status="NotStarted", spec=spec))
+        return update(name, change)
+
+    house.store.update_job = another_was_faster
+    house.controller().reconcile()
+    assert house.store.update_job is update
+    assert house.store.job("a").state.status == "NotStarted"
+    assert house.status("a") in ("NotStarted", "Starting")
+    assert house.cluster.launched in ([], ["a-launch-2"])
+
+
 def test_a_report_written_just_before_the_driver_ended_is_seen(house):
     house.job("a", "Running", launches=1)
 

@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 
 from batch_endpoints.errors import Conflict
-from batch_endpoints.policies.lifecycle import check_cancel, may_move
+from batch_endpoints.policies.lifecycle import check_cancel, check_resume, check_retry_failed, may_move
 from batch_endpoints.specs import TERMINAL, JobStatus
 
 STATUSES = get_args(JobStatus)
@@ -62,6 +62,29 @@ def test_a_launched_job_goes_forward_and_may_skip_what_took_no_time(now, then):
 )
 def test_nothing_goes_back_but_to_a_start(now, then):
     assert not may_move(now, then)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_only_what_ended_without_completing_is_resumed(status):
+    if status in TERMINAL - {"Completed"}:
+        check_resume("j", status)
+    else:
+        with pytest.raises(Conflict, match=f"job 'j' is {status}"):
+            check_resume("j", status)
+
+
+@pytest.mark.parametrize("items_failed", [0, 3])
+@pytest.mark.parametrize("status", STATUSES)
+def test_failed_items_are_tried_again_in_what_has_ended_also_when_it_has_completed(status, items_failed):
+    if status not in TERMINAL:
+        with pytest.raises(Conflict, match=f"job 'j' is {status}, and only what has ended is tried again"):
+            check_retry_failed("j", status, items_failed)
+    elif not items_failed:
+        with pytest.raises(Conflict, match="job 'j' has no failed items") as caught:
+            check_retry_failed("j", status, items_failed)
+        assert ("job resume -n j" in str(caught.value)) == (status != "Completed")
+    else:
+        check_retry_failed("j", status, items_failed)
 
 
 @pytest.mark.parametrize("status", STATUSES)

@@ -100,6 +100,12 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
     def resume(job: str, body: ResumeBody = None) -> dict[str, Any]:
         return job_answer(jobs.resume(job, parse_invocation(body or {"properties": {}})))
 
+    @router.post(
+        "/jobs/{job}/retry-failed", status_code=202, summary="Let a job that has ended try failed items again"
+    )
+    def retry_failed(job: str, body: ResumeBody = None) -> dict[str, Any]:
+        return job_answer(jobs.retry_failed(job, parse_invocation(body or {"properties": {}})))
+
     @router.get("/jobs/{job}/logs", summary="The logs: the driver's, then each worker's", response_class=Response)
     def logs(job: str, follow: Follow = False) -> Response:
         found = jobs.get(job)

@@ -1,0 +1,47 @@
+"""Jobs that have ended and are to run once more: resumed, or with their failed items tried again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from batch_endpoints.planning.overrides import resumed_deployment
+from batch_endpoints.policies.lifecycle import check_resume, check_retry_failed
+from batch_endpoints.specs import BatchJob, Invocation, JobState
+
+
+def resumed(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
+    """The job, to go on from what it has committed.
+
+    Raises:
+        Conflict: it has not ended, or has completed.
+        InvocationError: a change to something that is fixed by what the job has done.
+    """
+    check_resume(job.name, job.status)
+    return _once_more(job, changes, now)
+
+
+def with_failed_items_again(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
+    """The job, to try its failed items again.
+
+    Raises:
+        Conflict: it has not ended, or nothing has failed in it.
+        InvocationError: a change to something that is fixed by what the job has done.
+    """
+    check_retry_failed(job.name, job.status, job.state.progress.items_failed)
+    again = _once_more(job, changes, now)
+    return again.replaced(
+        spec=again.spec.model_copy(update={"retries": job.spec.retries + 1}),
+        written=job.state.outputs or job.written,
+    )
+
+
+def _once_more(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
+    deployment = resumed_deployment(job.spec.deployment, changes)
+    resumption = job.spec.resumption + 1
+    return job.replaced(
+        status="NotStarted",
+        spec=job.spec.model_copy(update={"deployment": deployment, "resumption": resumption}),
+        state=JobState(status="NotStarted", resumption=resumption, progress=job.state.progress),
+        launches_before=job.launches,
+        modified_at=now,
+    )
