@@ -89,7 +89,7 @@ def withdraw(*, ray_address: str) -> None:
     for name in (INGRESS, CONTROLLER):
         serve.delete(name)
     if not serve.status().applications:
-        serve.shutdown()  # its proxy would keep the port
+        serve.shutdown()  # type: ignore[no-untyped-call]  # its proxy would keep the port
     ray.shutdown()
 
 
