@@ -103,6 +103,10 @@ class HostLost(ScoringError):
     code = "HostLost"
 
 
+class HostKilled(HostLost):
+    """Somebody else killed the user's process: the system for want of memory, or a person."""
+
+
 class JobFailed(BatchEndpointError):
     """A job that somebody waited for did not end as Completed."""
 

@@ -92,7 +92,7 @@ def is_running(ray: LocalRay) -> bool:
 
 def stop_ray(ray: LocalRay) -> None:
     """End a head and all that it started, also what a head that was killed has left; harmless when all have ended."""
-    ours = set(_processes(ray))
+    ours = set(processes_of(ray))
     if is_running(ray):
         os.kill(ray.pid, signal.SIGTERM)  # it drains and ends its processes
         deadline = time.monotonic() + STOP_SECONDS
@@ -102,6 +102,18 @@ def stop_ray(ray: LocalRay) -> None:
             time.sleep(0.05)
     _kill(ours)
     shutil.rmtree(ray.folder, ignore_errors=True)
+
+
+def processes_of(ray: LocalRay) -> set[tuple[int, str]]:
+    """All that a head has started, each with when it was started; also when it has been killed itself.
+
+    Most carry its folder in their environment, the drivers and hosts of jobs among them. Ray's workers write their
+    titles over theirs, and are known by the head's session, unless that number may be another session's by now.
+    """
+    processes = list(_running_processes(f"RAY_TMPDIR={ray.folder}"))
+    session = [one for one in processes if one.session == ray.pid]
+    sure = is_running(ray) or any(one.marked for one in session)
+    return {(one.pid, one.began) for one in processes if one.marked or (sure and one in session)}
 
 
 def _kill(processes: Iterable[tuple[int, str]]) -> None:
@@ -173,18 +185,6 @@ def _began(pid: int) -> str:
     told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
     state, _, began = told.stdout.strip().partition(" ")
     return "" if state.startswith("Z") else began.strip()
-
-
-def _processes(ray: LocalRay) -> set[tuple[int, str]]:
-    """All that a head has started, each with when it was started; also when it has been killed itself.
-
-    Most carry its folder in their environment, the drivers and hosts of jobs among them. Ray's workers write their
-    titles over theirs, and are known by the head's session, unless that number may be another session's by now.
-    """
-    processes = list(_running_processes(f"RAY_TMPDIR={ray.folder}"))
-    session = [one for one in processes if one.session == ray.pid]
-    sure = is_running(ray) or any(one.marked for one in session)
-    return {(one.pid, one.began) for one in processes if one.marked or (sure and one in session)}
 
 
 class _Process(NamedTuple):

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batch_endpoints.errors import HostLost
+from batch_endpoints.errors import HostKilled, HostLost
 
 HOST_SCRIPT = Path(__file__).with_name("host.py")
 _HEADER = struct.Struct(">IQ")
@@ -144,7 +144,7 @@ class HostProcess:
         except subprocess.TimeoutExpired:
             code = None
         self.close()
-        return HostLost(_how_it_ended(code))
+        return (HostKilled if code == -signal.SIGKILL else HostLost)(_how_it_ended(code))
 
 
 def _start(

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_endpoints.errors import HostLost, InitFailed, RunFailed
+from batch_endpoints.errors import HostKilled, HostLost, InitFailed, RunFailed
 from batch_endpoints.policies.retry import may_retry, pause_seconds
 from batch_endpoints.scoring.contract import Scored, UserError, read_reply
 from batch_endpoints.scoring.host_process import HostProcess
 from batch_endpoints.scoring.table_batches import TableBatch, read_table_reply
 
 INIT_SECONDS = 600.0  # loading a large model is allowed to take long (Azure ML: first_task_creation_timeout)
+INIT_TRIES = 3  # of a host that is killed while it loads the code; an error of the code itself is final
 MLFLOW_DRIVER = Path(__file__).with_name("mlflow_driver.py")
 
 
@@ -164,13 +165,20 @@ class ScoringWorker:
     def _ready_host(self) -> HostProcess:
         if self._host is not None:
             return self._host
-        host = self._start_host()
-        try:
-            self._init(host)
-        except BaseException:
-            self._host = None
-            host.close()
-            raise
+        for attempt in range(1, INIT_TRIES + 1):
+            host = self._start_host()
+            try:
+                self._init(host)
+                break
+            except HostKilled as killed:  # says nothing of the code
+                self._host = None
+                if attempt == INIT_TRIES:
+                    raise _not_loaded(killed) from None
+                self._stopped.wait(pause_seconds(attempt, random.random()))
+            except BaseException:
+                self._host = None
+                host.close()
+                raise
         self._has_worked = True
         self._of_init = self._written()
         return host
@@ -200,7 +208,7 @@ class ScoringWorker:
         except HostLost as lost:
             if self._stopped.is_set():
                 raise WorkerStopped from None
-            raise InitFailed(f"the scoring script could not be loaded: {lost.what}", mend=lost.mend) from None
+            raise lost if isinstance(lost, HostKilled) else _not_loaded(lost) from None
         if "error" in header:
             error = UserError.read(header["error"])
             self._write(f"\n{error.stack}")
@@ -240,3 +248,7 @@ class ScoringWorker:
     def _write(self, text: str) -> None:
         with self._contract.log.open("a", encoding="utf-8") as log:
             log.write(text)
+
+
+def _not_loaded(lost: HostLost) -> InitFailed:
+    return InitFailed(f"the scoring script could not be loaded: {lost.what}", mend=lost.mend)

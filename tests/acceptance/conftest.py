@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import command_of
 
 from batch_endpoints import BatchEndpointsClient
-from batch_endpoints.cli.local_ray import free_ports
+from batch_endpoints.cli.local_ray import LocalRay, free_ports, processes_of
 from batch_endpoints.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -46,6 +47,11 @@ class Shell:
         done = self.run(*arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def pids(self, marker: str) -> list[int]:
+        """Processes of the server that is up, its jobs and their hosts whose command line holds a text."""
+        started = json.loads((self.home / "server.json").read_text())["ray"]
+        return [pid for pid, _ in processes_of(LocalRay(**started)) if marker in command_of(pid)]
 
 
 @dataclass(frozen=True)

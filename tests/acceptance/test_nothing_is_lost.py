@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import time
 
 import pandas as pd
 import pytest
+from processes import command_of, is_python, wait_for
 
 from batch_endpoints.cli.local_ray import free_ports
 
@@ -20,21 +19,6 @@ def run(mini_batch):
     time.sleep(0.3)
     return [int(open(file).read()) for file in mini_batch]
 """
-
-
-def pids_of(marker):
-    """Processes whose command line holds a text."""
-    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True)
-    lines = (line.split(None, 2) for line in listed.stdout.splitlines())
-    return [int(pid) for pid, state, command in lines if marker in command and not state.startswith("Z")]
-
-
-def wait_for(condition, what, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.1)
-    return found
 
 
 def commits(server, job):
@@ -52,7 +36,7 @@ def running_job(server, deploy, numbered_files):
 
 
 def test_a_killed_driver_is_replaced_and_every_input_is_there_once(server, running_job):
-    (driver,) = {pid for pid in pids_of(f"batch_endpoints.engine file://{server.home}") if is_python(pid)}
+    (driver,) = {pid for pid in server.pids("batch_endpoints.engine file://") if is_python(pid)}
     os.kill(driver, signal.SIGKILL)
     done = running_job.wait(timeout_seconds=240)
     assert done.document["launches"] == 2
@@ -61,9 +45,9 @@ def test_a_killed_driver_is_replaced_and_every_input_is_there_once(server, runni
 
 def test_killed_workers_and_replicas_cost_no_input(server, running_job):
     for marker in ("ray::MapWorker", "ray::ServeReplica:batch-endpoints-controller", "scoring/host.py"):
-        for pid in pids_of(marker)[:1]:
+        for pid in server.pids(marker)[:1]:
             os.kill(pid, signal.SIGKILL)
-    for pid in pids_of("ray::ServeReplica:batch-endpoints-ingress"):
+    for pid in server.pids("ray::ServeReplica:batch-endpoints-ingress"):
         os.kill(pid, signal.SIGKILL)
     done = running_job.wait(timeout_seconds=240)
     check_output(done)
@@ -73,7 +57,7 @@ def test_a_canceled_job_ends_soon_leaves_no_process_of_the_user_and_can_be_resum
     running_job.cancel()
     wait_for(lambda: running_job.refresh().ended, "the end of the job", seconds=30)
     assert running_job.status == "Canceled"
-    wait_for(lambda: not pids_of("scoring/host.py"), "the end of the hosts", seconds=10)
+    wait_for(lambda: not server.pids("scoring/host.py"), "the end of the hosts", seconds=10)
     before = {path.name for path in commits(server, running_job)}
     assert before
 
@@ -101,23 +85,18 @@ def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(she
         wait_for(lambda: list((folder / "commits").rglob("*.json")), "the first commits")
 
         head = json.loads((shell.home / "server.json").read_text())["ray"]["pid"]
-        before = set(pids_of(str(shell.home)))
+        before = shell.pids(str(shell.home))
         assert len(before) >= 2  # the driver and the host of its worker
         os.kill(head, signal.SIGKILL)
         assert shell.run("status").returncode == 1
         shell("up", "--port", port)
-        assert not before & set(pids_of(str(shell.home)))
+        assert not [command for pid in before if (command := command_of(pid))]
         done = shell.run("job", "stream", "-n", job)
         assert done.returncode == 0, done.stdout + done.stderr
         found = pd.read_csv(folder / "named-outputs" / "score" / "predictions.csv")
         assert list(found["prediction"]) == list(range(40))
     finally:
         shell.run("down")
-
-
-def is_python(pid):
-    """Not the shell that Ray starts a driver with."""
-    return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("python")
 
 
 def check_output(job):

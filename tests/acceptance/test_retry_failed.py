@@ -9,7 +9,7 @@ import signal
 import pandas as pd
 import pytest
 import requests
-from test_nothing_is_lost import pids_of, wait_for
+from processes import wait_for
 
 from batch_endpoints.errors import Conflict
 
@@ -41,7 +41,7 @@ def test_failed_items_are_scored_again_into_the_same_output_whatever_is_killed(
     retried = server.home / "jobs" / job.name / "retries" / "1" / "commits"
     wait_for(lambda: len(list(retried.rglob("*.json"))) >= 2, "the first commits of the retry")
     assert predictions(server, job) == [n for n in range(60) if n % 3 != 1]
-    worker, *_ = pids_of("ray::MapWorker")
+    worker, *_ = server.pids("ray::MapWorker")
     os.kill(worker, signal.SIGKILL)
     job.refresh().wait(timeout_seconds=240)
 

@@ -464,6 +464,26 @@ def test_a_worker_told_to_stop_ends_its_host_at_once_and_scores_nothing_more(tmp
 # what a script writes to its output folder
 
 
+@pytest.mark.parametrize(("kills", "loaded"), [(2, True), (3, False)], ids=["twice", "each time"])
+def test_a_host_that_is_killed_while_it_loads_the_code_is_started_again(tmp_path, kills, loaded):
+    script = f"""
+    import os, pathlib, signal
+    def init():
+        seen = pathlib.Path({str(tmp_path / "seen")!r})
+        seen.open("a").write("x")
+        if len(seen.read_text()) <= {kills}:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def run(mini_batch): return ["scored"]
+    """
+    with bench(tmp_path, script) as b:
+        if loaded:
+            assert b.value() == "scored"
+        else:
+            with pytest.raises(InitFailed, match=r"could not be loaded: .* killed by SIGKILL; because memory"):
+                b.score("a")
+    assert (tmp_path / "seen").read_text() == "xxx"
+
+
 def test_a_failed_try_leaves_no_file_and_what_init_wrote_stays(tmp_path):
     script = """
     import os

@@ -1,0 +1,33 @@
+"""Processes, as the stories look at them and wait for them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; "" where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def is_python(pid: int) -> bool:
+    """Not the shell that Ray starts a driver with."""
+    return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("python")
+
+
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 120) -> T:
+    """What the condition returns, once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.1)
+    return found

@@ -1,0 +1,82 @@
+"""Anything may be killed at any moment: the output is that of a run that nobody disturbed, row for row.
+
+``BATCH_ENDPOINTS_TEST_CHAOS`` sets the number of disturbed runs, each with a seed of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from processes import is_python
+
+SCRIPT = """
+import time
+import pandas as pd
+
+def run(mini_batch):
+    time.sleep(0.05)
+    numbers = [int(open(file).read()) for file in mini_batch]
+    return pd.DataFrame({"number": numbers, "square": [number * number for number in numbers]})
+"""
+MINI_BATCHES = 400
+DRIVERS = 2  # a job may lose as many; with the third one it fails, because the next would be lost too
+VICTIMS = {
+    "host": "scoring/host.py",
+    "worker": "ray::MapWorker",
+    "driver": "batch_endpoints.engine file://",
+    "controller": "ray::ServeReplica:batch-endpoints-controller",
+    "ingress": "ray::ServeReplica:batch-endpoints-ingress",
+}
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("BATCH_ENDPOINTS_TEST_CHAOS", "1"))))
+def test_whatever_is_killed_the_output_is_that_of_an_undisturbed_run(server, deploy, numbered_files, seed):
+    endpoint = deploy(
+        "chaos",
+        SCRIPT,
+        mini_batch_size=2,
+        max_concurrency_per_instance=2,
+        retry_settings={"max_retries": 10},
+    )
+    folder = str(numbered_files(2 * MINI_BATCHES))
+    undisturbed = output_of(server.client.invoke(endpoint, input=folder).wait(timeout_seconds=300))
+    assert undisturbed.count("\n") == 1 + 2 * MINI_BATCHES
+
+    job = server.client.invoke(endpoint, input=folder)
+    killed = disturb(server, job.name, random.Random(seed))
+    done = job.wait(timeout_seconds=300)
+    assert done.status == "Completed", (killed, done.error)
+    assert output_of(done) == undisturbed
+    assert (done.progress.items_succeeded, done.progress.items_failed) == (2 * MINI_BATCHES, 0)
+    assert set(killed) == set(VICTIMS), killed
+    server.client.endpoints.delete(endpoint)
+
+
+def disturb(server, job, rng):
+    """Kill something every second or so until everything was killed, and the job still runs or has ended.
+
+    Returns: what was killed, in order.
+    """
+    report = server.home / "jobs" / job / "report.json"
+    killed = []
+    deadline = time.monotonic() + 120
+    while not report.exists() and time.monotonic() < deadline:
+        time.sleep(rng.uniform(0.2, 1.5))
+        kinds = [kind for kind in VICTIMS if kind not in killed] or ["host", "worker", "ingress"]
+        if killed.count("driver") < DRIVERS:
+            kinds.append("driver")
+        kind = rng.choice(kinds)
+        pids = [pid for pid in server.pids(VICTIMS[kind]) if kind != "driver" or is_python(pid)]
+        if pids:
+            os.kill(rng.choice(pids), signal.SIGKILL)
+            killed.append(kind)
+    return killed
+
+
+def output_of(job):
+    return Path(job.outputs["score"].uri.removeprefix("file://"), "predictions.csv").read_text()
