@@ -12,6 +12,7 @@ BatchEndpointError
 │   ├── InitFailed        … before the first mini-batch: the whole job fails, at once
 │   ├── RunFailed         … in one run(): the mini-batch is tried again
 │   └── HostLost          … by taking its process with it (crash, timeout, memory)
+│       └── HostKilled    … killed from outside, which says nothing of the code
 ├── JobFailed             a job somebody waited for did not end as Completed
 └── ServerError           the server could not be reached, or answered with an error of its own
 """
