@@ -119,25 +119,33 @@ class BundleScorer:
         until = time.monotonic() + COMMIT_SECONDS
         tables: list[pa.Table] = []
         failed: list[FailedItem] = []
+        told: set[str] = set()  # reasons whose stack is in the commit
         files: list[CommittedFile] = []
         items_given, at = 0, start
+        tries, seconds, rows_read = 0, 0.0, None
         while at < end and (at == start or (time.monotonic() < until and not self._told_to_stop())):
             items = bundle.mini_batches[at - bundle.start]
             parts = bundle.parts[at - bundle.start] if bundle.parts else ()
+            began = time.monotonic()
             scored, attempts = self._score(worker, items, parts)
+            seconds, tries = seconds + time.monotonic() - began, tries + attempts
+            if scored.rows_read is not None:
+                rows_read = (rows_read or 0) + scored.rows_read
             if scored.table is not None and self._settings.output_action == "append_row":
                 tables.append(scored.table)
-            failed += [
-                FailedItem(
-                    file=item,
-                    mini_batch=at,
-                    reason=why.headline,
-                    error=why.kind,
-                    attempts=attempts,
-                    **_place(parts[items.index(item)] if parts else WHOLE),
+            for item, why in scored.failed.items():
+                failed.append(
+                    FailedItem(
+                        file=item,
+                        mini_batch=at,
+                        reason=why.headline,
+                        error=why.kind,
+                        attempts=attempts,
+                        stack="" if why.headline in told else why.last_lines,
+                        **_place(parts[items.index(item)] if parts else WHOLE),
+                    )
                 )
-                for item, why in scored.failed.items()
-            ]
+                told.add(why.headline)
             # at once: what a later mini-batch writes, or a failed try of it leaves behind, is its own
             files += store_files(self._files, contract.output_folder)
             items_given += len(items)
@@ -150,6 +158,9 @@ class BundleScorer:
             end=at,
             parts=write_parts(self._files, bundle.index, start, tables),
             rows=sum(table.num_rows for table in tables),
+            rows_read=rows_read,
+            attempts=tries,
+            seconds=round(seconds, 3),
             items_succeeded=items_given - len(failed),
             failed=tuple(failed),
             files=tuple(files),

@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 
+from batch_endpoints.engine.accounts import accounts, unaccounted
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
 from batch_endpoints.engine.tables import plan_mini_batches
+from batch_endpoints.engine.versions import driver_versions, host_versions
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan, plan_retry, remaining
@@ -20,7 +23,7 @@ from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
-from batch_endpoints.storage.commits import Commit, CommitLog, Totals, totals
+from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
@@ -63,7 +66,8 @@ def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) ->
         logger.info("job '%s' has ended before: %s", job.name, before.status)
         return before
     logger.info("job '%s' begins", job.name)
-    keeper = ProgressKeeper(folder)
+    keeper = ProgressKeeper(folder, asked_at=None if job.resumption else job.created_at)
+    keeper.runs_on(driver_versions())
     try:
         output = _run(job, folder, make_runner, keeper)
         _end(folder, keeper, "Completed", outputs={output.name: _write_output(output, folder, keeper)})
@@ -98,17 +102,23 @@ def _run(
     for note in workers.notes:
         keeper.note(note)
     if plan is None:  # a resumed job never lists again: its input may have changed
-        root, files = list_files(_data_input(job).path, job.credentials)
-        plan = folder.write_plan(plan_mini_batches(job, root, files, workers.count))
+        keeper.enter("list")
+        root, files, skipped = list_files(_data_input(job).path, job.credentials)
+        planned = plan_mini_batches(job, root, files, workers.count)
+        plan = folder.write_plan(replace(planned, skipped=tuple(skipped)))
+        keeper.enter("environment")
+    keeper.leave_out(plan.skipped)
 
     # before any worker asks: one that cannot be built fails the job once, and at once
     interpreter = job_interpreter(job, Settings.read().cache)
+    by_mlflow = job.deployment.code_configuration is None or job.model.type == "mlflow_model"
+    keeper.runs_on(host_versions(interpreter.path, ["mlflow"] if by_mlflow else []))
     interpreter.close()
     for note in interpreter.notes:
         keeper.note(note)
 
     _score_rounds(job, plan, folder, runner, workers, keeper)
-    keeper.stage("Finalizing")
+    keeper.finalize()
     return output
 
 
@@ -146,6 +156,11 @@ def _score_rounds(
             if folder.cancel_asked:
                 raise Stopped
             raise RuntimeError(f"the workers ended with {plan.mini_batches - done.mini_batches} mini-batches left")
+        if gap := unaccounted(plan, committed):
+            raise _Failed(JobError(code="ItemsUnaccountedFor", message=f"the counts of items do not add up: {gap}"))
+    if lost := accounts(whole, rounds)["items"].not_scored:
+        what = f"{lost} of {whole.items} items have neither succeeded nor failed"
+        raise _Failed(JobError(code="ItemsUnaccountedFor", message=f"the counts of items do not add up: {what}"))
     if nothing_succeeded(total(rounds).items_succeeded, done.items_failed):
         raise _Failed(_why(committed, "There is no succeeded mini batch item returned from run()"))
 
@@ -227,7 +242,9 @@ def _end(
             f"{len(failed)} items failed; the first, '{failed[0].file}': {failed[0].reason}; "
             "failed_items.jsonl in the job folder has all"
         )
-    keeper.end(status, total(rounds), error=error, outputs=outputs)
+    plan = folder.plan()
+    sums = accounts(plan, rounds) if plan else {}
+    keeper.end(status, total(rounds), error=error, outputs=outputs, accounts=sums)
 
 
 def _data_input(job: JobSpec) -> JobInput:
@@ -238,13 +255,22 @@ def _data_input(job: JobSpec) -> JobInput:
 
 
 def _why(committed: Sequence[Commit], what: str) -> JobError:
-    """The first failure as the headline, with how often it was seen."""
+    """The first exception of the user's code as the headline, or else the first failure, with how often it was seen.
+
+    It is the same one in another mini-batch where its class and line are the same: messages often name a file.
+    """
     failed = [item for commit in committed for item in commit.failed]
-    first = failed[0]
-    seen = len({item.mini_batch for item in failed if item.reason == first.reason})
+    first = next((item for item in failed if item.error), failed[0])
+    seen = len({item.mini_batch for item in failed if _kind(item) == _kind(first)})
     batches = sum(commit.end - commit.start for commit in committed)
+    told = f"{what}.\nThe first failed item is '{first.file}'; failed_items.jsonl in the job folder has all."
     return JobError(
         code="ScoringFailed",
         message=f"{first.reason} (seen in {seen} of {batches} mini-batches)",
-        details=f"{what}.\nThe first failed item is '{first.file}'; failed_items.jsonl in the job folder has all.",
+        details=f"{told}\n{first.stack}".rstrip(),
     )
+
+
+def _kind(item: FailedItem) -> str:
+    """A reason without what an exception says besides its line and class."""
+    return item.reason.partition(item.error)[0] + item.error if item.error else item.reason

@@ -12,49 +12,68 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from itertools import islice
+from typing import Literal
 
 from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.specs import JobError, JobOutput, JobState, JobStatus, Progress
+from batch_endpoints.specs import JobError, JobOutput, JobState, JobStatus, Progress, SkippedFile
 from batch_endpoints.storage.commits import CommitLog, Totals, totals
 from batch_endpoints.storage.job_folder import JobFolder
 
 WRITE_SECONDS = 1.0
 LOOK_SECONDS = 2.0
 MOST_NOTES = 20
+Stage = Literal["environment", "list", "first_mini_batch", "scoring", "finalizing"]
+"""What a driver spends its time on, one behind the other; see ``JobState.seconds``."""
 logger = logging.getLogger(__name__)
 
 
 class ProgressKeeper:
-    """The job's state, and its copy in the job folder. Any thread may call it."""
+    """The job's state, and its copy in the job folder. Any thread may call it.
 
-    def __init__(self, folder: JobFolder) -> None:
+    Args:
+        asked_at: when this run of the job was asked for; None where nobody knows.
+    """
+
+    def __init__(self, folder: JobFolder, asked_at: datetime | None = None) -> None:
         self._folder = folder
         self._lock = threading.RLock()
         before = folder.state()
+        now = _now()
         began = before.started_at if before else None
+        queued = {"queue": round(max(0.0, (now - asked_at).total_seconds()), 3)} if asked_at else {}
         # what an earlier driver of this job has spent and said stays
         self.state = JobState(
             status="Preparing",
             resumption=folder.resumption,
-            started_at=began or _now(),
-            seconds=before.seconds if before else {},
+            started_at=began or now,
+            seconds=before.seconds if before else queued,
             notes=before.notes if before else (),
         )
         self._by_bundle: dict[int, Totals] = {}
         self._done = Totals()
+        self._stage: Stage = "environment"
         self._stage_began = self._written = time.monotonic()
         self._told = True
         self._items_before = 0
         self._first: tuple[float, int] | None = None  # when the first results of this driver came, and the items then
         self._write()
 
-    def stage(self, status: JobStatus) -> None:
-        """The job enters its next stage."""
+    def enter(self, stage: Stage) -> None:
+        """The job is at something else from now on; what it tells of its status stays."""
         with self._lock:
             self._close_stage()
-            logger.info("%s", status)
-            self._change(status=status)
-            self._write()
+            self._stage = stage
+
+    def finalize(self) -> None:
+        """All is scored, and what is left is to write the output."""
+        with self._lock:
+            self.enter("finalizing")
+            self._show("Finalizing")
+
+    def runs_on(self, versions: Mapping[str, str]) -> None:
+        """Versions of what does the work; those that are known already stay."""
+        with self._lock:
+            self._change(versions={**self.state.versions, **versions})
 
     def note(self, note: str) -> None:
         """Something a user should know of."""
@@ -64,6 +83,16 @@ class ProgressKeeper:
                 return
             logger.warning("%s", note)
             self._change(notes=(*known, note if len(known) < MOST_NOTES else "there is more to note, left out here"))
+
+    def leave_out(self, skipped: Sequence[SkippedFile]) -> None:
+        """What the listing has left out of the input."""
+        with self._lock:
+            self._change(progress=self.state.progress.model_copy(update={"items_skipped": len(skipped)}))
+            if skipped:
+                self.note(
+                    f"{len(skipped)} entries of the input are skipped; the first, '{skipped[0].file}': "
+                    f"{skipped[0].reason}; the report has them"
+                )
 
     def begin_run(self, mini_batches: int, items: int, committed: Mapping[int, Totals], before: Totals) -> None:
         """The plan is known, and what of it an earlier driver has done.
@@ -77,10 +106,12 @@ class ProgressKeeper:
             self._by_bundle = dict(committed)
             self._done = _sum(before, *committed.values())
             self._first = None
-            self._change(progress=Progress(mini_batches=mini_batches, items=items))
+            skipped = self.state.progress.items_skipped
+            self._change(progress=Progress(mini_batches=mini_batches, items=items, items_skipped=skipped))
             self._count()
             self._items_before = self._items_done
-            self.stage("Running")
+            self.enter("first_mini_batch")
+            self._show("Running")
 
     def bundle(self, index: int, so_far: Totals) -> None:
         """What counts of a bundle by now. Whoever knows less than was known before changes nothing."""
@@ -88,6 +119,8 @@ class ProgressKeeper:
             known = self._by_bundle.get(index, Totals())
             if so_far.mini_batches <= known.mini_batches:
                 return
+            if self._stage == "first_mini_batch":
+                self.enter("scoring")
             self._by_bundle[index] = so_far
             self._done = Totals(*(all + new - old for all, new, old in zip(self._done, so_far, known, strict=True)))
             self._count()
@@ -112,11 +145,13 @@ class ProgressKeeper:
         *,
         error: JobError | None = None,
         outputs: Mapping[str, JobOutput] | None = None,
+        accounts: Mapping[str, object] | None = None,
     ) -> None:
         """The last word.
 
         Args:
             counted: the sum of all commits; workers may have committed more than was told here.
+            accounts: what only a report says; see ``engine/accounts.py``.
         """
         with self._lock:
             self._close_stage()
@@ -125,7 +160,7 @@ class ProgressKeeper:
                 logger.error("%s\n%s", error.message, error.details)
             self._done = counted
             self._count()
-            self._change(status=status, error=error, outputs=dict(outputs or {}))
+            self._change(status=status, error=error, outputs=dict(outputs or {}), **accounts or {})
             self._change(progress=self.state.progress.model_copy(update={"eta_seconds": None}))
             self._write()
 
@@ -161,10 +196,14 @@ class ProgressKeeper:
 
     def _close_stage(self) -> None:
         now = time.monotonic()
-        name = self.state.status.lower()
-        spent = self.state.seconds.get(name, 0.0) + now - self._stage_began
-        self._change(seconds={**self.state.seconds, name: round(spent, 3)})
+        spent = self.state.seconds.get(self._stage, 0.0) + now - self._stage_began
+        self._change(seconds={**self.state.seconds, self._stage: round(spent, 3)})
         self._stage_began = now
+
+    def _show(self, status: JobStatus) -> None:
+        logger.info("%s", status)
+        self._change(status=status)
+        self._write()
 
     def _change(self, **values: object) -> None:
         self.state = self.state.model_copy(update=values)

@@ -66,11 +66,11 @@ def score_tables(
             if table.num_rows:
                 read[item] = table, part.first_row
     if not read:
-        return Scored(None, failed), 1
+        return Scored(None, failed, rows_read=0), 1
     try:
         table = joined([table for table, _ in read.values()])
     except InputError as error:
-        return Scored(None, {**failed, **dict.fromkeys(read, UserError("", str(error)))}), 1
+        return Scored(None, {**failed, **dict.fromkeys(read, UserError("", str(error)))}, rows_read=0), 1
     batch = TableBatch(
         table=table,
         items=list(read),
@@ -79,7 +79,7 @@ def score_tables(
         output_columns=output_columns,
     )
     scored, attempts = worker.score_table(batch)
-    return Scored(scored.table, {**failed, **scored.failed}), attempts
+    return Scored(scored.table, {**failed, **scored.failed}, rows_read=table.num_rows), attempts
 
 
 def refuse_paths(settings: ModelDeploymentSettings, in_parts: bool) -> None:

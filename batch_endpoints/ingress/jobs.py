@@ -34,6 +34,7 @@ def job_answer(job: BatchJob) -> dict[str, Any]:
                 "items": progress.items,
                 "itemsSucceeded": progress.items_succeeded,
                 "itemsFailed": progress.items_failed,
+                "itemsSkipped": progress.items_skipped,
                 "rows": progress.rows,
                 "itemsPerSecond": progress.items_per_second,
                 "etaSeconds": progress.eta_seconds,

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
 from batch_endpoints.planning.partitions import Part
+from batch_endpoints.specs import SkippedFile
 
 BUNDLES_PER_WORKER = 32  # enough to even out skew; each costs 6 to 7 ms of the cluster's time
 
@@ -41,12 +42,14 @@ class JobPlan:
         root: what the files' paths are relative to.
         columns: an Arrow schema, serialized: the types of columns in text files; empty where they are not known.
         retry: 0 for all of the input, 1 for what has failed of that, 2 for what has failed of 1, and so on.
+        skipped: what the listing has left out.
     """
 
     root: str
     bundles: tuple[Bundle, ...]
     columns: bytes = b""
     retry: int = 0
+    skipped: tuple[SkippedFile, ...] = ()
 
     @property
     def mini_batches(self) -> int:

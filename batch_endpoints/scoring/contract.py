@@ -18,6 +18,7 @@ import pyarrow as pa
 from batch_endpoints.errors import RunFailed
 
 _LONGEST = 1000  # characters of a message in a headline; the stack has all of it
+_LAST_LINES, _LONGEST_LINE = 10, 300  # of a stack, where there may be one for each of a million items
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class UserError:
         cut = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"
         return f"{place}{kind}{cut}".removesuffix(": ")
 
+    @property
+    def last_lines(self) -> str:
+        """The end of the stack, short enough to be kept beside an item."""
+        return "\n".join(line[:_LONGEST_LINE] for line in self.stack.rstrip().split("\n")[-_LAST_LINES:])
+
     @classmethod
     def read(cls, error: dict[str, Any]) -> UserError:
         return cls(
@@ -65,10 +71,12 @@ class Scored:
     Args:
         table: its rows, in the order of its items; None for none.
         failed: item -> why it has no result.
+        rows_read: rows that were given to the script or model; None where it reads files itself.
     """
 
     table: pa.Table | None
     failed: dict[str, UserError] = field(default_factory=dict)
+    rows_read: int | None = None
 
 
 def read_reply(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> Scored:

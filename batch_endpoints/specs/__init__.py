@@ -45,6 +45,7 @@ from batch_endpoints.specs.job import (
     JobStatus,
     Progress,
 )
+from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
 
 __all__ = [
     "COMPONENT",
@@ -67,6 +68,7 @@ __all__ = [
     "Deployment",
     "Environment",
     "Invocation",
+    "ItemCounts",
     "JobError",
     "JobInput",
     "JobOutput",
@@ -82,6 +84,8 @@ __all__ = [
     "Progress",
     "Resources",
     "RetrySettings",
+    "RowCounts",
+    "SkippedFile",
     "Spec",
     "check",
     "compute_name",

@@ -11,6 +11,7 @@ from batch_endpoints.specs.assets import Credentials, Model, Strings
 from batch_endpoints.specs.base import AssetName, Spec
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
+from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
 
 JobStatus = Literal[
     "NotStarted",
@@ -155,6 +156,7 @@ class Progress(Spec):
     items: int = Field(0, description="in the plan")
     items_succeeded: int = 0
     items_failed: int = 0
+    items_skipped: int = Field(0, description="in the input, and left out of the plan for a reason")
     rows: int = Field(0, description="committed output rows")
     items_per_second: float = 0.0
     eta_seconds: float | None = Field(None, description="None while nothing is known")
@@ -171,7 +173,26 @@ class JobState(Spec):
     error: JobError | None = None
     notes: tuple[str, ...] = Field((), description="decisions a user should know of")
     outputs: dict[str, JobOutput] = Field(default_factory=dict, description="each with its URI")
-    seconds: dict[str, float] = Field(default_factory=dict, description="spent in each stage")
+    seconds: dict[str, float] = Field(
+        default_factory=dict,
+        description="spent in each stage so far: queue (from the request to the first driver), environment (reaching "
+        "the cluster, making the interpreter), list (listing and planning), first_mini_batch (until the first commit "
+        "was seen), scoring (from then on), finalizing; of all drivers of this run of the job",
+    )
+    versions: dict[str, str] = Field(
+        default_factory=dict,
+        description="batch_endpoints, ray and python of the driver; host_python, and mlflow where the model is one "
+        "of MLflow's, of the interpreter that scored",
+    )
+    items: ItemCounts | None = Field(None, description="in the report; None where there was no plan")
+    rows: RowCounts | None = Field(None, description="in the report; None where there was no plan")
+    skipped: tuple[SkippedFile, ...] = Field((), description="in the report: the first 100 of them")
+    attempts: int | None = Field(
+        None, description="in the report: tries of all mini-batches that are committed, the repeated ones included"
+    )
+    worker_seconds: float | None = Field(
+        None, description="in the report: spent by workers on these tries, from fetching the data to the result"
+    )
 
 
 class BatchJob(Spec):

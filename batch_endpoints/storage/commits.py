@@ -28,6 +28,9 @@ class FailedItem(Spec):
     reason: str = Field(description="what a person should read")
     error: str = Field("", description="class of the exception, where there was one")
     attempts: int = 1
+    stack: str = Field(
+        "", description="last lines of the user's stack; in a commit, of several items alike the first one has it"
+    )
 
 
 class CommittedFile(Spec):
@@ -45,7 +48,10 @@ class Commit(Spec):
     end: int
     parts: tuple[str, ...] = Field((), description="Arrow IPC files of its rows, relative to the job folder")
     rows: int = 0
+    rows_read: int | None = Field(None, description="None where the script reads files itself")
     items_succeeded: int = 0
+    attempts: int = Field(0, description="tries of all its mini-batches")
+    seconds: float = Field(0.0, description="spent on these tries")
     failed: tuple[FailedItem, ...] = ()
     files: tuple[CommittedFile, ...] = ()
     worker: str = ""

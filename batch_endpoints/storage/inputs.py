@@ -5,37 +5,50 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from itertools import islice
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.fs
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.specs import SkippedFile
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.filesystem import is_s3, local_path, open_uri, s3_filesystem
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.listing import is_streamed, walk
 
 
-def list_files(uri: str, access: Access = AMBIENT) -> tuple[str, list[InputFile]]:
+class InputListing(NamedTuple):
+    """What an input has: its files sorted by path, and what is left out of them. ``fetch`` takes root and path."""
+
+    root: str
+    files: list[InputFile]
+    skipped: list[SkippedFile]
+
+
+def list_files(uri: str, access: Access = AMBIENT) -> InputListing:
     """All files of an input; folders are walked to the bottom.
 
     Args:
         uri: a bare path, or any URI that pyarrow.fs or smart-open opens; a folder, a file, or a pattern of files.
         access: credentials for what is remote.
 
-    Returns: the root and the files below it, sorted by path. ``fetch`` takes both.
-
     Raises:
         InputError: missing, empty or unreadable.
     """
-    root, files = walk(uri, access)
-    found = sorted(files, key=attrgetter("path"))
-    if not found:
+    root, found = walk(uri, access)
+    files: list[InputFile] = []
+    skipped: list[SkippedFile] = []
+    for one in found:
+        if isinstance(one, InputFile):
+            files.append(one)
+        else:
+            skipped.append(one)
+    if not files:
         raise _nothing(uri)
-    return root, found
+    return InputListing(root, sorted(files, key=attrgetter("path")), sorted(skipped, key=attrgetter("file")))
 
 
 def check_readable(uri: str, type: str, access: Access = AMBIENT) -> None:
@@ -44,12 +57,12 @@ def check_readable(uri: str, type: str, access: Access = AMBIENT) -> None:
     Raises:
         InputError: missing, empty or unreadable.
     """
-    root, files = walk(uri, access)
-    first = list(islice(files, 1))
-    if not first:
+    root, found = walk(uri, access)
+    first = next((one for one in found if isinstance(one, InputFile)), None)
+    if first is None:
         raise _nothing(uri)
-    if (folder := local_path(root)) is not None and not os.access(folder / first[0].path, os.R_OK):
-        raise _unreadable(folder / first[0].path)
+    if (folder := local_path(root)) is not None and not os.access(folder / first.path, os.R_OK):
+        raise _unreadable(folder / first.path)
 
 
 def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path:

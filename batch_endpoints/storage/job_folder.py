@@ -18,13 +18,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from batch_endpoints.errors import SpecError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.planning.partitions import Part
-from batch_endpoints.specs import JobSpec, JobState, check
+from batch_endpoints.specs import JobSpec, JobState, SkippedFile, check
 from batch_endpoints.storage.commits import of_retry
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 _PLAN = pa.schema([("bundle", pa.int32()), ("mini_batch", pa.int64()), ("files", pa.list_(pa.string()))])
 # a plan of parts of files has these columns besides, with a number for each of its files
 _PARTS = [pa.field(name, pa.list_(pa.int64())) for name in Part._fields]
+
+
+_SKIPPED = TypeAdapter(tuple[SkippedFile, ...])
 
 
 class JobFolder:
@@ -72,9 +75,10 @@ class JobFolder:
     def write_plan(self, plan: JobPlan) -> JobPlan:
         """Store the plan unless there is one; returns the one that counts."""
         in_parts = any(bundle.parts for bundle in plan.bundles)
-        schema = pa.schema([*_PLAN, *_PARTS] if in_parts else _PLAN, {"root": plan.root})
-        if plan.columns:
-            schema = schema.with_metadata({"root": plan.root, "columns": plan.columns})
+        said = {"root": plan.root, "columns": plan.columns, "skipped": _SKIPPED.dump_json(plan.skipped)}
+        schema = pa.schema(
+            [*_PLAN, *_PARTS] if in_parts else _PLAN, {key: text for key, text in said.items() if text}
+        )
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, schema) as writer:
             for bundle in plan.bundles:  # a record batch each: a million files never exist twice as Python objects
@@ -112,7 +116,8 @@ class JobFolder:
                 for batch in batches
             )
             metadata = reader.schema.metadata
-            return JobPlan(metadata[b"root"].decode(), bundles, metadata.get(b"columns", b""), retry)
+            skipped = _SKIPPED.validate_json(metadata.get(b"skipped", b"[]"))
+            return JobPlan(metadata[b"root"].decode(), bundles, metadata.get(b"columns", b""), retry, skipped)
 
     def plan_columns(self) -> pa.Schema | None:
         """What the stored plan says of the columns of text files, without reading the rest of it; see ``JobPlan``."""

@@ -13,9 +13,13 @@ import pyarrow.fs
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.specs import SkippedFile
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.filesystem import is_s3, local_path, open_uri, s3_filesystem
 from batch_endpoints.storage.globs import Pattern, split_pattern
+
+Found = InputFile | SkippedFile
+"""What a listing tells of: a file to be scored, or something that is none, with the reason."""
 
 _STREAMED = re.compile(r"(https?|ftps?|sftp|ssh|scp|webhdfs)://", re.IGNORECASE)
 
@@ -25,8 +29,10 @@ def is_streamed(uri: str) -> bool:
     return bool(_STREAMED.match(uri))
 
 
-def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[InputFile]]:
-    """The root of an input, and its files in no order.
+def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:
+    """The root of an input, and what is below it in no order.
+
+    Nothing is left out in silence: folders stand for what is in them, and whatever else is no file is told.
 
     Args:
         uri: a folder, a file or a pattern; what exists under this very name is no pattern.
@@ -44,7 +50,7 @@ def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[InputFile]]:
     return _walk_remote(uri, access) if place is None else _walk_place(uri, place)
 
 
-def _walk_place(uri: str, place: Path) -> tuple[str, Iterator[InputFile]]:
+def _walk_place(uri: str, place: Path) -> tuple[str, Iterator[Found]]:
     try:
         if _exists(place):
             if place.is_dir():
@@ -69,29 +75,43 @@ def _exists(place: Path) -> bool:
     return True
 
 
-def _walk_local(top: Path, pattern: Pattern | None) -> Iterator[InputFile]:
-    """Files below a folder. Links to folders are followed, and each folder is visited once: by its own name rather
+def _walk_local(top: Path, pattern: Pattern | None) -> Iterator[Found]:
+    """What is below a folder. Links to folders are followed, and each folder is visited once: by its own name rather
     than through a link."""
     prefix = os.path.join(top, "")
-    seen: set[str] = set()
+    seen: dict[str, str] = {}  # real path -> by which name it is in the input
     folders, links = [top], list[Path]()
     while folders or links:
         folder = folders.pop() if folders else links.pop()
-        real = os.path.realpath(folder)
+        real, name = os.path.realpath(folder), _relative(str(folder), prefix)
         if real in seen:
+            yield _skipped(name, f"a link to a folder that is listed as '{seen[real] or '.'}' already")
             continue
-        seen.add(real)
+        seen[real] = name
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             raise InputError(f"the input folder '{folder}' cannot be read: {error.strerror}") from None
         for entry in entries:
-            path = entry.path[len(prefix) :].replace(os.sep, "/")
+            path = _relative(entry.path, prefix)
             if _is_folder(entry):
                 if pattern is None or pattern.may_hold_matches(path):
                     (links if entry.is_symlink() else folders).append(Path(entry.path))
-            elif _is_file(entry) and (pattern is None or pattern.matches(path)):
-                yield InputFile(_utf8(path), _size(entry))
+            elif pattern is None or pattern.matches(path):
+                if _is_file(entry):
+                    yield InputFile(_utf8(path), _size(entry))
+                else:
+                    yield _skipped(path, "neither a file nor a folder: a pipe, a socket or a device")
+
+
+def _skipped(path: str, reason: str) -> SkippedFile:
+    """Its name need not be text: nobody will open it."""
+    return SkippedFile(file=path.encode("utf-8", "backslashreplace").decode(), reason=reason)
+
+
+def _relative(path: str, prefix: str) -> str:
+    """Below the top, with forward slashes; "" is the top itself."""
+    return path[len(prefix) :].replace(os.sep, "/")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -126,7 +146,7 @@ def _utf8(path: str) -> str:
     return path
 
 
-def _walk_s3(uri: str, access: Access) -> tuple[str, Iterator[InputFile]]:
+def _walk_s3(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
     """A key is a file, a prefix of keys a folder."""
     pattern = split_pattern(uri)
     try:
@@ -140,26 +160,36 @@ def _walk_s3(uri: str, access: Access) -> tuple[str, Iterator[InputFile]]:
                 root, query = _without_query(uri)
                 folder, _, name = root.rpartition("/")
                 return folder + query, iter([InputFile(name, size)])
-        first = next(found := files.files(), None)
+        first = next(found := files.objects(), None)
         if first is None and pattern is None and files.place.key:
             raise InputError(f"the input '{uri}' does not exist")
         if first or pattern is None:
             root, query = _without_query(uri)
-            return root.rstrip("/") + query, _told(uri, chain([first] if first else [], found))
-        below = s3_filesystem(pattern[0], access).files()
-        return pattern[0], _told(uri, (file for file in below if pattern[1].matches(file.path)))
+            return root.rstrip("/") + query, _told(uri, _sorted_out(chain([first] if first else [], found)))
+        below = s3_filesystem(pattern[0], access).objects()
+        matching = (found for found in below if pattern[1].matches(found.path.rstrip("/")))
+        return pattern[0], _told(uri, _sorted_out(matching))
     except OSError as error:
         raise InputError(f"the input '{uri}' cannot be read: {error.strerror}") from None
 
 
-def _told(uri: str, files: Iterable[InputFile]) -> Iterator[InputFile]:
+def _sorted_out(objects: Iterable[InputFile]) -> Iterator[Found]:
+    """Keys that end with a slash stand for folders (see ``S3Filesystem.objects``), unless something is in them."""
+    for found in objects:
+        if not found.path.endswith("/"):
+            yield found
+        elif found.size:
+            yield _skipped(found.path, "its key ends with '/', as that of a folder does")
+
+
+def _told(uri: str, files: Iterable[Found]) -> Iterator[Found]:
     try:
         yield from files
     except OSError as error:
         raise InputError(f"the input '{uri}' cannot be read: {error.strerror}") from None
 
 
-def _walk_remote(uri: str, access: Access) -> tuple[str, Iterator[InputFile]]:
+def _walk_remote(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
     pattern = split_pattern(uri)
     root, query = _without_query(uri)
     try:
@@ -183,12 +213,16 @@ def _walk_remote(uri: str, access: Access) -> tuple[str, Iterator[InputFile]]:
         raise InputError(f"the input '{uri}' cannot be read: {error}") from None
 
 
-def _walk_store(files: pyarrow.fs.FileSystem, top: str, pattern: Pattern | None) -> Iterator[InputFile]:
+def _walk_store(files: pyarrow.fs.FileSystem, top: str, pattern: Pattern | None) -> Iterator[Found]:
     recursive = pattern is None or not pattern.one_level
     for info in files.get_file_info(pyarrow.fs.FileSelector(top, recursive=recursive, allow_not_found=True)):
         path = info.path[len(top) :].lstrip("/")
-        if info.type == pyarrow.fs.FileType.File and (pattern is None or pattern.matches(path)):
+        if info.type == pyarrow.fs.FileType.Directory or not (pattern is None or pattern.matches(path)):
+            continue
+        if info.type == pyarrow.fs.FileType.File:
             yield InputFile(path, info.size or 0)
+        else:
+            yield _skipped(path, "neither a file nor a folder")
 
 
 def _without_query(uri: str) -> tuple[str, str]:

@@ -99,11 +99,20 @@ def write_files(
     return notes
 
 
-def write_failed_items(files: Filesystem, failed: Iterable[FailedItem]) -> None:
+def write_failed_items(files: Filesystem, failed: Sequence[FailedItem]) -> None:
     """``failed_items.jsonl``: one line per failed item; no file where nothing has ever failed."""
-    lines = [item.model_dump_json(exclude_none=True) + "\n" for item in failed]
-    if lines or files.exists("failed_items.jsonl"):
-        files.replace("failed_items.jsonl", "".join(lines).encode())
+    if failed or files.exists("failed_items.jsonl"):
+        with files.open_output("failed_items.jsonl") as file:
+            for item in _with_stacks(failed):
+                file.write(item.model_dump_json(exclude_none=True).encode() + b"\n")
+
+
+def _with_stacks(failed: Iterable[FailedItem]) -> Iterator[FailedItem]:
+    """Each item with its stack: in a commit the first of those with one reason has it."""
+    stacks: dict[str, str] = {}
+    for item in failed:
+        stack = stacks[item.reason] = item.stack or stacks.get(item.reason, "")
+        yield item if item.stack == stack else item.model_copy(update={"stack": stack})
 
 
 def _schema(files: Filesystem, part: str) -> pa.Schema:

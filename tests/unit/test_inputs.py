@@ -40,7 +40,7 @@ def store(tmp_path, monkeypatch):
 
 def test_folders_are_walked_to_the_bottom_in_the_order_of_paths(tmp_path):
     make(tmp_path, "b.csv", "a/2.csv", "a/b/1.csv", ".hidden")
-    root, files = list_files(str(tmp_path))
+    root, files, _ = list_files(str(tmp_path))
     assert root == str(tmp_path)
     assert [(file.path, file.size) for file in files] == [
         (".hidden", 7),
@@ -54,7 +54,7 @@ def test_folders_are_walked_to_the_bottom_in_the_order_of_paths(tmp_path):
 def test_one_file_is_an_input_whatever_its_name(tmp_path, name):
     make(tmp_path, name, "other.csv")
     for uri in (str(tmp_path / name), (tmp_path / name).as_uri()):
-        root, files = list_files(uri)
+        root, files, _ = list_files(uri)
         assert (root, [file.path for file in files]) == (str(tmp_path), [name])
         assert fetch(root, name, tmp_path / "scratch").read_text() == name
 
@@ -65,7 +65,13 @@ def test_linked_folders_are_followed_once_and_loops_end(tmp_path):
     (tmp_path / "in/loop").symlink_to(tmp_path / "in")
     (tmp_path / "in/out").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "in/again").symlink_to(tmp_path / "elsewhere")
-    assert paths(tmp_path / "in") == ["again/2.csv", "z/1.csv"]
+    _, files, skipped = list_files(str(tmp_path / "in"))
+    assert [file.path for file in files] == ["again/2.csv", "z/1.csv"]
+    assert [(one.file, one.reason) for one in skipped] == [
+        ("a", "a link to a folder that is listed as 'z' already"),
+        ("loop", "a link to a folder that is listed as '.' already"),
+        ("out", "a link to a folder that is listed as 'again' already"),
+    ]
 
 
 def test_links_that_lead_nowhere_are_inputs_that_cannot_be_read(tmp_path):
@@ -77,10 +83,21 @@ def test_links_that_lead_nowhere_are_inputs_that_cannot_be_read(tmp_path):
         fetch(str(tmp_path), "gone.csv", tmp_path)
 
 
-def test_a_pipe_is_no_input(tmp_path):
+def test_a_pipe_is_left_out_with_its_reason(tmp_path):
     make(tmp_path, "a.csv")
     os.mkfifo(tmp_path / "pipe")
-    assert paths(tmp_path) == ["a.csv"]
+    os.mkfifo(os.fsencode(tmp_path) + b"/\xff")
+    _, files, skipped = list_files(str(tmp_path))
+    assert [file.path for file in files] == ["a.csv"]
+    assert [one.file for one in skipped] == ["\\udcff", "pipe"]
+    assert {one.reason for one in skipped} == {"neither a file nor a folder: a pipe, a socket or a device"}
+
+
+def test_a_folder_with_nothing_but_a_pipe_has_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for look in (list_files, lambda uri: check_readable(uri, "uri_folder")):
+        with pytest.raises(InputError, match="a folder without files"):
+            look(str(tmp_path))
 
 
 def test_a_file_that_has_gone_since_it_was_listed_is_told(tmp_path):
@@ -160,10 +177,10 @@ TREE = ("a.csv", "b.png", "x/a.csv", "x/x-1.png", "x/y/x-2.png", "x/y/x-10.png",
 )
 def test_patterns_are_matched_as_in_a_shell(tmp_path, pattern, root, expected):
     make(tmp_path, *TREE)
-    found, files = list_files(f"{tmp_path}/{pattern}")
+    found, files, _ = list_files(f"{tmp_path}/{pattern}")
     assert found == str(tmp_path) + root
     assert [file.path for file in files] == expected
-    assert list_files((tmp_path / pattern).as_uri()) == (found, files)
+    assert list_files((tmp_path / pattern).as_uri())[:2] == (found, files)
 
 
 def test_what_exists_by_its_very_name_is_no_pattern(tmp_path):
@@ -214,7 +231,7 @@ def test_a_path_without_wildcard_is_no_pattern(path):
     ],
 )
 def test_a_store_is_listed_and_read_like_a_disk(store, tmp_path, uri, root, expected):
-    found, files = list_files(uri)
+    found, files, _ = list_files(uri)
     assert (found, [file.path for file in files]) == (root, expected)
     assert [fetch(found, file.path, tmp_path / "scratch").read_text() for file in files] == [
         (store / found.partition("?")[0].removeprefix("mem://bucket").strip("/") / path).read_text()
@@ -254,7 +271,7 @@ def web(tmp_path_factory):
 
 def test_one_file_comes_over_http_and_keeps_its_name(web, tmp_path):
     uri = f"{web}/in/a%20b.csv?sig=a/b%2Fc"
-    root, files = list_files(uri)
+    root, files, _ = list_files(uri)
     assert [(file.path, file.size) for file in files] == [("a b.csv", 10)]
     assert fetch(root, "a b.csv", tmp_path).read_text() == "in/a b.csv"
 

@@ -1,0 +1,67 @@
+"""The accounts of a job: every item of its plan is in one commit, and there it has succeeded or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from batch_endpoints.planning.job_plan import JobPlan
+from batch_endpoints.specs import ItemCounts, RowCounts
+from batch_endpoints.storage.commits import Commit, totals
+from batch_endpoints.storage.rounds import Rounds, total
+
+MOST_SKIPPED = 100  # in the report; its counts are of all of them
+
+
+def unaccounted(plan: JobPlan, committed: Sequence[Commit]) -> str:
+    """What does not add up between the plan of one round and its commits, in one line; "" where all does.
+
+    A job that has lost or doubled an item must not pass for Completed, so this trusts no sum: it takes the items of
+    each commit from the plan.
+    """
+    bundles = {bundle.index: bundle for bundle in plan.bundles}
+    reached = {bundle.index: bundle.start for bundle in plan.bundles}
+    for commit in committed:
+        bundle, done = bundles[commit.bundle], totals([commit])
+        place = f"mini-batches {commit.start} to {commit.end - 1} of bundle {commit.bundle}"
+        if commit.start != reached[commit.bundle]:
+            return f"{place} are committed where {reached[commit.bundle]} is the next one"
+        reached[commit.bundle] = commit.end
+        batches = bundle.mini_batches[commit.start - bundle.start : commit.end - bundle.start]
+        given = [item for batch in batches for item in batch]
+        if len(given) != done.items_succeeded + done.items_failed:
+            return (
+                f"{place} have {len(given)} items, of which {done.items_succeeded} have succeeded and "
+                f"{done.items_failed} have failed"
+            )
+        if strange := {item.file for item in commit.failed}.difference(given):
+            return f"'{min(strange)}' has failed in {place}, and is not in them"
+    for index, end in reached.items():
+        if end != bundles[index].start + len(bundles[index].mini_batches):
+            return f"mini-batch {end} of bundle {index} is not committed"
+    return ""
+
+
+def accounts(plan: JobPlan, rounds: Rounds) -> dict[str, Any]:
+    """What the report says beyond the last progress, as fields of ``JobState``.
+
+    Args:
+        plan: of all of the input.
+    """
+    done, left_out = total(rounds), len(plan.skipped)
+    committed = list(chain.from_iterable(rounds))
+    read = [commit.rows_read for commit in committed if commit.rows_read is not None]
+    return {
+        "items": ItemCounts(
+            given=plan.items + left_out,
+            succeeded=done.items_succeeded,
+            failed=done.items_failed,
+            skipped=left_out,
+            not_scored=plan.items - done.items_succeeded - done.items_failed,
+        ),
+        "rows": RowCounts(read=sum(read) if read else None, written=done.rows),
+        "skipped": plan.skipped[:MOST_SKIPPED],
+        "attempts": sum(commit.attempts for commit in committed),
+        "worker_seconds": round(sum(commit.seconds for commit in committed), 3),
+    }

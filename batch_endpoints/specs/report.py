@@ -1,0 +1,35 @@
+"""What the report of a job adds up: items by what became of them, rows, and files that are no input."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from batch_endpoints.specs.base import Spec
+
+
+class SkippedFile(Spec):
+    """Something below the input that a listing leaves out, and why."""
+
+    file: str = Field(description="relative to the input")
+    reason: str
+
+
+class ItemCounts(Spec):
+    """Items by what became of them: given = succeeded + failed + skipped + not_scored."""
+
+    given: int = Field(0, description="found in the input")
+    succeeded: int = 0
+    failed: int = Field(0, description="each is in failed_items.jsonl, with its reason")
+    skipped: int = Field(0, description="left out of the plan, each for a reason")
+    not_scored: int = Field(0, description="the job ended before their turn; 0 where it is Completed")
+
+
+class RowCounts(Spec):
+    """Rows that went in and came out."""
+
+    read: int | None = Field(
+        None,
+        description="given to the model or script, again where failed items were tried again by "
+        "request; None where it reads files itself",
+    )
+    written: int = Field(0, description="committed output rows")

@@ -1,0 +1,80 @@
+"""A job whose items do not add up is found out, however the sums look."""
+
+import pytest
+
+from batch_endpoints.engine.accounts import accounts, unaccounted
+from batch_endpoints.planning.job_plan import plan_job
+from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.specs import SkippedFile
+from batch_endpoints.storage.commits import Commit, FailedItem
+
+PLAN = plan_job("/in", [InputFile(f"{n}.csv") for n in range(8)], mini_batch_size=2, workers=1)  # 4 bundles of one
+
+
+def commit(bundle, *, succeeded=2, failed=(), start=None, end=None):
+    start = bundle if start is None else start
+    items = tuple(FailedItem(file=file, mini_batch=start, reason="bad") for file in failed)
+    return Commit(
+        bundle=bundle,
+        start=start,
+        end=start + 1 if end is None else end,
+        items_succeeded=succeeded,
+        failed=items,
+        rows=succeeded,
+        attempts=1,
+        seconds=0.5,
+    )
+
+
+def all_but(changed):
+    return [changed if bundle == changed.bundle else commit(bundle) for bundle in range(4)]
+
+
+def test_all_items_in_one_commit_each_add_up():
+    assert unaccounted(PLAN, all_but(commit(1, succeeded=1, failed=["3.csv"]))) == ""
+
+
+@pytest.mark.parametrize(
+    ("committed", "gap"),
+    [
+        pytest.param(
+            all_but(commit(2, succeeded=1)),
+            "mini-batches 2 to 2 of bundle 2 have 2 items, of which 1 have succeeded and 0 have failed",
+            id="one lost",
+        ),
+        pytest.param(
+            [commit(0, succeeded=1), commit(1, succeeded=3), commit(2), commit(3)],
+            "mini-batches 0 to 0 of bundle 0 have 2 items, of which 1 have succeeded and 0 have failed",
+            id="the sum is right",
+        ),
+        pytest.param(
+            all_but(commit(1, succeeded=1, failed=["7.csv"])),
+            "'7.csv' has failed in mini-batches 1 to 1 of bundle 1, and is not in them",
+            id="failed elsewhere",
+        ),
+        pytest.param(all_but(commit(3))[:3], "mini-batch 3 of bundle 3 is not committed", id="a bundle is left"),
+        pytest.param(
+            [*all_but(commit(3)), commit(3)],
+            "mini-batches 3 to 3 of bundle 3 are committed where 4 is the next one",
+            id="committed twice",
+        ),
+    ],
+)
+def test_what_does_not_add_up_is_told(committed, gap):
+    assert unaccounted(PLAN, committed) == gap
+
+
+def test_the_report_has_the_sums_and_what_was_not_scored():
+    skipped = tuple(SkippedFile(file=f"{n}", reason="a pipe") for n in range(150))
+    plan = PLAN.__class__(PLAN.root, PLAN.bundles, skipped=skipped)
+    told = accounts(plan, [[commit(0), commit(1, succeeded=1, failed=["3.csv"])]])
+    assert told["items"].model_dump() == {
+        "given": 158,
+        "succeeded": 3,
+        "failed": 1,
+        "skipped": 150,
+        "not_scored": 4,
+    }
+    assert told["rows"].model_dump() == {"read": None, "written": 3}
+    assert len(told["skipped"]) == 100
+    assert (told["attempts"], told["worker_seconds"]) == (2, 1.0)
