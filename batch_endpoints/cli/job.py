@@ -113,6 +113,31 @@ def stream(told: Told, name: str) -> None:
 
 @job.command()
 @name_option
+@click.option("--worker", default="", help="Only logs with this in their names, as a line shows it; driver is one.")
+@click.option("--errors", is_flag=True, help="Only failed tries with their stacks, and warnings of the driver.")
+@click.option("--follow", is_flag=True, help="Go on until the job has ended.")
+@click.pass_obj
+def logs(told: Told, name: str, worker: str, errors: bool, follow: bool) -> None:
+    """Show the logs of a job, driver and workers merged by time.
+
+    \b
+    batch-endpoints job logs -n JOB --errors
+    """
+    from batch_endpoints.cli.stream import watching
+
+    found = told.client.job(name)
+    if not follow:
+        for piece in found.log_pieces(worker=worker, errors=errors):
+            click.echo(piece, nl=False)
+        return
+    with watching(found):
+        for event in found.stream(worker=worker, errors=errors):
+            if event.kind == "log":
+                click.echo(event.line)
+
+
+@job.command()
+@name_option
 @click.pass_obj
 def cancel(told: Told, name: str) -> Any:
     """Ask a job to end; what it has committed stays."""
@@ -123,19 +148,17 @@ def cancel(told: Told, name: str) -> Any:
 @name_option
 @click.option("-p", "--download-path", type=click.Path(path_type=Path), default=Path(), help="Folder; default here.")
 @click.option("--output-name", default="", help="Only this output.")
-@click.option("--all", "all_", is_flag=True, help="All outputs and the log.")
+@click.option("--all", "all_", is_flag=True, help="All outputs, the report, failed items and logs.")
 @click.pass_obj
 def download(told: Told, name: str, download_path: Path, output_name: str, all_: bool) -> Any:
-    """Download the outputs of a job into PATH/named-outputs/OUTPUT/.
+    """Download the outputs of a job into PATH/named-outputs/OUTPUT/, and with --all the rest into PATH/artifacts/.
 
     \b
     batch-endpoints job download -n JOB --output-name score -p results
     """
     found = told.client.job(name)
     if all_:
-        log = download_path / "logs.txt"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(found.logs(), encoding="utf-8")
+        found.download_artifacts(download_path / "artifacts")
     outputs = [found.outputs[output_name]] if output_name else list(found.outputs.values())
     return [
         {"output": output.name, "path": str(file), "size": file.stat().st_size}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,21 +28,28 @@ def follow(job: Job, *, err: bool = False) -> None:
     Raises:
         Failed: it did not complete, or the person who watched it pressed Ctrl-C.
     """
-    try:
+    with watching(job):
         if (sys.stderr if err else sys.stdout).isatty():
             _live(job, err)
         else:
             plain(job, lambda line: click.echo(line, err=err))
+    for line in ending(job.document):
+        click.echo(line, err=err)
+    if job.status != "Completed":
+        raise Failed(f"job {job.name} ended as {job.status}" + (f": {job.headline}" if job.headline else ""))
+
+
+@contextmanager
+def watching(job: Job) -> Iterator[None]:
+    """Ctrl-C ends the watching, and says that the job goes on."""
+    try:
+        yield
     except KeyboardInterrupt:
         raise Failed(
             f"stopped watching; job {job.name} goes on\n"
             f"Watch it again: batch-endpoints job stream -n {job.name}\n"
             f"End it:         batch-endpoints job cancel -n {job.name}"
         ) from None
-    for line in ending(job.document):
-        click.echo(line, err=err)
-    if job.status != "Completed":
-        raise Failed(f"job {job.name} ended as {job.status}" + (f": {job.headline}" if job.headline else ""))
 
 
 def plain(job: Job, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:

@@ -9,10 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from batch_endpoints.client.connection import Connection, at
 from batch_endpoints.client.outputs import Output, OutputFile, Outputs
+from batch_endpoints.client.transfer import CHUNK_BYTES, download_all
 from batch_endpoints.errors import JobFailed, ServerError
 
 if TYPE_CHECKING:
@@ -158,7 +160,7 @@ class Job:
         if self.status != "Completed":
             raise JobFailed(
                 f"job '{self.name}' ended as {self.status}" + (f": {self.headline}" if self.headline else ""),
-                mend=f"Its log: job.logs(), or `batch-endpoints job stream -n {self.name}`.",
+                mend=f"Its log: job.logs(), or `batch-endpoints job logs -n {self.name}`.",
             )
         return self
 
@@ -193,25 +195,56 @@ class Job:
         """
         return self._again("retry-failed", changes)
 
-    def logs(self) -> str:
-        """The driver's log, then each worker's."""
-        response = self._connection.send("GET", at("jobs", self.name, "logs"))
-        response.encoding = "utf-8"
-        return response.text
+    def report(self) -> dict[str, Any]:
+        """What became of it: items, rows, seconds of each stage, tries, versions (``report.json``).
 
-    def stream(self, *, pause: Callable[[float], None] = time.sleep) -> Iterator[JobEvent]:
+        Raises:
+            Conflict: it has not ended.
+        """
+        answer: dict[str, Any] = self._connection.json("GET", at("jobs", self.name, "report"))
+        return answer
+
+    def logs(self, *, worker: str = "", errors: bool = False) -> str:
+        """The driver's log and the workers', by time.
+
+        Args:
+            worker: only logs with this in their names; ``driver`` is one.
+            errors: only failed tries with their stacks, and what the driver warns of.
+
+        Raises:
+            NotFound: no log has such a name.
+        """
+        return b"".join(self.log_pieces(worker=worker, errors=errors)).decode("utf-8", "replace")
+
+    def log_pieces(self, *, worker: str = "", errors: bool = False) -> Iterator[bytes]:
+        """As ``logs``, in pieces of any length: they may be long together."""
+        asked = _log_query(worker, errors)
+        with self._connection.send("GET", at("jobs", self.name, "logs"), params=asked, stream=True) as response:
+            yield from response.iter_content(CHUNK_BYTES)
+
+    def download_artifacts(self, folder: str | Path) -> list[Path]:
+        """Fetch its report, failed items and logs into a folder; returns where they are."""
+        root = at("jobs", self.name, "artifacts")
+        paths = [str(one["path"]) for one in self._connection.json("GET", root)["value"]]
+        return download_all(self._connection, root, paths, Path(folder))
+
+    def stream(
+        self, *, worker: str = "", errors: bool = False, pause: Callable[[float], None] = time.sleep
+    ) -> Iterator[JobEvent]:
         """Its log and progress as they come, until it ends; a connection that breaks is made anew.
 
         The last event is of kind ``end``. This job is kept up to date meanwhile.
 
         Args:
+            worker: as of ``logs``.
+            errors: as of ``logs``.
             pause: called with seconds before a new connection is made.
         """
         seen: Counter[str] = Counter()
         while True:
             old = seen.copy()  # a new connection tells the log from its beginning
             try:
-                for kind, data in self._events():
+                for kind, data in self._events(_log_query(worker, errors)):
                     if kind == "log":
                         if old[data]:
                             old[data] -= 1
@@ -234,12 +267,17 @@ class Job:
         self._answer = self._connection.json("POST", at("jobs", self.name, verb), body=body)
         return self
 
-    def _events(self) -> Iterator[tuple[str, str]]:
+    def _events(self, asked: dict[str, str]) -> Iterator[tuple[str, str]]:
         """Server-sent events as (kind, data), until the connection ends in whatever way."""
-        path = at("jobs", self.name, "logs")
+        path, asked = at("jobs", self.name, "logs"), {"follow": "true", **asked}
         headers = {"accept": "text/event-stream"}
         with self._connection.send(
-            "GET", path, params={"follow": "true"}, headers=headers, stream=True, timeout=(5.0, SILENCE_SECONDS)
+            "GET",
+            path,
+            params=asked,
+            headers=headers,
+            stream=True,
+            timeout=(5.0, SILENCE_SECONDS),
         ) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise ServerError(f"{self._connection.url} does not follow jobs")
@@ -256,6 +294,10 @@ class Job:
                     kind = value
                 elif field == "data":
                     data.append(value)
+
+
+def _log_query(worker: str, errors: bool) -> dict[str, str]:
+    return ({"worker": worker} if worker else {}) | ({"errors": "true"} if errors else {})
 
 
 def _snake_case(document: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 
@@ -23,6 +24,7 @@ from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces import MiniBatchRunner
+from batch_endpoints.specs.log_lines import stamp
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
@@ -86,11 +88,18 @@ def _log_to(place: Path | None) -> Path:
     if place is None or place.is_dir():
         log.parent.mkdir(exist_ok=True)
         handlers.append(logging.FileHandler(log))
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=handlers, force=True
-    )
+    for handler in handlers:
+        handler.setFormatter(_Stamped("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.getLogger("ray").setLevel(logging.WARNING)
     return log
+
+
+class _Stamped(logging.Formatter):
+    """Lines with a time by which the logs of a job can be merged."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        return stamp(datetime.fromtimestamp(record.created, timezone.utc))
 
 
 def _store_log(folder: JobFolder, log: Path) -> None:

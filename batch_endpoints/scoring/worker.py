@@ -16,6 +16,7 @@ from batch_endpoints.policies.retry import may_retry, pause_seconds
 from batch_endpoints.scoring.contract import Scored, UserError, read_reply
 from batch_endpoints.scoring.host_process import HostProcess
 from batch_endpoints.scoring.table_batches import TableBatch, read_table_reply
+from batch_endpoints.scoring.worker_log import WorkerLog
 
 INIT_SECONDS = 600.0  # loading a large model is allowed to take long (Azure ML: first_task_creation_timeout)
 INIT_TRIES = 3  # of a host that is killed while it loads the code; an error of the code itself is final
@@ -59,6 +60,7 @@ class ScoringWorker:
 
     def __init__(self, contract: ScoringContract) -> None:
         self._contract = contract
+        self._log = WorkerLog(contract.log)
         self._host: HostProcess | None = None
         self._has_worked = False
         self._format = ""
@@ -111,7 +113,7 @@ class ScoringWorker:
             scored = self._try(items, run)
             if not scored.failed:
                 return scored, attempt
-            self._note(attempt, scored.failed)
+            self._log.failed(attempt, scored.failed)
             may_pass = any(error.may_pass for error in scored.failed.values())
             again = may_pass and may_retry(attempt, self._contract.max_retries)
             if again or len(scored.failed) == len(items):
@@ -148,7 +150,9 @@ class ScoringWorker:
 
     def _try(self, items: Sequence[str], run: Callable[[HostProcess], Scored]) -> Scored:
         try:
-            return run(self._ready_host())
+            host = self._ready_host()
+            self._log.begins(items)
+            return run(host)
         except HostLost as error:
             self._host = None
             if self._stopped.is_set():
@@ -173,7 +177,7 @@ class ScoringWorker:
             except HostKilled as killed:  # says nothing of the code
                 self._host = None
                 if attempt == INIT_TRIES:
-                    raise _not_loaded(killed) from None
+                    raise self._not_loaded(killed) from None
                 self._stopped.wait(pause_seconds(attempt, random.random()))
             except BaseException:
                 self._host = None
@@ -188,6 +192,7 @@ class ScoringWorker:
         with self._starting:  # a stop comes before, and none is started, or behind, and ends it
             if self._stopped.is_set():
                 raise WorkerStopped
+            self._log.loads(contract.script if contract.code else "the model")
             try:
                 self._host = HostProcess(contract.interpreter, self._environment(), self._code, contract.log)
             except HostLost as lost:
@@ -208,10 +213,10 @@ class ScoringWorker:
         except HostLost as lost:
             if self._stopped.is_set():
                 raise WorkerStopped from None
-            raise lost if isinstance(lost, HostKilled) else _not_loaded(lost) from None
+            raise lost if isinstance(lost, HostKilled) else self._not_loaded(lost) from None
         if "error" in header:
             error = UserError.read(header["error"])
-            self._write(f"\n{error.stack}")
+            self._log.not_loaded(f"the scoring script could not be loaded: {error.headline}", error.stack)
             raise InitFailed(error.headline, mend=error.stack)
         self._format = header["format"]
 
@@ -239,16 +244,7 @@ class ScoringWorker:
         for path in self._written() - self._of_init:
             path.unlink(missing_ok=True)
 
-    def _note(self, attempt: int, failed: Mapping[str, UserError]) -> None:
-        for error in dict.fromkeys(failed.values()):
-            names = [item for item, why in failed.items() if why == error]
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            self._write(f"\ntry {attempt} failed for {', '.join(names[:3])}{more}\n{error.stack or error.headline}\n")
-
-    def _write(self, text: str) -> None:
-        with self._contract.log.open("a", encoding="utf-8") as log:
-            log.write(text)
-
-
-def _not_loaded(lost: HostLost) -> InitFailed:
-    return InitFailed(f"the scoring script could not be loaded: {lost.what}", mend=lost.mend)
+    def _not_loaded(self, lost: HostLost) -> InitFailed:
+        what = f"the scoring script could not be loaded: {lost.what}"
+        self._log.not_loaded(what, "")
+        return InitFailed(what, mend=lost.mend)

@@ -29,7 +29,7 @@ class RowCounts(Spec):
 
     read: int | None = Field(
         None,
-        description="given to the model or script, again where failed items were tried again by "
-        "request; None where it reads files itself",
+        description="given to the model or script, once more where failed items were tried again by request; None "
+        "where it reads files itself",
     )
     written: int = Field(0, description="committed output rows")

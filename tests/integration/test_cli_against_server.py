@@ -290,6 +290,8 @@ def test_a_completed_job_is_streamed_read_and_downloaded(cli, server, deployed, 
     folder = server.home / "jobs" / "done"
     (folder / "logs").mkdir(parents=True)
     (folder / "logs" / "driver.log").write_text("planned\nscored\n")
+    (folder / "report.json").write_text("{}")
+    (folder / "failed_items.jsonl").write_text('{"file": "c.csv"}\n')
     output = folder / "named-outputs" / "score"
     output.mkdir(parents=True)
     (output / "predictions.csv").write_text('file,label\na.csv,"two\nlines"\nb.csv,x\n')
@@ -301,9 +303,8 @@ def test_a_completed_job_is_streamed_read_and_downloaded(cli, server, deployed, 
 
     streamed = cli("job", "stream", "-n", "done")
     assert streamed.splitlines()[1:] == [
-        "==> driver.log <==",
-        "planned",
-        "scored",
+        "driver   | planned",
+        "driver   | scored",
         "Completed: 2 of 2 items scored, 0 failed, 2 rows",
         f"score: {output.as_uri()}",
     ]
@@ -326,7 +327,31 @@ def test_a_completed_job_is_streamed_read_and_downloaded(cli, server, deployed, 
     cli("job", "download", "-n", "done", "--output-name", "score", "-p", str(tmp_path / "got"), "--all")
     got = tmp_path / "got" / "named-outputs" / "score" / "predictions.csv"
     assert got.read_text() == (output / "predictions.csv").read_text()
-    assert "scored" in (tmp_path / "got" / "logs.txt").read_text()
+    artifacts = tmp_path / "got" / "artifacts"
+    assert (artifacts / "logs" / "driver.log").read_text() == "planned\nscored\n"
+    assert (artifacts / "failed_items.jsonl").read_text() == '{"file": "c.csv"}\n'
+    assert json.loads((artifacts / "report.json").read_text()) == {}
+    assert client.job("done").report()["progress"]["items"] == 2
+
+
+def test_the_logs_of_a_job_are_read_by_worker_and_by_errors(cli, server, deployed):
+    cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "told")
+    logs = server.home / "jobs" / "told" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "driver.log").write_text("2026-11-24T00:29:20.000Z INFO Running\n")
+    (logs / "worker-n-1-abcd.log").write_text("2026-11-24T00:29:19.000Z ERROR try 1 failed\nTraceback ü\n")
+    server.ends("told", JobState(status="Failed"))
+
+    merged = cli("job", "logs", "-n", "told")
+    assert merged.splitlines() == [
+        "abcd     | 2026-11-24T00:29:19.000Z ERROR try 1 failed",
+        "abcd     | Traceback ü",
+        "driver   | 2026-11-24T00:29:20.000Z INFO Running",
+    ]
+    assert cli("job", "logs", "-n", "told", "--follow") == merged
+    assert cli("job", "logs", "-n", "told", "--worker", "driver") == "2026-11-24T00:29:20.000Z INFO Running\n"
+    assert cli("job", "logs", "-n", "told", "--errors").splitlines() == merged.splitlines()[:2]
+    assert "has 'gpu' in its name" in cli("job", "logs", "-n", "told", "--worker", "gpu", exit_code=1)
 
 
 def test_a_failed_job_says_why_everywhere(cli, server, deployed):
@@ -335,6 +360,9 @@ def test_a_failed_job_says_why_everywhere(cli, server, deployed):
     server.ends("bad", JobState(status="Failed", error=error))
 
     assert "bad ended as Failed: score.py:3: NameError" in cli("job", "stream", "-n", "bad", exit_code=1)
+    assert cli("job", "show", "-n", "bad", "--query", "error.message", "-o", "tsv").startswith(
+        "score.py:3: NameError"
+    )
     job = BatchEndpointsClient().job("bad")
     with pytest.raises(JobFailed, match="NameError: name"):
         job.wait()
@@ -354,10 +382,10 @@ def test_a_job_is_followed_while_it_goes_on(server, deployed):
         heard.append((event.kind, event.line or event.job.status))
         if len(heard) == 1:
             (logs / "driver.log").write_text("hello\n")
-        elif event.line == "hello":
+        elif event.line == "driver   | hello":
             server.ends("going", JobState(status="Canceled"))
     assert heard[0] == ("progress", "NotStarted")
-    assert ("log", "hello") in heard
+    assert ("log", "driver   | hello") in heard
     assert heard[-1] == ("end", "Canceled")
 
 

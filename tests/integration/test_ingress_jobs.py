@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from ingress_server import running_server
 
-from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
+from batch_endpoints.specs import ItemCounts, JobError, JobOutput, JobState, Progress
 from batch_endpoints.stores import migrate, open_store
 
 SECONDS = 20
@@ -84,6 +84,7 @@ def test_an_invocation_answers_at_once_with_a_job(server, http):
         "items",
         "itemsSucceeded",
         "itemsFailed",
+        "itemsSkipped",
         "rows",
         "itemsPerSecond",
         "etaSeconds",
@@ -411,19 +412,109 @@ def test_a_job_without_a_folder_has_empty_logs(server, http):
     assert answer.headers["content-type"].startswith("text/plain")
 
 
-def test_logs_are_the_drivers_and_then_each_workers(server, http):
+@pytest.fixture
+def logged(server):
+    """A job with logs of three."""
     job = server.job("heart")
-    for name in ("worker-10.log", "worker-2.log", "driver.log"):
-        write_log(server, job, name, f"a line of {name}\n")
-    write_log(server, job, "worker-2.log", "no line break")
-
-    answer = http.get(f"/jobs/{job}/logs")
-
-    assert answer.text == (
-        "==> driver.log <==\na line of driver.log\n\n"
-        "==> worker-2.log <==\na line of worker-2.log\nno line break\n\n"
-        "==> worker-10.log <==\na line of worker-10.log\n\n"
+    write_log(
+        server,
+        job,
+        "driver.log",
+        "2026-11-24T00:29:20.000Z INFO Running\n2026-11-24T00:29:24.000Z WARNING 1 items failed\n",
     )
+    write_log(
+        server,
+        job,
+        "worker-node-7-abcd1234.log",
+        "2026-11-24T00:29:21.000Z INFO scores a.csv\nprinted of a\n"
+        "2026-11-24T00:29:22.500Z ERROR try 1 failed for a.csv: score.py:4: ValueError: odd\nTraceback\n  odd\n"
+        "2026-11-24T00:29:23.500Z INFO scores b.csv\nno line break",
+    )
+    write_log(server, job, "worker-node-8-wxyz5678.log", "2026-11-24T00:29:22.000Z INFO scores c.csv\nof c\n")
+    return job
+
+
+def test_logs_are_merged_by_time_and_each_line_says_whose_it_is(http, logged):
+    assert http.get(f"/jobs/{logged}/logs").text.splitlines() == [
+        "driver   | 2026-11-24T00:29:20.000Z INFO Running",
+        "abcd1234 | 2026-11-24T00:29:21.000Z INFO scores a.csv",
+        "abcd1234 | printed of a",
+        "wxyz5678 | 2026-11-24T00:29:22.000Z INFO scores c.csv",
+        "wxyz5678 | of c",
+        "abcd1234 | 2026-11-24T00:29:22.500Z ERROR try 1 failed for a.csv: score.py:4: ValueError: odd",
+        "abcd1234 | Traceback",
+        "abcd1234 |   odd",
+        "abcd1234 | 2026-11-24T00:29:23.500Z INFO scores b.csv",
+        "driver   | 2026-11-24T00:29:24.000Z WARNING 1 items failed",
+        "abcd1234 | no line break",
+    ]
+
+
+def test_the_errors_are_failed_tries_and_warnings_without_what_was_printed(http, logged):
+    assert http.get(f"/jobs/{logged}/logs?errors=true").text.splitlines() == [
+        "abcd1234 | 2026-11-24T00:29:22.500Z ERROR try 1 failed for a.csv: score.py:4: ValueError: odd",
+        "abcd1234 | Traceback",
+        "abcd1234 |   odd",
+        "driver   | 2026-11-24T00:29:24.000Z WARNING 1 items failed",
+    ]
+
+
+def test_the_log_of_one_worker_is_as_it_was_written(http, logged):
+    alone = http.get(f"/jobs/{logged}/logs?worker=wxyz5678").text
+    assert alone == "2026-11-24T00:29:22.000Z INFO scores c.csv\nof c\n"
+    assert http.get(f"/jobs/{logged}/logs?worker=driver&errors=true").text.endswith("WARNING 1 items failed\n")
+
+    missing = http.get(f"/jobs/{logged}/logs?worker=gpu")
+
+    assert missing.status_code == 404
+    assert "no log of this job has 'gpu' in its name" in error_of(missing)
+    assert "driver, worker-node-7-abcd1234" in error_of(missing)
+
+
+def test_followed_logs_are_merged_and_filtered_too(server, http, logged):
+    server.change(logged, status="Failed")
+    told = {}
+    for query in ("", "&errors=true", "&worker=abcd1234&errors=true"):
+        with http.stream("GET", f"/jobs/{logged}/logs?follow=true{query}", timeout=SECONDS) as response:
+            told[query] = [data for name, data in events(response) if name == "log"]
+
+    assert told[""] == http.get(f"/jobs/{logged}/logs").text.splitlines()
+    assert told["&errors=true"] == http.get(f"/jobs/{logged}/logs?errors=true").text.splitlines()
+    assert [line.partition(" ")[2] for line in told["&worker=abcd1234&errors=true"]] == [
+        "ERROR try 1 failed for a.csv: score.py:4: ValueError: odd",
+        "",
+        " odd",
+    ]
+
+
+def test_what_a_job_tells_of_itself_is_listed_and_downloaded(server, http, logged):
+    folder = folder_of(server, logged)
+    (folder / "report.json").write_text("{}")
+    (folder / "failed_items.jsonl").write_text('{"file": "a.csv"}\n')
+
+    listed = [one["path"] for one in http.get(f"/jobs/{logged}/artifacts").json()["value"]]
+
+    assert listed[:3] == ["report.json", "failed_items.jsonl", "logs/driver.log"]
+    assert len(listed) == 5
+    assert http.get(f"/jobs/{logged}/artifacts/failed_items.jsonl").text == '{"file": "a.csv"}\n'
+    assert "INFO Running" in http.get(f"/jobs/{logged}/artifacts/logs/driver.log").text
+    for path in ("job.json", "logs/other.log", "logs/../job.json", "..%2Fjob.json"):
+        assert http.get(f"/jobs/{logged}/artifacts/{path}").status_code == 404
+
+
+def test_the_report_of_a_job_comes_with_its_end_and_its_schema_is_documented(server, http):
+    job = server.job("heart")
+    assert http.get(f"/jobs/{job}/report").status_code == 409
+    items = ItemCounts(given=3, succeeded=1, failed=1, skipped=1)
+    server.change(job, status="Completed", state=JobState(status="Completed", items=items, seconds={"queue": 1.5}))
+
+    report = http.get(f"/jobs/{job}/report").json()
+
+    assert report["items"] == {"given": 3, "succeeded": 1, "failed": 1, "skipped": 1, "not_scored": 0}
+    assert report["seconds"] == {"queue": 1.5}
+    schemas = http.get("/openapi.json").json()["components"]["schemas"]
+    assert set(report) == set(schemas["JobState"]["properties"])
+    assert "first_mini_batch" in schemas["JobState"]["properties"]["seconds"]["description"]
 
 
 def events(response):
@@ -452,21 +543,23 @@ def test_followed_logs_grow_with_the_job_and_end_with_it(server, http):
         assert (name, json.loads(data)["properties"]["status"]) == ("progress", "Running")
 
         write_log(server, job, "driver.log", "first\nsecond\nhalf a ")
-        assert [next(stream) for _ in range(3)] == [
-            ("log", "==> driver.log <=="),
-            ("log", "first"),
-            ("log", "second"),
+        assert [next(stream) for _ in range(2)] == [
+            ("log", "driver   | first"),
+            ("log", "driver   | second"),
         ]
 
         write_log(server, job, "driver.log", "line\nbar 1\rbar 2\n")
-        assert [next(stream) for _ in range(2)] == [("log", "half a line"), ("log", "bar 1 bar 2")]
+        assert [next(stream) for _ in range(2)] == [
+            ("log", "driver   | half a line"),
+            ("log", "driver   | bar 1 bar 2"),
+        ]
 
         write_log(server, job, "worker-0.log", "from a worker\nlast words without a line break")
         server.change(job, status="Completed")
         rest = list(stream)
 
     logged = [data for name, data in rest if name == "log"]
-    assert logged == ["==> worker-0.log <==", "from a worker", "last words without a line break"]
+    assert logged == ["0        | from a worker", "0        | last words without a line break"]
     assert rest[-1][0] == "end"
     assert json.loads(rest[-1][1])["properties"]["status"] == "Completed"
     assert [name for name, _ in rest].count("end") == 1
@@ -481,7 +574,7 @@ def test_following_a_job_that_has_ended_gives_all_of_its_logs(server, http):
     with http.stream("GET", f"/jobs/{job}/logs?follow=true", timeout=SECONDS) as response:
         found = list(events(response))
 
-    assert [data for name, data in found if name == "log"] == ["==> driver.log <==", *lines]
+    assert [data for name, data in found if name == "log"] == [f"driver   | {line}" for line in lines]
     assert found[-1][0] == "end"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 from datetime import datetime, timedelta, timezone
 
@@ -9,6 +10,7 @@ import mlflow
 from job_folders import Job
 
 from batch_endpoints.storage.commits import Commit, CommitLog
+from batch_endpoints.storage.logs import merged_logs
 
 SOME_BAD = """
 import os
@@ -221,3 +223,30 @@ def test_one_good_file_with_100_rows_does_not_hide_a_bad_one_in_its_mini_batch(t
     assert job.report()["items"] == {"given": 2, "succeeded": 1, "failed": 1, "skipped": 0, "not_scored": 0}
     assert job.report()["rows"] == {"read": None, "written": 100}
     assert job.report()["versions"]["mlflow"] == mlflow.__version__
+
+
+def test_the_headline_of_a_failed_job_is_in_its_log_and_so_is_one_stack_for_all_tries(tmp_path):
+    settings = {"mini_batch_size": 2, "retry_settings": {"max_retries": 2}}
+    script = "def run(mini_batch):\n  print('noise')\n  raise OSError('no disk')\n"
+    job = Job(tmp_path, script, files=4, settings=settings)
+
+    job.start().communicate()
+
+    headline = "score.py:3: OSError: no disk (seen in 2 of 2 mini-batches)"
+    assert job.report()["error"]["message"] == headline
+    told = b"".join(merged_logs(job.folder.as_uri(), errors=True)).decode()
+    driver = [line for line in told.splitlines() if line.startswith("driver ")]
+    assert driver[1].endswith(f"Z ERROR {headline}")
+    tries = re.findall(r"ERROR (try \d) failed for (\S+), \S+: score.py:3: OSError: no disk(.*)", told)
+    assert sorted(tries, key=lambda one: one[1]) == [
+        (f"try {n}", file, again)
+        for file, first in (("000.txt", ""), ("002.txt", " (again)"))
+        for n, again in ((1, first), (2, " (again)"), (3, " (again)"))
+    ]
+    assert told.count("  raise OSError('no disk')") == 2, "once of the worker, and once with the headline"
+    assert "noise" not in told
+    everything = b"".join(merged_logs(job.folder.as_uri())).decode()
+    assert everything.count("noise") == 6
+    times = re.findall(r"(\d{4}-\d\d-\d\dT\S+Z) (?:INFO|WARNING|ERROR) ", everything)
+    assert len(times) > 10
+    assert times == sorted(times)

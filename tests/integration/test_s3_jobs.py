@@ -17,7 +17,6 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import Conflict, InputError
-from batch_endpoints.ingress.logs import whole_logs
 from batch_endpoints.specs import (
     BatchEndpoint,
     CodeConfiguration,
@@ -34,6 +33,7 @@ from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.inputs import check_readable, list_files
 from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.logs import merged_logs
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -72,7 +72,7 @@ def text_of(s3, key):
 )
 def test_an_input_is_a_file_a_folder_or_a_pattern(s3, path, root, found):
     put(s3, "in/a.csv", "in/deep/b.csv", "in/deep/c d.txt", "in/deep/", "inner/x", "odd/[1].csv", "odd/1.csv")
-    listed, files = list_files(f"s3://lake/{path}")
+    listed, files, _ = list_files(f"s3://lake/{path}")
     assert (listed, [file.path for file in files]) == (f"s3://lake/{root}", found)
 
 
@@ -167,10 +167,14 @@ def test_the_engine_takes_a_job_folder_in_a_store(lake, s3, tmp_path):
     engine(["s3://lake/jobs/one", "--local"])
 
     assert "1.txt" in text_of(s3, "jobs/one/named-outputs/score/predictions.csv")
-    log = b"".join(whole_logs("s3://lake/jobs/one")).decode()
-    assert log.startswith("==> driver.log <==\nan earlier driver\n")
+    log = b"".join(merged_logs("s3://lake/jobs/one")).decode()
+    assert log.startswith("driver   | an earlier driver\n")
     assert "job 'one' has ended: Completed" in log
-    assert "==> worker-" in log
+    worker, _, printed = next(line for line in log.splitlines() if "loaded" in line).partition(" | ")
+    assert printed == "loaded"
+    alone = b"".join(merged_logs("s3://lake/jobs/one", worker=worker)).decode()
+    assert "INFO loads score.py\nloaded\n" in alone
+    assert "has ended" not in alone
 
 
 def test_failed_items_are_tried_again_in_a_store(lake, s3, tmp_path):

@@ -13,14 +13,16 @@ from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import AfterValidator
 
 from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.control_plane.artifacts import artifacts, open_artifact
+from batch_endpoints.control_plane.artifacts import report as job_report
 from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.bodies import EXAMPLES, parse_invocation
 from batch_endpoints.ingress.documents import Paging, base_url, list_answer, storable
 from batch_endpoints.ingress.jobs import job_answer
 from batch_endpoints.ingress.logs import follow as follow_logs
-from batch_endpoints.ingress.logs import whole_logs
-from batch_endpoints.specs import JobStatus
+from batch_endpoints.specs import JobState, JobStatus
 from batch_endpoints.storage.downloads import open_output_file, output_files
+from batch_endpoints.storage.logs import merged_logs
 
 InvocationBody = Annotated[dict[str, Any], Body(openapi_examples=EXAMPLES), AfterValidator(storable)]
 ResumeBody = Annotated[
@@ -43,6 +45,10 @@ RequestId = Annotated[
     ),
 ]
 Follow = Annotated[bool, Query(description="server-sent events until the job has ended")]
+Worker = Annotated[str, Query(description="only logs with this in their names; `driver` is one")]
+OnlyErrors = Annotated[
+    bool, Query(description="only failed tries with their stacks, and what the driver warns of: no prints")
+]
 
 
 def jobs_router(control_plane: ControlPlane) -> APIRouter:
@@ -106,13 +112,27 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
     def retry_failed(job: str, body: ResumeBody = None) -> dict[str, Any]:
         return job_answer(jobs.retry_failed(job, parse_invocation(body or {"properties": {}})))
 
-    @router.get("/jobs/{job}/logs", summary="The logs: the driver's, then each worker's", response_class=Response)
-    def logs(job: str, follow: Follow = False) -> Response:
+    @router.get("/jobs/{job}/logs", summary="The logs of driver and workers, by time", response_class=Response)
+    def logs(job: str, follow: Follow = False, worker: Worker = "", errors: OnlyErrors = False) -> Response:
         found = jobs.get(job)
         if not follow:
-            return StreamingResponse(whole_logs(found.folder), media_type="text/plain; charset=utf-8")
+            text = merged_logs(found.folder, worker=worker, errors=errors)
+            return StreamingResponse(text, media_type="text/plain; charset=utf-8")
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(follow_logs(lambda: jobs.get(job)), media_type="text/event-stream", headers=headers)
+        events = follow_logs(lambda: jobs.get(job), worker=worker, errors=errors)
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+    @router.get("/jobs/{job}/report", summary="What became of a job that has ended: counts, seconds, tries, versions")
+    def show_report(job: str) -> JobState:
+        return job_report(jobs.get(job))
+
+    @router.get("/jobs/{job}/artifacts", summary="List what a job tells of itself: report, failed items, logs")
+    def list_artifacts(job: str) -> dict[str, Any]:
+        return {"value": [{"path": path} for path in artifacts(jobs.get(job))]}
+
+    @router.get("/jobs/{job}/artifacts/{path:path}", summary="Download one of them", response_class=Response)
+    def download_artifact(job: str, path: str) -> Response:
+        return _file(open_artifact(jobs.get(job), path), path)
 
     @router.get("/jobs/{job}/failed-items", summary="Each failed item with its reason, as JSON lines")
     def failed_items(job: str) -> Response:
@@ -125,14 +145,17 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
 
     @router.get("/jobs/{job}/outputs/{name}/{path:path}", summary="Download one file", response_class=Response)
     def download(job: str, name: str, path: str) -> Response:
-        file = open_output_file(jobs.output(job, name), path, jobs.get(job).spec.credentials)
-        filename = PurePosixPath(path).name
-        if isinstance(file, Path):
-            return FileResponse(file, filename=filename, media_type="application/octet-stream")
-        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(filename)}"}
-        return StreamingResponse(_pieces(file), media_type="application/octet-stream", headers=headers)
+        return _file(open_output_file(jobs.output(job, name), path, jobs.get(job).spec.credentials), path)
 
     return router
+
+
+def _file(file: Path | BinaryIO, path: str) -> Response:
+    filename = PurePosixPath(path).name
+    if isinstance(file, Path):
+        return FileResponse(file, filename=filename, media_type="application/octet-stream")
+    headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(filename)}"}
+    return StreamingResponse(_pieces(file), media_type="application/octet-stream", headers=headers)
 
 
 def _statuses(given: list[str]) -> list[JobStatus]:

@@ -1,0 +1,44 @@
+"""What a job tells of itself besides its outputs: the report, the failed items, the logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from batch_endpoints.errors import Conflict, NotFound
+from batch_endpoints.specs import BatchJob, JobState
+from batch_endpoints.storage.downloads import open_output_file
+from batch_endpoints.storage.filesystem import open_filesystem
+
+
+def report(job: BatchJob) -> JobState:
+    """What became of a job: the content of ``report.json``, or the controller's word where no driver could write it.
+
+    Raises:
+        Conflict: it has not ended.
+    """
+    if not job.ended:
+        raise Conflict(
+            f"job '{job.name}' is {job.status}, so there is no report", mend="It comes with the job's end."
+        )
+    return job.state
+
+
+def artifacts(job: BatchJob) -> list[str]:
+    """The files that are there, relative to the job's folder."""
+    files = open_filesystem(job.folder)
+    reports = [path for path in ("report.json", "failed_items.jsonl") if files.exists(path)]
+    return reports + [f"logs/{log}" for log in files.names("logs")]
+
+
+def open_artifact(job: BatchJob, path: str) -> Path | BinaryIO:
+    """One of them: its place on this machine, or a stream of its bytes.
+
+    Raises:
+        NotFound: there is none with this path; the rest of the folder is nobody's business.
+    """
+    known = artifacts(job)
+    if path not in known:
+        has = f"It has: {', '.join(known[:20])}." if known else "It has none yet."
+        raise NotFound(f"job '{job.name}' has no artifact '{path}'", mend=has)
+    return open_output_file(job.folder, path)

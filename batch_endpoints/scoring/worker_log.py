@@ -1,0 +1,78 @@
+"""A worker's own lines in the log that the user's code prints into: when a mini-batch begins, and each failed try.
+
+The code writes to the file directly, so that its last words survive whatever becomes of it. These lines between its
+prints say of what time they are, so that the logs of all workers can be read as one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from batch_endpoints.scoring.contract import UserError
+from batch_endpoints.specs.log_lines import stamp
+
+_SECONDS_BETWEEN_LINES = 1.0
+_MOST_STACKS = 1000  # that are remembered: a message with a row's values makes every stack another one
+
+
+class WorkerLog:
+    """Appends to one log file, also while a host process does."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._size, self._when = -1, 0.0  # of the file behind our last line; -1 wants another line at once
+        self._stacks: set[int] = set()
+
+    def loads(self, what: str) -> None:
+        """A host process is about to start."""
+        self._write("INFO", f"loads {what}")
+
+    def begins(self, items: Sequence[str]) -> None:
+        """A try of a mini-batch is about to start; told where something was printed since the last line, and
+        otherwise once a second."""
+        if time.monotonic() - self._when >= _SECONDS_BETWEEN_LINES or self._grown():
+            self._write("INFO", f"scores {_few(items)}")
+
+    def failed(self, attempt: int, failed: Mapping[str, UserError]) -> None:
+        """A try has left items without a result."""
+        for error in dict.fromkeys(failed.values()):
+            names = [item for item, why in failed.items() if why == error]
+            self._trouble(f"try {attempt} failed for {_few(names)}: {error.headline}", error.stack)
+
+    def not_loaded(self, what: str, stack: str) -> None:
+        """The code cannot even be loaded."""
+        self._trouble(what, stack)
+
+    def _trouble(self, what: str, stack: str) -> None:
+        """With the stack, unless it stands here already."""
+        known = hash(stack) in self._stacks
+        if len(self._stacks) < _MOST_STACKS:
+            self._stacks.add(hash(stack))
+        lines = [what] if not stack else [f"{what} (again)"] if known else [what, stack.rstrip()]
+        self._write("ERROR", "\n".join(lines))
+        self._size = -1  # what is printed from here on is not part of it
+
+    def _grown(self) -> bool:
+        try:
+            return self._file.stat().st_size != self._size
+        except FileNotFoundError:
+            return True
+
+    def _write(self, level: str, text: str) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("ab+") as log:
+            end = log.seek(0, 2)
+            log.seek(max(0, end - 1))
+            begin = "" if log.read(1) in (b"\n", b"") else "\n"  # the code has left its line open
+            line = f"{begin}{stamp(datetime.now(timezone.utc))} {level} {text}\n"
+            log.write(line.encode("utf-8", "backslashreplace"))
+            log.flush()
+            self._size, self._when = log.seek(0, 2), time.monotonic()
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,191 @@
+"""The logs of a job as one: its driver's and its workers', merged by time while they are read.
+
+A log is cut into sections, one for each line that has a time and what stands below it, and the sections of all logs
+come in the order of their times: as good as the clocks of the nodes agree. No log is ever held as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from heapq import merge
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from batch_endpoints.errors import NotFound
+from batch_endpoints.specs.log_lines import STAMP, TROUBLE
+from batch_endpoints.storage.filesystem import local_path, open_filesystem
+
+_PIECE_BYTES = 1 << 16  # held of each log at a time
+
+
+class Section(NamedTuple):
+    """Lines of one log that are of one time, or a piece of them.
+
+    Args:
+        log: in short: ``driver``, or the end of the worker's name.
+        time: as it stands in the log; empty before the first one.
+        text: whole lines; of a very long one a piece, and of the last one what there is.
+    """
+
+    log: str
+    time: bytes
+    text: bytes
+
+    def labelled(self) -> bytes:
+        """Its lines, each with the name of the log in front."""
+        label = f"{self.log:8} | ".encode()
+        lines = self.text.removesuffix(b"\n")
+        return label + lines.replace(b"\n", b"\n" + label) + self.text[len(lines) :]
+
+
+def chosen_logs(folder_uri: str, worker: str) -> list[str]:
+    """The logs of a job folder: the driver's first, then the workers' by number.
+
+    Args:
+        worker: a part of their names; "" takes all.
+
+    Raises:
+        NotFound: no log has such a name.
+    """
+    names = sorted(open_filesystem(folder_uri).names("logs"), key=_reading_order)
+    chosen = [name for name in names if worker in name.removesuffix(".log")]
+    if worker and not chosen:
+        raise NotFound(
+            f"no log of this job has '{worker}' in its name",
+            mend=f"It has: {', '.join(name.removesuffix('.log') for name in names[:20]) or 'none yet'}.",
+        )
+    return chosen
+
+
+@contextmanager
+def logs_on_disk(folder_uri: str, names: Iterable[str]) -> Iterator[Path]:
+    """The folder of these logs: in place where it is local, otherwise a copy while the block runs."""
+    place = local_path(folder_uri)
+    if place is not None:
+        yield place / "logs"
+        return
+    files = open_filesystem(folder_uri)
+    with tempfile.TemporaryDirectory(prefix="batch-endpoints-") as folder:
+        for name in names:
+            copy = Path(folder, name)
+            with files.open_input(f"logs/{name}") as source, copy.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        yield Path(folder)
+
+
+def merged_logs(folder_uri: str, *, worker: str = "", errors: bool = False) -> Iterator[bytes]:
+    """All logs of a job folder as one text; each line begins with the name of its log where there are several.
+
+    Args:
+        worker: as of ``chosen_logs``.
+        errors: as of ``JobLogs``.
+
+    Raises:
+        NotFound: no log has such a name.
+    """
+    return _text(folder_uri, chosen_logs(folder_uri, worker), worker, errors)
+
+
+class JobLogs:
+    """The logs of one job, each from where it was read to the last time.
+
+    Args:
+        place: the folder of the logs.
+        worker: a part of their names; "" takes all.
+        errors: only failed tries with their stacks, and what the driver warns of; nothing that the code printed.
+    """
+
+    def __init__(self, place: Path, *, worker: str = "", errors: bool = False) -> None:
+        self._place, self._worker, self._errors = place, worker, errors
+        self._logs: dict[str, _Log] = {}
+
+    def added(self) -> Iterator[Section]:
+        """What has been added until now, by time; a last line that has no end yet is left for the next time."""
+        for path in self._place.iterdir() if self._place.is_dir() else ():
+            if path.is_file() and self._worker in path.stem:
+                self._logs.setdefault(path.name, _Log(path, self._errors))
+        self._logs = dict(sorted(self._logs.items(), key=lambda named: _reading_order(named[0])))
+        return merge(*(log.added() for log in self._logs.values()), key=attrgetter("time"))
+
+    def rest(self) -> Iterator[Section]:
+        """The last line of each log, where it has no end: no more will come."""
+        return chain.from_iterable(log.rest() for log in self._logs.values())
+
+
+class _Log:
+    """One log, cut into sections."""
+
+    def __init__(self, path: Path, errors: bool) -> None:
+        self._path, self._errors = path, errors
+        self._label = path.stem.rpartition("-")[2]
+        self._offset, self._open_line = 0, b""
+        self._time, self._wanted = b"", not errors
+
+    def added(self) -> Iterator[Section]:
+        for piece in self._pieces():
+            data = self._open_line + piece
+            end = data.rfind(b"\n") + 1
+            if not end and len(data) > _PIECE_BYTES:
+                end = len(data)
+            self._open_line = data[end:]
+            yield from self._sections(data[:end])
+
+    def rest(self) -> Iterator[Section]:
+        yield from self._sections(self._open_line)
+        self._open_line = b""
+
+    def _sections(self, lines: bytes) -> Iterator[Section]:
+        at = 0
+        for found in STAMP.finditer(lines):
+            yield from self._section(lines[at : found.start()])
+            at = found.start()
+            self._time = max(self._time, found[1])  # a clock that was set back must not mix up the lines
+            self._wanted = not self._errors or found[2] in TROUBLE
+        yield from self._section(lines[at:])
+
+    def _section(self, text: bytes) -> Iterator[Section]:
+        if text and self._wanted:
+            yield Section(self._label, self._time, text)
+
+    def _pieces(self) -> Iterator[bytes]:
+        """What is there now: a log that grows faster than it is read has an end too."""
+        size = self._path.stat().st_size
+        while self._offset < size:
+            with self._path.open("rb") as file:  # for each piece: a process may not have as many files open
+                file.seek(self._offset)
+                piece = file.read(min(_PIECE_BYTES, size - self._offset))
+            if not piece:
+                return
+            self._offset += len(piece)
+            yield piece
+
+
+def _text(folder_uri: str, names: list[str], worker: str, errors: bool) -> Iterator[bytes]:
+    several = len(names) > 1
+    unfinished = ""  # the log whose last line has no end so far
+    with logs_on_disk(folder_uri, names) as place:
+        logs = JobLogs(place, worker=worker, errors=errors)
+        for section in chain(logs.added(), logs.rest()):
+            text = section.text
+            if unfinished == section.log and several:  # the rest of that line has no label
+                line, mark, text = text.partition(b"\n")
+                yield line + mark
+            elif unfinished and unfinished != section.log:
+                yield b"\n"
+            if text:
+                yield section._replace(text=text).labelled() if several else text
+            unfinished = "" if section.text.endswith(b"\n") else section.log
+    if unfinished:
+        yield b"\n"
+
+
+def _reading_order(name: str) -> tuple[bool, list[tuple[int, str]]]:
+    """The driver first; worker-2 before worker-10."""
+    parts = re.split(r"(\d+)", name)
+    return name != "driver.log", [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
