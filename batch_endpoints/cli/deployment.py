@@ -48,8 +48,14 @@ def create(
     batch-endpoints deployment create -f deployment.yml -e tumor -n xgb-v2 --set settings.mini_batch_size=20
     """
     created = _create(told, file, endpoint_name, name, set_, skip_script_validation)
+    endpoint, deployment = created["endpoint_name"], created["name"]
     if set_default:
-        told.client.endpoints.update(created["endpoint_name"], {"defaults": {"deployment_name": created["name"]}})
+        told.client.endpoints.update(endpoint, {"defaults": {"deployment_name": deployment}})
+    elif not (told.client.endpoints.get(endpoint).get("defaults") or {}).get("deployment_name"):
+        told.note(
+            f"Endpoint '{endpoint}' has no default deployment yet. To make this one the default:\n"
+            f"batch-endpoints endpoint update -n {endpoint} --set defaults.deployment_name={deployment}"
+        )
     return created
 
 

@@ -159,6 +159,18 @@ def test_a_deployment_carries_its_files_to_the_server(cli, server, deployed):
     assert sent == ["code/score.py", "model/deep/more.txt", "model/weights.txt"]
 
 
+def test_an_endpoint_without_a_default_is_told_of_with_the_command_that_sets_it(server, files):
+    CliRunner().invoke(main, ["endpoint", "create", "-n", "tumor"])
+    create = ["deployment", "create", "-f", str(files / "deployment.yml"), "-e", "tumor", "-n"]
+    first = CliRunner().invoke(main, [*create, "xgb-v1"])
+    assert json.loads(first.stdout)["name"] == "xgb-v1"
+    told, command = first.stderr.splitlines()
+    assert "Endpoint 'tumor' has no default deployment yet" in told
+
+    assert CliRunner().invoke(main, command.split()[1:]).exit_code == 0
+    assert CliRunner().invoke(main, [*create, "xgb-v2"]).stderr == ""
+
+
 def test_what_the_server_has_is_not_sent_again(cli, server, deployed):
     server.received.clear()
     cli("deployment", "create", "-f", str(deployed / "deployment.yml"), "-e", "tumor", "-n", "xgb-v2")
