@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
-from batch_endpoints.cli.changes import assignments, changed, edit_options, file_option, no_wait_option, set_option
+from batch_endpoints.cli.changes import (
+    assignments,
+    changed,
+    edit_options,
+    file_option,
+    flags_of,
+    no_wait_option,
+    set_option,
+)
 from batch_endpoints.cli.grammar import Noun, Told, Verb, confirmed
 from batch_endpoints.client.records import Records, Versions, merge_patch
 
@@ -68,8 +76,9 @@ def noun(kind: str, name: str, help: str, flags: Sequence[Flag], columns: Sequen
             changes["type"] = changes["type"].lower()  # az takes AmlCompute as well
         if not (file or changes):
             raise click.UsageError("give --file, or at least --name")
-        changes |= assignments([f"tags.{pair}" for pair in tags]) | assignments(set_)
-        return _records(told, kind).create(file or {}, changes)
+        tagged, set_values = assignments(f"tags.{pair}" for pair in tags), assignments(set_)
+        origins = flags_of(changes) | dict.fromkeys(tagged, "--tags") | dict.fromkeys(set_values, "--set")
+        return _records(told, kind).create(file or {}, changes | tagged | set_values, flags=origins)
 
     @group.command()
     @name_option

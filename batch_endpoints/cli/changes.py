@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,11 @@ def assignments(pairs: Iterable[str], flag: str = "--set") -> dict[str, Any]:
             raise click.UsageError(f"{flag} takes key=value, found '{pair}'")
         values[key] = _json_or_text(value)
     return values
+
+
+def flags_of(given: Mapping[str, object]) -> dict[str, str]:
+    """Of keys that have a flag of their own name, those that were given: ``{"endpoint_name": "--endpoint-name"}``."""
+    return {key: f"--{key.replace('_', '-')}" for key, value in given.items() if value}
 
 
 def changed(

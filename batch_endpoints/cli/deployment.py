@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from batch_endpoints.cli.changes import assignments, changed, edit_options, file_option, no_wait_option, set_option
+from batch_endpoints.cli.changes import (
+    assignments,
+    changed,
+    edit_options,
+    file_option,
+    flags_of,
+    no_wait_option,
+    set_option,
+)
 from batch_endpoints.cli.grammar import Noun, Told, Verb, confirmed
 from batch_endpoints.cli.job import JOB_COLUMNS
 from batch_endpoints.client.records import merge_patch
@@ -135,12 +143,17 @@ def _create(
 ) -> dict[str, Any]:
     from batch_endpoints.specs import read_yaml
 
-    changes = assignments(set_) | ({"name": name} if name else {})
+    changes = assignments(set_)
+    flags = dict.fromkeys(changes, "--set") | flags_of({"name": name, "endpoint_name": endpoint_name})
+    changes |= {"name": name} if name else {}
     endpoint = endpoint_name or changes.get("endpoint_name") or read_yaml(file).get("endpoint_name")
     if not endpoint:
         raise click.UsageError(f"give --endpoint-name: {file} names no endpoint")
     return told.client.deployments(str(endpoint)).create(
-        file, {**changes, "endpoint_name": str(endpoint)}, skip_script_validation=skip_script_validation
+        file,
+        {**changes, "endpoint_name": str(endpoint)},
+        flags=flags,
+        skip_script_validation=skip_script_validation,
     )
 
 

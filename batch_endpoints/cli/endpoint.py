@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from batch_endpoints.cli.changes import assignments, changed, edit_options, file_option, no_wait_option, set_option
+from batch_endpoints.cli.changes import (
+    assignments,
+    changed,
+    edit_options,
+    file_option,
+    flags_of,
+    no_wait_option,
+    set_option,
+)
 from batch_endpoints.cli.grammar import Noun, Told, Verb, confirmed
 from batch_endpoints.cli.invoke import invoke
 from batch_endpoints.cli.job import JOB_COLUMNS
@@ -45,7 +53,7 @@ def create(told: Told, file: Path | None, name: str, set_: tuple[str, ...], defa
     """
     if not (file or name):
         raise click.UsageError("give --file, --name, or both")
-    return told.client.endpoints.create(file or {}, _all_changes(name, set_, defaults))
+    return _create(told, file or {}, name, set_, defaults)
 
 
 @endpoint.command()
@@ -71,7 +79,7 @@ def update(
     """
     before = told.client.endpoints.get(name)
     if file:
-        return told.client.endpoints.create(file, _all_changes(name, set_, defaults))
+        return _create(told, file, name, set_, defaults)
     after = changed(before, [*_dotted(defaults), *set_], add, remove)
     return told.client.endpoints.update(name, merge_patch(before, after))
 
@@ -110,9 +118,14 @@ def list_jobs(told: Told, name: str) -> Any:
     return [job.document for job in told.client.jobs(endpoint=name)]
 
 
+def _create(
+    told: Told, source: Path | dict[str, Any], name: str, set_: tuple[str, ...], defaults: tuple[str, ...]
+) -> dict[str, Any]:
+    default, set_values = assignments(_dotted(defaults)), assignments(set_)
+    flags = dict.fromkeys(default, "--defaults") | dict.fromkeys(set_values, "--set") | flags_of({"name": name})
+    changes = {**default, **set_values, **({"name": name} if name else {})}
+    return told.client.endpoints.create(source, changes, flags=flags)
+
+
 def _dotted(defaults: tuple[str, ...]) -> list[str]:
     return [f"defaults.{pair}" for pair in defaults]
-
-
-def _all_changes(name: str, set_: tuple[str, ...], defaults: tuple[str, ...]) -> dict[str, Any]:
-    return assignments([*_dotted(defaults), *set_]) | ({"name": name} if name else {})

@@ -47,15 +47,18 @@ def invoke(
     batch-endpoints endpoint invoke -n tumor --input azureml:heart@latest --query name -o tsv
     batch-endpoints endpoint invoke -f invocation.yml --set retry_settings.max_retries=2
     """
-    from batch_endpoints.specs import Invocation, check, load_yaml, read_yaml
+    from batch_endpoints.specs import Invocation, Origins, check, load_yaml, read_yaml
 
     said = read_yaml(file) if file else {}
-    given = asked(said, file.absolute().parent if file else Path.cwd(), set_, flags)
+    given, origins = asked(said, file.absolute().parent if file else Path.cwd(), set_, flags)
     if not given.get("endpoint") and not said.get("endpoint"):
         raise click.UsageError("give --name, the endpoint")
     if not given["inputs"]:
         raise click.UsageError("give --input, the data to score")
-    invocation = load_yaml(Invocation, file, given) if file else check(Invocation, given, where="invoke")
+    if file:
+        invocation = load_yaml(Invocation, file, given, origins)
+    else:
+        invocation = check(Invocation, given, where=Origins("invoke").changed(origins))
     job = told.client.submit(invocation, request_id=request_id)
     if stream:
         from batch_endpoints.cli.stream import follow
@@ -65,7 +68,9 @@ def invoke(
     return job.document
 
 
-def asked(said: Mapping[str, Any], base: Path, set_: Iterable[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+def asked(
+    said: Mapping[str, Any], base: Path, set_: Iterable[str], flags: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
     """An invocation's values: what the file says of inputs and outputs, changed by the flags, then by ``--set``.
 
     Args:
@@ -73,6 +78,8 @@ def asked(said: Mapping[str, Any], base: Path, set_: Iterable[str], flags: Mappi
         base: its folder.
         set_: ``key=value``; relative paths on the command line are relative to the current folder.
         flags: values of the other flags, empty where they are not given.
+
+    Returns: the values, and which flag gave a key, by dotted key.
     """
     from batch_endpoints.specs import set_value
 
@@ -84,30 +91,33 @@ def asked(said: Mapping[str, Any], base: Path, set_: Iterable[str], flags: Mappi
         for key in ("inputs", "outputs")
     )
     given: dict[str, Any] = {"inputs": inputs, "outputs": outputs}
-    plain = {
-        "endpoint": flags["name"],
-        "deployment": flags["deployment_name"],
-        "instance_count": flags["instance_count"],
-        "mini_batch_size": flags["mini_batch_size"],
-        "experiment_name": flags["experiment_name"],
-        "name": flags["job_name"],
-        "overwrite": flags["overwrite"],
-    }
-    given |= {key: value for key, value in plain.items() if value}
-    if flags["input_"]:
-        given["inputs"] = {**inputs, "input": {"path": flags["input_"]}}
-    if flags["input_type"]:
-        for name in given["inputs"]:
-            set_value(given, f"inputs.{name}.type", flags["input_type"])
-    if flags["output_path"]:
-        set_value(given, "outputs.score", {"type": "uri_folder", "path": flags["output_path"]})
-    words = [*_named("inputs", flags["inputs"]), *_named("outputs", flags["outputs"]), *assignments(set_).items()]
-    for key, value in words:
-        set_value(given, OTHER_NAMES.get(key, key.removeprefix("settings.")), value)
+    path, folder = flags["input_"], flags["output_path"]
+    names = [*(inputs if isinstance(inputs, dict) else ()), *(["input"] if path else [])]
+    plain: list[tuple[str, str, Any]] = [
+        ("--name", "endpoint", flags["name"]),
+        ("--deployment-name", "deployment", flags["deployment_name"]),
+        ("--instance-count", "instance_count", flags["instance_count"]),
+        ("--mini-batch-size", "mini_batch_size", flags["mini_batch_size"]),
+        ("--experiment-name", "experiment_name", flags["experiment_name"]),
+        ("--job-name", "name", flags["job_name"]),
+        ("--overwrite", "overwrite", flags["overwrite"]),
+        ("--input", "inputs.input", path and {"path": path}),
+        *(("--input-type", f"inputs.{name}.type", flags["input_type"]) for name in names),
+        ("--output-path", "outputs.score", folder and {"type": "uri_folder", "path": folder}),
+    ]
+    words = [(flag, key, value) for flag, key, value in plain if value]
+    words += [("--inputs", *word) for word in _named("inputs", flags["inputs"])]
+    words += [("--outputs", *word) for word in _named("outputs", flags["outputs"])]
+    words += [
+        ("--set", OTHER_NAMES.get(key, key.removeprefix("settings.")), value)
+        for key, value in assignments(set_).items()
+    ]
+    for _, key, value in words:
+        set_value(given, key, value)
     for key in ("inputs", "outputs"):
         if isinstance(given[key], dict):
             given[key] = {name: _long(value, here) for name, value in given[key].items()}
-    return given
+    return given, {key: flag for flag, key, _ in words}
 
 
 def _named(what: str, words: Iterable[str]) -> list[tuple[str, Any]]:

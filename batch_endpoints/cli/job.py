@@ -84,7 +84,7 @@ def resume(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
     \b
     batch-endpoints job resume -n JOB --set retry_settings.timeout=600
     """
-    return _followed(told.client.job(name).resume(_changes(set_, where="resume")), stream)
+    return _followed(told.client.job(name).resume(_changes(set_)), stream)
 
 
 @job.command("retry-failed")
@@ -98,7 +98,7 @@ def retry_failed(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> 
     \b
     batch-endpoints job retry-failed -n JOB --set retry_settings.timeout=600
     """
-    return _followed(told.client.job(name).retry_failed(_changes(set_, where="retry-failed")), stream)
+    return _followed(told.client.job(name).retry_failed(_changes(set_)), stream)
 
 
 @job.command()
@@ -167,13 +167,13 @@ def download(told: Told, name: str, download_path: Path, output_name: str, all_:
     ]
 
 
-def _changes(set_: tuple[str, ...], where: str) -> Invocation:
+def _changes(set_: tuple[str, ...]) -> Invocation:
     from batch_endpoints.specs import Invocation, check, set_value
 
     changes: dict[str, Any] = {}
     for dotted, value in assignments(set_).items():
         set_value(changes, dotted, value)
-    return check(Invocation, changes, where=where)
+    return check(Invocation, changes, where="--set")
 
 
 def _followed(job: Job, stream: bool) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Records:
         source: str | Path | Mapping[str, Any],
         changes: Mapping[str, Any] | None = None,
         *,
+        flags: Mapping[str, str] | None = None,
         skip_script_validation: bool = False,
     ) -> Document:
         """Create or replace what a YAML file or a mapping describes; local files in it are sent along.
@@ -43,6 +44,7 @@ class Records:
             source: a YAML file, to which relative paths in it are relative; or its content, where paths are
                 relative to the current folder.
             changes: values that replace those of the source, by dotted key.
+            flags: what gave the changes, by dotted key, for errors.
             skip_script_validation: send a deployment's scoring script unread.
 
         Raises:
@@ -51,7 +53,8 @@ class Records:
         """
         from batch_endpoints.client.wire import check_script
 
-        document, base = self._read(source, changes or {})
+        changes = changes or {}
+        document, base = self._read(source, changes, dict.fromkeys(changes, "changes") if flags is None else flags)
         if not skip_script_validation:
             check_script(document, base)
         unread = {"skip_script_validation": "true"} if skip_script_validation else None
@@ -65,17 +68,21 @@ class Records:
     def delete(self, name: str) -> None:
         self._connection.json("DELETE", self._root + at(name))
 
-    def _read(self, source: str | Path | Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Document, Path]:
+    def _read(
+        self, source: str | Path | Mapping[str, Any], changes: Mapping[str, Any], flags: Mapping[str, str]
+    ) -> tuple[Document, Path]:
         """The checked document, and the folder to which its paths are relative."""
-        from batch_endpoints.specs import check, load_yaml, set_value, to_document
+        from batch_endpoints.specs import Origins, check, read_yaml_with_origins, set_value, to_document
 
         if isinstance(source, str | Path):
             file = Path(source)
-            return to_document(load_yaml(self._spec(), file, changes)), file.absolute().parent
-        document = dict(source)
+            base = file.absolute().parent
+            document, origins = read_yaml_with_origins(file)
+        else:
+            base, document, origins = Path.cwd(), dict(source), Origins()
         for key, value in changes.items():
             set_value(document, key, value)
-        return to_document(check(self._spec(), document)), Path.cwd()
+        return to_document(check(self._spec(), document, where=origins.changed(flags))), base
 
     def _spec(self) -> TypeAdapter[Any]:
         from pydantic import TypeAdapter

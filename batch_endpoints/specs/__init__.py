@@ -30,7 +30,15 @@ from batch_endpoints.specs.deployment import (
     Resources,
     RetrySettings,
 )
-from batch_endpoints.specs.documents import check, dump_yaml, load_yaml, read_yaml, set_value, to_document
+from batch_endpoints.specs.documents import (
+    check,
+    dump_yaml,
+    load_yaml,
+    read_yaml,
+    read_yaml_with_origins,
+    set_value,
+    to_document,
+)
 from batch_endpoints.specs.endpoint import BatchEndpoint, Defaults
 from batch_endpoints.specs.job import (
     DATA_TYPES,
@@ -45,6 +53,7 @@ from batch_endpoints.specs.job import (
     JobStatus,
     Progress,
 )
+from batch_endpoints.specs.origins import Origins
 from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
 
 __all__ = [
@@ -78,6 +87,7 @@ __all__ = [
     "Model",
     "ModelDeployment",
     "ModelDeploymentSettings",
+    "Origins",
     "ParallelComponent",
     "PipelineComponent",
     "PipelineComponentDeployment",
@@ -94,6 +104,7 @@ __all__ = [
     "load_yaml",
     "parse_reference",
     "read_yaml",
+    "read_yaml_with_origins",
     "set_value",
     "to_document",
 ]

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from batch_endpoints.errors import SpecError
 from batch_endpoints.specs.base import Spec
-from batch_endpoints.specs.problems import Location, problems
+from batch_endpoints.specs.origins import Origins
+from batch_endpoints.specs.problems import problems
 from batch_endpoints.specs.yaml_text import parse_yaml
 
 S = TypeVar("S", bound=Spec)
@@ -23,39 +24,49 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         SpecError: the file cannot be read, is no YAML, or is no mapping.
     """
-    return parse_yaml(_text(path), str(path))[0]
+    return read_yaml_with_origins(path)[0]
 
 
-def load_yaml(spec: type[S] | TypeAdapter[S], path: Path, changes: Mapping[str, Any] | None = None) -> S:
+def read_yaml_with_origins(path: Path) -> tuple[dict[str, Any], Origins]:
+    """The mapping in a YAML file, and where each of its keys stands; see :func:`read_yaml`."""
+    return parse_yaml(_text(path), str(path))
+
+
+def load_yaml(
+    spec: type[S] | TypeAdapter[S],
+    path: Path,
+    changes: Mapping[str, Any] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> S:
     """Read one spec from a YAML file.
 
     Args:
         spec: the class, or the adapter of a union of classes.
         path: the file; errors name it with the line of the key that is wrong.
         changes: values that replace the file's, by dotted key (``--set a.b=c``).
+        flags: what gave them, by dotted key: errors name it instead of a line.
 
     Raises:
         SpecError: the first thing that is wrong; the others follow, a line each.
     """
-    document, lines = parse_yaml(_text(path), str(path))
+    document, origins = read_yaml_with_origins(path)
     for dotted, value in (changes or {}).items():
         set_value(document, dotted, value)
-    return check(spec, document, where=str(path), lines=lines)
+    return check(spec, document, where=origins.changed(flags or {}))
 
 
-def check(
-    spec: type[S] | TypeAdapter[S],
-    document: Any,
-    *,
-    where: str = "",
-    lines: Mapping[Location, int] | None = None,
-) -> S:
-    """Make a spec of plain data, or say everything that is wrong with it in one error."""
+def check(spec: type[S] | TypeAdapter[S], document: Any, *, where: str | Origins = "") -> S:
+    """Make a spec of plain data, or say everything that is wrong with it in one error.
+
+    Args:
+        where: the name of its file, or where each of its keys was given.
+    """
+    origins = Origins(where) if isinstance(where, str) else where
     adapter: TypeAdapter[S] = spec if isinstance(spec, TypeAdapter) else TypeAdapter(spec)
     try:
         return adapter.validate_python(document)
     except ValidationError as error:
-        raise SpecError("\n".join(problems(error, spec, document, where, lines or {}))) from None
+        raise SpecError("\n".join(problems(error, spec, document, origins))) from None
 
 
 def dump_yaml(spec: Spec) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-Location = tuple[str | int, ...]
+from batch_endpoints.specs.origins import Location, Origins
 
 _EXPECTED = {
     "string_type": "a valid string",
@@ -27,15 +27,12 @@ _EXPECTED = {
 _SCALARS = ("str", "bool", "int", "float")
 
 
-def problems(
-    error: ValidationError, spec: Any, document: Any, where: str, lines: Mapping[Location, int]
-) -> list[str]:
+def problems(error: ValidationError, spec: Any, document: Any, origins: Origins) -> list[str]:
     """One line for each thing that is wrong.
 
     Args:
         spec: the class, or the adapter of a union of classes, that the document does not fit.
-        where: the file's name; "" where the document came from elsewhere.
-        lines: the line of each key in that file.
+        origins: where its keys were given.
     """
     found: list[dict[str, Any]] = [dict(e) for e in error.errors(include_url=False)]
     members = _models(spec)
@@ -45,14 +42,15 @@ def problems(
     told: dict[str, str] = {}
     for each in _telling(found):
         keys = _keys_of_document(each, document)
-        start = f"{_place(keys, where, lines)}{_subject(keys)}"
+        place = f"{origin}: " if (origin := origins.of(keys)) else ""
+        start = f"{place}{_subject(keys)}"
         expected = _EXPECTED.get(each["type"])
         if expected and start in told:  # what else the same value might have been
             told[start] = told[start].replace(", found ", f" or {expected}, found ", 1)
         elif expected:
             told[start] = f"{start}expected {expected}, found {_shown(each, keys)}"
         else:
-            line = _problem(each, keys, members, _place(keys, where, lines))
+            line = _problem(each, keys, members, place)
             told[line] = line
     return list(told.values())
 
@@ -142,13 +140,6 @@ def _keys_of_document(error: Mapping[str, Any], document: Any) -> Location:
             keys.append(part)
             document = document[part]
     return (*keys, *absent)
-
-
-def _place(keys: Location, where: str, lines: Mapping[Location, int]) -> str:
-    for length in range(len(keys), 0, -1):
-        if line := lines.get(keys[:length]):
-            return f"{where}:{line}: "
-    return f"{where}: " if where else ""
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:

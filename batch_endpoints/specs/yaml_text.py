@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.specs.problems import Location
+from batch_endpoints.specs.origins import Location, Origins
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _TEXT = "tag:yaml.org,2002:str"
@@ -27,8 +27,8 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], dict[Location, int]]:
-    """The mapping that a text holds, without ``$schema``, and where each key stands (counted from 1).
+def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Origins]:
+    """The mapping that a text holds, without ``$schema``, and where each key stands (lines are counted from 1).
 
     Args:
         where: the file's name, for errors.
@@ -55,7 +55,7 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], dict[Location, in
         found = {list: "a list", type(None): "nothing"}.get(type(document), repr(document))
         raise SpecError(f"{where}: expected keys and values, found {found}")
     document.pop("$schema", None)
-    return document, lines
+    return document, Origins(where, {key: f"{where}:{line}" for key, line in lines.items()})
 
 
 def _walk(node: yaml.Node | None, at: Location, lines: dict[Location, int], seen: set[int], where: str) -> None:

@@ -214,6 +214,45 @@ def test_a_misspelt_key_is_named_with_file_line_and_the_nearest_one(cli, files):
     assert "did you mean 'mini_batch_size'?" in told
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("-n", "1x"), "--name: 'name': expected 3 to 32 letters"),
+        (("--set", "settings.mini_batch_sice=3"), "--set: unknown key 'settings.mini_batch_sice'; did you mean"),
+        (("--set", "settings.error_threshold=few"), "--set: 'settings.error_threshold': expected a whole number"),
+        (("--set", 'settings={"mini_batch_size": []}'), "--set: 'settings.mini_batch_size': expected"),
+        (("--set", "tags.a=1"), "{file}:10: unknown key 'environmend'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_a_flag_gave_wrong_is_told_of_the_flag_and_not_of_a_line(cli, files, flags, told):
+    file = files / "flags.yml"
+    file.write_text(DEPLOYMENT.replace("environment:", "environmend:") if "tags.a=1" in flags else DEPLOYMENT)
+    text = cli("deployment", "create", "-f", str(file), "-e", "tumor", *flags, exit_code=1)
+    assert text.startswith("ERROR: " + told.format(file=file))
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("endpoint", "create", "-n", "x"), "--name: 'name': expected 3 to 32"),
+        (("compute", "create", "-n", "c", "--min-instances", "some"), "--min-instances: 'min_instances': expected a"),
+        (("model", "create", "-n", "m", "--type", "onnx", "--path", "p"), "--type: 'type': expected"),
+        (("endpoint", "invoke", "-n", "tumor", "--input", "s3://b", "-c", "0"), "--instance-count: 'instance_count'"),
+        (("endpoint", "invoke", "-n", "tumor", "--input", "s3://b/f", "--job-name", "a/b"), "--job-name: 'name':"),
+        (("endpoint", "invoke", "-n", "tumor", "--inputs", "a=s3://b", "a.t=x"), "--inputs: unknown key 'inputs.a"),
+        (("endpoint", "invoke", "-f", "{file}", "-c", "x"), "--instance-count: 'instance_count': expected a whole"),
+        (("endpoint", "invoke", "-f", "{file}", "--set", "error_threshold=x"), "--set: 'error_threshold': expected"),
+        (("endpoint", "invoke", "-f", "{file}", "--set", "tags=x"), "--set: 'tags': expected keys and values"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_every_verb_that_creates_names_the_flag(cli, files, args, told):
+    (files / "invocation.yml").write_text("endpoint: tumor\ninputs: {x: s3://b/f}\ninstance_count: 2\n")
+    text = cli(*(arg.format(file=files / "invocation.yml") for arg in args), exit_code=1)
+    assert text.startswith("ERROR: " + told)
+
+
 def test_a_syntax_error_in_the_script_is_found_before_anything_is_sent(cli, server, deployed):
     (deployed / "code" / "score.py").write_text("def run(:\n")
     server.received.clear()

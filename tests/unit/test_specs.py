@@ -177,8 +177,8 @@ jobs:
 
 
 def read(spec, text):
-    document, lines = parse_yaml(text, "x.yml")
-    return check(spec, document, where="x.yml", lines=lines)
+    document, origins = parse_yaml(text, "x.yml")
+    return check(spec, document, where=origins)
 
 
 def again(spec, value):
