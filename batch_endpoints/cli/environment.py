@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,17 +60,17 @@ def _built(told: Told, asked: Environment) -> dict[str, Any]:
 
 def _written(file: Path) -> Environment:
     """The environment that a file describes."""
-    from batch_endpoints.client.wire import with_uploads
-    from batch_endpoints.specs import Environment, check, load_yaml, read_yaml, to_document
+    from batch_endpoints.client.wire import Place, with_uploads
+    from batch_endpoints.specs import Environment, check, read_yaml_with_origins, to_document
 
-    base = file.absolute().parent
+    place = Place(file.absolute().parent)
     if file.suffix == ".txt":
-        return check(Environment, with_uploads({"requirements": file.name}, base, _no_upload), where=str(file))
-    document = read_yaml(file)
+        return check(Environment, with_uploads({"requirements": file.name}, place, _no_upload), where=str(file))
+    document, origins = read_yaml_with_origins(file)
     if "dependencies" in document and "conda_file" not in document:
         return Environment(conda_file=document)
-    document = to_document(load_yaml(Environment, file))
-    return check(Environment, with_uploads(document, base, _no_upload), where=str(file))
+    document = to_document(check(Environment, document, where=origins))
+    return check(Environment, with_uploads(document, replace(place, origins=origins), _no_upload), where=origins)
 
 
 def _on_server(told: Told, name: str, version: str) -> Environment:

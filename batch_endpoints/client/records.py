@@ -12,6 +12,8 @@ from batch_endpoints.errors import SpecError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+    from batch_endpoints.client.wire import Place
+
 Document = dict[str, Any]
 """A spec as its YAML says it, with what the server adds: ``scoring_uri``, ``provisioning_state``."""
 
@@ -54,12 +56,12 @@ class Records:
         from batch_endpoints.client.wire import check_script
 
         changes = changes or {}
-        document, base = self._read(source, changes, dict.fromkeys(changes, "changes") if flags is None else flags)
+        document, place = self._read(source, changes, dict.fromkeys(changes, "changes") if flags is None else flags)
         if not skip_script_validation:
-            check_script(document, base)
+            check_script(document, place)
         unread = {"skip_script_validation": "true"} if skip_script_validation else None
         method, path = self._place(document)
-        return dict(self._connection.json(method, path, body=self._with_files(document, base), params=unread))
+        return dict(self._connection.json(method, path, body=self._with_files(document, place), params=unread))
 
     def update(self, name: str, patch: Mapping[str, Any]) -> Document:
         """Change some keys (RFC 7396: nested mappings are merged, None removes)."""
@@ -70,8 +72,9 @@ class Records:
 
     def _read(
         self, source: str | Path | Mapping[str, Any], changes: Mapping[str, Any], flags: Mapping[str, str]
-    ) -> tuple[Document, Path]:
-        """The checked document, and the folder to which its paths are relative."""
+    ) -> tuple[Document, Place]:
+        """The checked document, and where it was given."""
+        from batch_endpoints.client.wire import Place
         from batch_endpoints.specs import Origins, check, read_yaml_with_origins, set_value, to_document
 
         if isinstance(source, str | Path):
@@ -82,7 +85,8 @@ class Records:
             base, document, origins = Path.cwd(), dict(source), Origins()
         for key, value in changes.items():
             set_value(document, key, value)
-        return to_document(check(self._spec(), document, where=origins.changed(flags))), base
+        origins = origins.changed(flags)
+        return to_document(check(self._spec(), document, where=origins)), Place(base, origins)
 
     def _spec(self) -> TypeAdapter[Any]:
         from pydantic import TypeAdapter
@@ -101,7 +105,7 @@ class Records:
         }
         return kinds[self._kind]
 
-    def _with_files(self, document: Document, base: Path) -> Document:
+    def _with_files(self, document: Document, place: Place) -> Document:
         """The document with its endpoint and with what takes the place of local paths."""
         from batch_endpoints.client.transfer import upload
         from batch_endpoints.client.wire import is_local, with_uploads
@@ -111,9 +115,12 @@ class Records:
         path = document.get("path", "")
         if self._kind in ("models", "data") and is_local(path):
             in_place = self._kind == "data" and self._connection.on_the_servers_machine()
-            place = (base / Path(path).expanduser()).absolute()
-            document = {**document, "path": place.as_uri() if in_place else upload(self._connection, place)}
-        return with_uploads(document, base, lambda path, skip: upload(self._connection, path, skip=skip))
+            found = place.below("path").path(path)
+            document = {
+                **document,
+                "path": found.absolute().as_uri() if in_place else upload(self._connection, found),
+            }
+        return with_uploads(document, place, lambda path, skip: upload(self._connection, path, skip=skip))
 
     def _place(self, document: Document) -> tuple[str, str]:
         """Method and path that create it."""

@@ -7,12 +7,23 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from batch_endpoints.client.transfer import NOT_CODE
 from batch_endpoints.errors import InputError, SpecError
-from batch_endpoints.specs import COMPONENT, Environment, Invocation, load_yaml, read_yaml, to_document
+from batch_endpoints.specs import (
+    COMPONENT,
+    Environment,
+    Invocation,
+    Location,
+    Origins,
+    check,
+    read_yaml,
+    read_yaml_with_origins,
+    to_document,
+)
 
 Upload = Callable[[Path, frozenset[str]], str]
 """Sends a local file or folder, without the folders named, and returns its URI on the server."""
@@ -25,12 +36,42 @@ def is_local(path: str) -> bool:
     )
 
 
-def with_uploads(document: Mapping[str, Any], base: Path, upload: Upload) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Place:
+    """Where a document, or a part of one, was given.
+
+    Args:
+        base: the folder to which its paths are relative.
+        origins: of the document's keys.
+        key: of the part that is meant.
+    """
+
+    base: Path
+    origins: Origins = field(default_factory=Origins)
+    key: Location = ()
+
+    def below(self, *keys: str) -> Place:
+        return replace(self, key=(*self.key, *keys))
+
+    def path(self, path: str) -> Path:
+        """The local file or folder that is the value of this key.
+
+        Raises:
+            InputError: it is not there; says where it was given.
+        """
+        found = self.base / Path(path.removeprefix("file:")).expanduser()
+        if not found.exists():
+            origin, key = self.origins.of(self.key), ".".join(str(part) for part in self.key)
+            raise InputError(f"{origin}{': ' if origin else ''}'{key}': there is no '{found}'")
+        return found
+
+
+def with_uploads(document: Mapping[str, Any], place: Place, upload: Upload) -> dict[str, Any]:
     """A deployment, component or environment with its local files uploaded or written into it.
 
     Args:
         document: as its YAML says it.
-        base: the folder of that YAML.
+        place: of that document.
         upload: sends what has to be files: code and models.
 
     Raises:
@@ -39,44 +80,41 @@ def with_uploads(document: Mapping[str, Any], base: Path, upload: Upload) -> dic
     """
     sent = dict(document)
     for key, value in document.items():
+        here = place.below(key)
         match key, value:
             case "model", {"path": str(path)} if is_local(path):
-                sent[key] = {**value, "path": upload(_path(base, path), frozenset())}
+                sent[key] = {**value, "path": upload(here.below("path").path(path), frozenset())}
             case "code", str(path) if is_local(path):
-                sent[key] = upload(_path(base, path), NOT_CODE)
+                sent[key] = upload(here.path(path), NOT_CODE)
             case "environment", str(path) if _is_yaml(path):
-                file = _path(base, path)
-                sent[key] = with_uploads(to_document(load_yaml(Environment, file)), file.parent, upload)
+                sent[key] = with_uploads(*_read(here.path(path), Environment), upload)
             case "component" | "trial", str(path) if _is_yaml(path):
-                file = _path(base, path)
-                sent[key] = with_uploads(to_document(load_yaml(COMPONENT, file)), file.parent, upload)
+                sent[key] = with_uploads(*_read(here.path(path), COMPONENT), upload)
             case "job_definition", str(path) if _is_yaml(path):
-                file = _path(base, path)
-                sent[key] = with_uploads(read_yaml(file), file.parent, upload)
+                sent[key] = with_uploads(*_read(here.path(path)), upload)
             case "conda_file", str(path):
-                sent[key] = read_yaml(_path(base, path))
+                sent[key] = read_yaml(here.path(path))
             case "requirements", str(path):
-                sent[key] = _requirements(_path(base, path))
+                sent[key] = _requirements(here.path(path))
             case (("code_configuration" | "environment" | "task" | "component" | "trial" | "job_definition"), dict()):
-                sent[key] = with_uploads(value, base, upload)
+                sent[key] = with_uploads(value, here, upload)
             case "jobs", dict():
-                sent[key] = {name: with_uploads(step, base, upload) for name, step in value.items()}
+                sent[key] = {name: with_uploads(step, here.below(name), upload) for name, step in value.items()}
     return sent
 
 
-def check_script(document: Mapping[str, Any], base: Path) -> None:
+def check_script(document: Mapping[str, Any], place: Place) -> None:
     """Refuse a deployment whose scoring script is not there or is not Python, before anything is sent."""
     code = document.get("code_configuration") or {}
     if not code or not is_local(code["code"]):
         return
-    script = _path(base, code["code"]) / code["scoring_script"]
+    here = place.below("code_configuration")
+    folder = here.below("code").path(code["code"])
+    script = replace(here, base=folder).below("scoring_script").path(code["scoring_script"])
     try:
         ast.parse(script.read_bytes(), filename=str(script))
     except OSError as error:
-        raise SpecError(
-            f"cannot read the scoring script '{script}': {error.strerror}",
-            mend="code_configuration.scoring_script is a file in the folder code_configuration.code.",
-        ) from None
+        raise SpecError(f"cannot read the scoring script '{script}': {error.strerror}") from None
     except SyntaxError as error:
         raise SpecError(f"{script}:{error.lineno}: the scoring script has a syntax error: {error.msg}") from None
     except ValueError as error:
@@ -137,8 +175,12 @@ def _is_yaml(path: str) -> bool:
     return is_local(path) and path.endswith((".yml", ".yaml"))
 
 
-def _path(base: Path, path: str) -> Path:
-    return base / Path(path.removeprefix("file:")).expanduser()
+def _read(file: Path, spec: Any = None) -> tuple[dict[str, Any], Place]:
+    """What a YAML file that is named in a document says, checked against its spec where it has one."""
+    document, origins = read_yaml_with_origins(file)
+    if spec is not None:
+        document = to_document(check(spec, document, where=origins))
+    return document, Place(file.parent, origins)
 
 
 def _requirements(file: Path) -> list[str]:

@@ -53,7 +53,7 @@ from batch_endpoints.specs.job import (
     JobStatus,
     Progress,
 )
-from batch_endpoints.specs.origins import Origins
+from batch_endpoints.specs.origins import Location, Origins
 from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
 
 __all__ = [
@@ -84,6 +84,7 @@ __all__ = [
     "JobSpec",
     "JobState",
     "JobStatus",
+    "Location",
     "Model",
     "ModelDeployment",
     "ModelDeploymentSettings",

@@ -265,6 +265,39 @@ def test_a_syntax_error_in_the_script_is_found_before_anything_is_sent(cli, serv
     )
 
 
+@pytest.mark.parametrize(
+    ("missing", "line", "key"),
+    [
+        ("path: model", 6, "model.path"),
+        ("code: code", 8, "code_configuration.code"),
+        ("scoring_script: score.py", 9, "code_configuration.scoring_script"),
+        ("conda_file: conda.yml", 11, "environment.conda_file"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_path_that_is_not_there_is_told_of_with_its_key_and_line(cli, server, files, missing, line, key):
+    cli("endpoint", "create", "-n", "tumor")
+    file = files / "deployment.yml"
+    file.write_text(DEPLOYMENT.replace(missing, missing.partition(":")[0] + ": nowhere"))
+    told = cli("deployment", "create", "-f", str(file), "-e", "tumor", exit_code=1)
+    assert told.startswith(f"ERROR: {file}:{line}: '{key}': there is no '{files}")
+    assert told.endswith("nowhere'\n")
+
+    flag = cli("deployment", "create", "-f", str(file), "-e", "tumor", "--set", f"{key}=gone", exit_code=1)
+    assert flag.startswith(f"ERROR: --set: '{key}': there is no '")
+
+
+def test_in_files_that_a_yaml_names_too(cli, files):
+    (files / "step.yml").write_text("type: command\nname: train\ncommand: x\nenvironment:\n  conda_file: gone.yml\n")
+    (files / "pipeline.yml").write_text(
+        "type: pipeline\nname: p\njobs: {one: {type: command, component: step.yml}}\n"
+    )
+    told = cli("component", "create", "-f", str(files / "pipeline.yml"), exit_code=1)
+    assert told == f"ERROR: {files}/step.yml:5: 'environment.conda_file': there is no '{files}/gone.yml'\n"
+    told = cli("model", "create", "-n", "m", "--path", "gone", exit_code=1)
+    assert told == f"ERROR: --path: 'path': there is no '{Path.cwd()}/gone'\n"
+
+
 def test_a_server_on_another_machine_gets_the_input_itself(cli, server, deployed):
     job = json.loads(cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "first"))
     assert (job["name"], job["status"], job["deployment_name"]) == ("first", "NotStarted", "xgb-v1")
