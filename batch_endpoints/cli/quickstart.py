@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_endpoints.cli.grammar import Failed, Verb
-from batch_endpoints.cli.server import find_server, port_or_free_one, start_server, stop_server
+from batch_endpoints.cli.running_server import find_server
+from batch_endpoints.cli.server import port_or_free_one, start_server, stop_server
 from batch_endpoints.cli.stream import follow
 from batch_endpoints.settings import DEFAULT_PORT, Settings
 

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import fcntl
 import ipaddress
-import json
 import os
 import socket
 import threading
@@ -19,25 +18,17 @@ from typing import Any
 import click
 
 from batch_endpoints.cli.grammar import Verb
-from batch_endpoints.cli.local_ray import LocalRay, free_ports, is_running, start_ray, stop_ray
+from batch_endpoints.cli.local_ray import LocalRay, free_ports, start_ray, stop_ray
+from batch_endpoints.cli.running_server import (
+    RunningServer,
+    find_server,
+    read_server,
+    server_file,
+    unfinished_jobs,
+    write_server,
+)
 from batch_endpoints.errors import Conflict, Refused
 from batch_endpoints.settings import DEFAULT_PORT, Settings, default_max_running_jobs
-
-
-@dataclasses.dataclass(frozen=True)
-class RunningServer:
-    """What ``server.json`` in the home says of the server that ``up`` started.
-
-    Args:
-        id: the server's own, told at ``GET /``: who reads it here too is on the server's machine.
-        ray: the Ray that was started for it; None where the cluster was there before.
-    """
-
-    id: str
-    url: str
-    ray_address: str
-    dashboard: str
-    ray: LocalRay | None
 
 
 @click.command(cls=Verb)
@@ -68,8 +59,13 @@ def down() -> None:
         told = f"The server at {killed.url} had been killed; ended what it left." if killed else "Nothing is up."
         click.echo(told, err=True)
         return
+    unfinished = unfinished_jobs(running)
     stop_server(home, running)
     click.echo(f"Ended the server at {running.url}.", err=True)
+    if unfinished:
+        click.echo(
+            f"Jobs that have not ended: {unfinished}; they go on with the next `batch-endpoints up`.", err=True
+        )
 
 
 @click.command(cls=Verb)
@@ -131,8 +127,8 @@ def start_server(
             undo.callback(stop_ray, own)
             ray_address, dashboard = own.address, own.dashboard
             # from now on `down` finds it, even if this process is killed
-            _write(settings.home, RunningServer(server_id, url, ray_address, dashboard, own))
-            undo.callback(_file(settings.home).unlink, missing_ok=True)
+            write_server(settings.home, RunningServer(server_id, url, ray_address, dashboard, own))
+            undo.callback(server_file(settings.home).unlink, missing_ok=True)
             os.environ["RAY_TMPDIR"] = own.folder
         from batch_endpoints.ingress import serve
 
@@ -149,7 +145,7 @@ def start_server(
             local_paths=_is_loopback(host),
         )
         serve.deploy(config, ray_address=ray_address, host=host, port=port)
-        _write(settings.home, running)
+        write_server(settings.home, running)
         undo.pop_all()
     return running
 
@@ -162,16 +158,7 @@ def stop_server(home: Path, running: RunningServer) -> None:
         from batch_endpoints.ingress import serve
 
         serve.withdraw(ray_address=running.ray_address)
-    _file(home).unlink(missing_ok=True)
-
-
-def find_server(home: Path) -> RunningServer | None:
-    """The server that ``up`` started here, if it still runs."""
-    started = _read(home)
-    if started is None:
-        return None
-    alive = is_running(started.ray) if started.ray else _answers(started)
-    return started if alive else None
+    server_file(home).unlink(missing_ok=True)
 
 
 def _clear_away(home: Path) -> RunningServer | None:
@@ -179,8 +166,8 @@ def _clear_away(home: Path) -> RunningServer | None:
 
     Returns: the server that was; None where there was none, or its Ray is not ours.
     """
-    lost = _read(home)
-    _file(home).unlink(missing_ok=True)
+    lost = read_server(home)
+    server_file(home).unlink(missing_ok=True)
     if lost is None or lost.ray is None:
         return None
     stop_ray(lost.ray)
@@ -198,16 +185,6 @@ def _alone(home: Path) -> Iterator[None]:
         yield
 
 
-def _answers(running: RunningServer) -> bool:
-    """Does this server answer? A cluster that was there before it may have gone without it."""
-    import requests
-
-    try:
-        return bool(requests.get(running.url, timeout=5).json().get("id") == running.id)
-    except (requests.RequestException, ValueError):
-        return False
-
-
 def port_or_free_one(port: int) -> int:
     """The port if it is free, otherwise any that is."""
     try:
@@ -215,25 +192,6 @@ def port_or_free_one(port: int) -> int:
     except Conflict:
         return free_ports(1)[0]
     return port
-
-
-def _write(home: Path, running: RunningServer) -> None:
-    aside = _file(home).with_suffix(".new")
-    aside.write_text(json.dumps(dataclasses.asdict(running), indent=2), encoding="utf-8")
-    aside.replace(_file(home))
-
-
-def _read(home: Path) -> RunningServer | None:
-    try:
-        document = json.loads(_file(home).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    own = LocalRay(**document.pop("ray")) if document.get("ray") else None
-    return RunningServer(**{**document, "ray": own})
-
-
-def _file(home: Path) -> Path:
-    return home / "server.json"
 
 
 def _shown(running: RunningServer) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 
 from batch_endpoints import BatchEndpointsClient
 from batch_endpoints.cli import main
+from batch_endpoints.cli.running_server import RunningServer, unfinished_jobs
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import Conflict, JobFailed, NotFound
 from batch_endpoints.ingress.app import create_app
@@ -367,6 +369,17 @@ def test_jobs_are_listed_and_cancelled(cli, deployed):
     assert cli("job", "list", "--status", "canceled", "--query", "[].name", "-o", "tsv") == "one\n"
     assert "Canceled" in cli("job", "cancel", "-n", "one", exit_code=1)
     assert "Canceled" in cli("job", "stream", "-n", "one", exit_code=1)
+
+
+def test_who_ends_a_server_hears_how_many_jobs_have_not_ended(cli, server, deployed):
+    running = RunningServer("this-server", server.url, "", "", None)
+    assert unfinished_jobs(running) == ""
+    for name in ("one", "two", "three", "four"):
+        cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", name)
+    server.ends("one", JobState(status="Completed"))
+    server.ends("two", JobState(status="Preparing"))
+    assert unfinished_jobs(running) == "1 running and 2 queued"
+    assert unfinished_jobs(replace(running, url="http://127.0.0.1:1")) == ""
 
 
 def test_a_completed_job_is_streamed_read_and_downloaded(cli, server, deployed, monkeypatch, tmp_path):
