@@ -18,6 +18,7 @@ import click
 from batch_endpoints.errors import BatchEndpointError
 
 if TYPE_CHECKING:
+    from batch_endpoints.cli import render
     from batch_endpoints.client import BatchEndpointsClient
 
 DEBUG = "batch_endpoints.debug"
@@ -72,10 +73,11 @@ def _flags_of_every_verb() -> list[click.Option]:
 class Verb(click.Command):
     """One verb of a noun; its function returns what is to be shown, or None."""
 
-    def __init__(self, *args: Any, columns: Sequence[str] = (), **attributes: Any) -> None:
+    def __init__(self, *args: Any, columns: render.Columns = (), **attributes: Any) -> None:
         """Args:
         *args: as of click.Command.
-        columns: dotted keys that make the table of a list; () means all that are plain values.
+        columns: dotted keys that make the table of a list, perhaps by their headings; () means all that are
+            plain values.
         **attributes: as of click.Command.
         """
         super().__init__(*args, **attributes)

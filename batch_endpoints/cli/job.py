@@ -15,16 +15,14 @@ if TYPE_CHECKING:
     from batch_endpoints.client import Job
     from batch_endpoints.specs import Invocation
 
-JOB_COLUMNS = (
-    "name",
-    "status",
-    "endpoint_name",
-    "deployment_name",
-    "progress.items",
-    "progress.items_succeeded",
-    "progress.items_failed",
-    "created_at",
-)
+JOB_COLUMNS = {
+    "name": "name",
+    "status": "status",
+    "endpoint": "endpoint_name",
+    "items": "progress.items",
+    "failed": "progress.items_failed",
+}
+"""As many as fit into 80 columns beside a name that the server has made up, which takes 45."""
 
 name_option = click.option("-n", "--name", required=True, help="Name of the job.")
 

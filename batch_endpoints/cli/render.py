@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+Columns = Sequence[str] | Mapping[str, str]
+"""Dotted keys that a table shows, or their headings and them; without a heading it is the key's last part."""
+
 UNCUT = 10_000  # columns: a table in a pipe is not cut to somebody's window
 
 
@@ -38,13 +41,13 @@ def selection(query: str) -> Callable[[Any], Any]:
     return select
 
 
-def show(data: Any, form: str, columns: Sequence[str] = ()) -> None:
+def show(data: Any, form: str, columns: Columns = ()) -> None:
     """Print data on stdout.
 
     Args:
         data: plain JSON data.
         form: json, yaml, tsv, table or none.
-        columns: dotted keys that a table of a list shows.
+        columns: that a table of a list shows.
     """
     match form:
         case "json":
@@ -62,18 +65,18 @@ def show(data: Any, form: str, columns: Sequence[str] = ()) -> None:
 def tsv(data: Any) -> str:
     """As az prints it: a line for each entry, tabs between its values; nested values are not shown.
 
-    A scalar is its bare value, a list inside a row its length, a mapping inside a row nothing.
+    A scalar is its bare value, a list inside a row its length, a mapping inside a row and null nothing.
     """
     rows = data if isinstance(data, list) else [data]
     return "".join(_row(row) + "\n" for row in rows)
 
 
-def table(data: Any, columns: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
+def table(data: Any, columns: Columns = ()) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: one row for each entry of a list, or for each key of a mapping.
 
     Args:
         data: plain JSON data.
-        columns: dotted keys to show of each entry; () shows every key that has a plain value somewhere.
+        columns: of each entry; () shows every key that has a plain value somewhere.
     """
     if isinstance(data, Mapping):
         return ["key", "value"], [[key, _cell(value)] for key, value in _flat(data).items() if value is not None]
@@ -87,25 +90,27 @@ def table(data: Any, columns: Sequence[str] = ()) -> tuple[list[str], list[list[
     shown = columns or list(
         dict.fromkeys(key for e in flat for key, value in e.items() if not isinstance(value, dict | list))
     )
-    return [column.rpartition(".")[2] for column in shown], [
-        [_cell(entry.get(column)) for column in shown] for entry in flat
-    ]
+    headed = shown if isinstance(shown, Mapping) else {key.rpartition(".")[2]: key for key in shown}
+    return list(headed), [[_cell(entry.get(key)) for key in headed.values()] for entry in flat]
 
 
-def _show_table(data: Any, columns: Sequence[str]) -> None:
+def _show_table(data: Any, columns: Columns) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     headings, rows = table(data, columns)
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for heading in headings:
-        drawn.add_column(Text(heading), overflow="fold")
+        # a name that is broken in two cannot be copied
+        drawn.add_column(Text(heading), overflow="fold", no_wrap=heading in ("name", "status"))
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
     live = sys.stdout.isatty()
     console = Console(file=sys.stdout, width=shutil.get_terminal_size().columns if live else UNCUT)
+    if console.measure(drawn, options=console.options.update(width=UNCUT)).maximum > console.width:
+        drawn.padding = (0, 0)  # one space between columns instead of three
     with console.capture() as captured:
         console.print(drawn)
     lines = (line.rstrip() for line in captured.get().splitlines())
@@ -123,7 +128,7 @@ def _row(row: Any) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return str(len(value))
-    if isinstance(value, Mapping):
+    if value is None or isinstance(value, Mapping):
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -1,11 +1,14 @@
 """Answers as az prints them."""
 
 import json
+import sys
+from unittest.mock import ANY
 
 import click
 import pytest
 
 from batch_endpoints.cli import render
+from batch_endpoints.cli.job import JOB_COLUMNS
 
 JOB = {
     "name": "one",
@@ -24,9 +27,10 @@ JOB = {
         (3, "3\n"),
         (True, "true\n"),
         (["a", "b"], "a\nb\n"),
-        ([["a", 1], ["b", None]], "a\t1\nb\tNone\n"),
+        ([["a", 1], ["b", None]], "a\t1\nb\t\n"),
         ([{"name": "a", "n": 1}, {"name": "b", "n": 2}], "a\t1\nb\t2\n"),
         ({"name": "a", "tags": {"x": 1}, "notes": [1, 2]}, "a\t\t2\n"),
+        (None, "\n"),
         ([], ""),
     ],
     ids=repr,
@@ -61,6 +65,25 @@ def test_a_mapping_is_a_table_of_its_keys():
 )
 def test_a_list_is_a_table_of_its_entries(data, columns, headings, rows):
     assert render.table(data, columns) == (headings, rows)
+
+
+@pytest.mark.parametrize("status", ["Failed", "CancelRequested"])
+def test_a_list_of_jobs_fits_a_window_of_80_columns_with_names_in_one_piece(capsys, monkeypatch, status):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    name = "batchjob-0f8fad5b-d9cb-469f-a165-70867728950e"
+    progress = {"items": 40000, "items_succeeded": 39998, "items_failed": 2}
+    jobs = [
+        {"name": name, "status": "Completed", "endpoint_name": "tumor", "progress": progress},
+        {"name": name, "status": status, "endpoint_name": "a-long-name-of-an-endpoint", "progress": {}},
+    ]
+    render.show(jobs, "table", JOB_COLUMNS)
+    told = click.unstyle(capsys.readouterr().out)
+    assert all(len(line) <= 80 for line in told.splitlines())
+    assert [line.split() for line in told.splitlines() if name in line] == [
+        [name, "Completed", "tumor", "40000", "2"],
+        [name, status, ANY],
+    ]
 
 
 def test_a_table_in_a_pipe_is_not_cut_and_takes_brackets_as_they_are(capsys):
