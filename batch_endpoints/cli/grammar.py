@@ -36,7 +36,7 @@ class Told:
     """What the flags that every verb has say."""
 
     def __init__(self, server: str, only_show_errors: bool) -> None:
-        self.server, self._only_show_errors = server, only_show_errors
+        self.server, self.quiet = server, only_show_errors
 
     @functools.cached_property
     def client(self) -> BatchEndpointsClient:
@@ -46,7 +46,7 @@ class Told:
 
     def note(self, text: str) -> None:
         """Say something that is not the answer."""
-        if not self._only_show_errors:
+        if not self.quiet:
             click.echo(text, err=True)
 
 
@@ -60,7 +60,7 @@ def _flags_of_every_verb() -> list[click.Option]:
         ),
         click.Option(["--query"], default="", metavar="JMESPATH", help="Show only this part of the answer."),
         click.Option(["--server"], default="", metavar="URL", help="The server to talk to."),
-        click.Option(["--only-show-errors"], is_flag=True, help="No notes on stderr."),
+        click.Option(["--only-show-errors"], is_flag=True, help="No notes, no log and no progress."),
         click.Option(["--debug"], is_flag=True, help="Log requests, and show the stack of an error."),
         # what scripts written for az pass along; it says nothing here
         click.Option(["-g", "--resource-group"], **ignored),

@@ -64,7 +64,7 @@ def invoke(
         from batch_endpoints.cli.stream import follow
 
         told.note(f"job {job.name}")
-        follow(job, err=True)
+        follow(job, err=True, quiet=told.quiet)
     return job.document
 
 

@@ -82,7 +82,7 @@ def resume(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
     \b
     batch-endpoints job resume -n JOB --set retry_settings.timeout=600
     """
-    return _followed(told.client.job(name).resume(_changes(set_)), stream)
+    return _followed(told, told.client.job(name).resume(_changes(set_)), stream)
 
 
 @job.command("retry-failed")
@@ -96,7 +96,7 @@ def retry_failed(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> 
     \b
     batch-endpoints job retry-failed -n JOB --set retry_settings.timeout=600
     """
-    return _followed(told.client.job(name).retry_failed(_changes(set_)), stream)
+    return _followed(told, told.client.job(name).retry_failed(_changes(set_)), stream)
 
 
 @job.command()
@@ -106,7 +106,7 @@ def stream(told: Told, name: str) -> None:
     """Follow a job to its end; exit code 1 unless it completes. Ctrl-C leaves the job running."""
     from batch_endpoints.cli.stream import follow
 
-    follow(told.client.job(name))
+    follow(told.client.job(name), quiet=told.quiet)
 
 
 @job.command()
@@ -174,9 +174,9 @@ def _changes(set_: tuple[str, ...]) -> Invocation:
     return check(Invocation, changes, where="--set")
 
 
-def _followed(job: Job, stream: bool) -> dict[str, Any]:
+def _followed(told: Told, job: Job, stream: bool) -> dict[str, Any]:
     if stream:
         from batch_endpoints.cli.stream import follow
 
-        follow(job, err=True)
+        follow(job, err=True, quiet=told.quiet)
     return job.document

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batch_endpoints.cli.grammar import Failed
+from batch_endpoints.errors import JobFailed
 
 if TYPE_CHECKING:
     from batch_endpoints.client import Job, JobEvent
@@ -18,25 +19,30 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 5.0
 
 
-def follow(job: Job, *, err: bool = False) -> None:
+def follow(job: Job, *, err: bool = False, quiet: bool = False) -> None:
     """Show a job's log and progress until it ends, then how it ended.
 
     Args:
         job: the job; up to date afterwards.
         err: write to stderr, because stdout is for the answer.
+        quiet: show only how it ended.
 
     Raises:
-        Failed: it did not complete, or the person who watched it pressed Ctrl-C.
+        Failed: it did not complete, which it says with all that is known of why, or the person who watched it
+            pressed Ctrl-C.
     """
     with watching(job):
-        if (sys.stderr if err else sys.stdout).isatty():
+        if quiet:
+            with suppress(JobFailed):
+                job.wait()
+        elif (sys.stderr if err else sys.stdout).isatty():
             _live(job, err)
         else:
             plain(job, lambda line: click.echo(line, err=err))
-    for line in ending(job.document):
-        click.echo(line, err=err)
+    text = "\n".join(ending(job.document))
     if job.status != "Completed":
-        raise Failed(f"job {job.name} ended as {job.status}" + (f": {job.headline}" if job.headline else ""))
+        raise Failed(f"job {job.name} ended as {text}")
+    click.echo(text, err=err)
 
 
 @contextmanager
@@ -53,11 +59,16 @@ def watching(job: Job) -> Iterator[None]:
 
 
 def plain(job: Job, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-    """Lines of the log as they come, and how far the job is: at each new status, else every few seconds."""
+    """Lines of the log as they come, and how far the job is: at each new status, else every few seconds.
+
+    How it ended is told before the last lines of the log, and left to the caller to say behind them.
+    """
     told, status, when = "", "", -SECONDS_BETWEEN_LINES
     for event in job.stream():
         if event.kind == "log":
             write(event.line)
+            continue
+        if event.job.ended:
             continue
         line = progress_line(event.job.document)
         now = clock()
@@ -82,7 +93,7 @@ def progress_line(document: dict[str, Any]) -> str:
 
 
 def ending(document: dict[str, Any]) -> list[str]:
-    """How a job ended and where its outputs are, in a few lines."""
+    """How a job ended, why it failed, and where its outputs are, in a few lines."""
     progress = document["progress"]
     counts = (
         f": {progress['items_succeeded']} of {progress['items']} items scored, {progress['items_failed']} failed, "
@@ -91,6 +102,8 @@ def ending(document: dict[str, Any]) -> list[str]:
         else ""
     )
     lines = [f"{document['status']}{counts}"]
+    if error := document.get("error"):  # which says more than the notes do
+        return lines + [part for key in ("message", "details") for part in (error.get(key) or "").splitlines()]
     lines += [f"note: {note}" for note in document["notes"]]
     if document["status"] == "Completed":
         lines += [f"{name}: {output['path']}" for name, output in document["outputs"].items() if output.get("path")]

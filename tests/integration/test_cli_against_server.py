@@ -399,7 +399,7 @@ def test_a_completed_job_is_streamed_read_and_downloaded(cli, server, deployed, 
     server.ends("done", JobState(status="Completed", progress=progress, ended_at=now, outputs=outputs))
 
     streamed = cli("job", "stream", "-n", "done")
-    assert streamed.splitlines()[1:] == [
+    assert streamed.splitlines() == [
         "driver   | planned",
         "driver   | scored",
         "Completed: 2 of 2 items scored, 0 failed, 2 rows",
@@ -454,9 +454,15 @@ def test_the_logs_of_a_job_are_read_by_worker_and_by_errors(cli, server, deploye
 def test_a_failed_job_says_why_everywhere(cli, server, deployed):
     cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "bad")
     error = JobError(code="InitFailed", message="score.py:3: NameError: name 'x' is not defined", details="Traceback")
-    server.ends("bad", JobState(status="Failed", error=error))
+    server.ends("bad", JobState(status="Failed", error=error, progress=Progress(items=2, items_failed=2)))
 
-    assert "bad ended as Failed: score.py:3: NameError" in cli("job", "stream", "-n", "bad", exit_code=1)
+    streamed = CliRunner().invoke(main, ["job", "stream", "-n", "bad"])
+    assert streamed.stdout == ""  # no progress that is the end, which is told behind the log
+    assert streamed.stderr.splitlines() == [
+        "ERROR: job bad ended as Failed: 0 of 2 items scored, 2 failed, 0 rows",
+        "score.py:3: NameError: name 'x' is not defined",
+        "Traceback",
+    ]
     assert cli("job", "show", "-n", "bad", "--query", "error.message", "-o", "tsv").startswith(
         "score.py:3: NameError"
     )
@@ -468,6 +474,18 @@ def test_a_failed_job_says_why_everywhere(cli, server, deployed):
     with pytest.raises(Conflict):
         job.cancel()
     assert "is Failed" in cli("job", "download", "-n", "bad", exit_code=1)
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [("Completed", 0), ("Canceled", 1)])
+def test_only_show_errors_leaves_of_a_followed_job_how_it_ended(cli, server, deployed, status, exit_code):
+    cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "silent")
+    logs = server.home / "jobs" / "silent" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "driver.log").write_text("hello\n")
+    server.ends("silent", JobState(status=status))
+    told = CliRunner().invoke(main, ["job", "stream", "-n", "silent", "--only-show-errors"])
+    assert told.exit_code == exit_code
+    assert told.output == ("Completed\n" if status == "Completed" else "ERROR: job silent ended as Canceled\n")
 
 
 def test_a_job_is_followed_while_it_goes_on(server, deployed):

@@ -19,6 +19,10 @@ class Watched:
     def status(self):
         return self.document["status"]
 
+    @property
+    def ended(self):
+        return self.status == "Completed"
+
     def stream(self):
         for told in self.told:
             if isinstance(told, str):
@@ -41,10 +45,11 @@ def test_progress_in_one_line():
 def test_a_pipe_gets_every_log_line_and_few_of_progress():
     clock = iter([0.0, 1.0, 2.0, 7.0, 8.0, 9.0])
     lines = []
-    queued, done = {"status": "Queued", "progress": {}}, {"status": "Finalizing", "progress": {}}
-    job = Watched(queued, "one", running(1), running(2), "two", running(3), running(4), done)
+    queued, last = {"status": "Queued", "progress": {}}, {"status": "Finalizing", "progress": {}}
+    done = {"status": "Completed", "progress": {}}
+    job = Watched(queued, "one", running(1), running(2), "two", running(3), running(4), last, done, "three")
     plain(job, lines.append, lambda: next(clock))
-    assert lines == ["Queued", "one", "Running: 1 of 9 items", "two", "Running: 3 of 9 items", "Finalizing"]
+    assert lines == ["Queued", "one", "Running: 1 of 9 items", "two", "Running: 3 of 9 items", "Finalizing", "three"]
 
 
 def test_the_end_says_counts_notes_and_where_the_output_is():
@@ -58,6 +63,17 @@ def test_the_end_says_counts_notes_and_where_the_output_is():
         "Completed: 38 of 100 items scored, 2 failed, 40 rows",
         "note: one worker",
         "score: file:///x",
+    ]
+
+
+def test_the_end_of_a_failed_job_says_why_once():
+    error = {"code": "RunFailed", "message": "score.py:6: no good", "details": "All 2 failed.\nThe first is 'a'."}
+    document = {**RUNNING, "status": "Failed", "notes": ["the first, 'a': score.py:6: no good"], "error": error}
+    assert ending(document) == [
+        "Failed: 38 of 100 items scored, 2 failed, 40 rows",
+        "score.py:6: no good",
+        "All 2 failed.",
+        "The first is 'a'.",
     ]
 
 
