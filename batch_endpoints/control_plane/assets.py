@@ -63,6 +63,7 @@ class Assets:
 
         Raises:
             Conflict: this version exists with other content, or it is the compute ``local``.
+            SpecError: it has no name, or a version that nobody could ask for.
             NotFound: it refers to an upload or a datastore that is not there.
         """
         _check_not_local(kind, asset.name)
@@ -71,6 +72,12 @@ class Assets:
         if isinstance(asset, Model | Data):
             asset = asset.model_copy(update={"path": self._own_path(asset)})
         version = "" if isinstance(asset, Datastore | Compute) else asset.version
+        if version == "latest":
+            raise SpecError(
+                f"'latest' is not a version; it stands for the newest {NOUNS[kind]} of a name",
+                where=f"{NOUNS[kind]} '{asset.name}'",
+                mend="Leave the version out to get the next number, or give another one.",
+            )
         known = None
         if kind not in VERSIONED or version:
             known = found(lambda: self._store.asset(kind, asset.name, version))

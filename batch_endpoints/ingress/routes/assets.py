@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request, Response
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.control_plane.assets import SPECS, Assets
-from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.documents import Document, Paging, asset_answer, list_answer, named
 from batch_endpoints.interfaces import VERSIONED, AnyAsset, AssetKind
 from batch_endpoints.specs import check
@@ -31,11 +30,6 @@ def _add_versioned(router: APIRouter, assets: Assets, kind: AssetKind) -> None:
 
     @router.put("/{name}/versions/{version}", summary="Register this version of an asset")
     def put_version(name: str, version: str, document: Document, response: Response) -> dict[str, Any]:
-        if version == "latest":
-            raise SpecError(
-                "'latest' is not a version; it stands for the newest one",
-                mend=f"POST /{kind} gives the next number.",
-            )
         return _stored(assets, kind, named(document, name=name, version=version), response)
 
     @router.get("", summary="List the newest version of each name")
