@@ -63,6 +63,9 @@ class RecordStore(Protocol):
 
     Saving replaces. Asking for what is not there raises NotFound, which names what there is. Lists are ordered
     by name (jobs: newest first) and stay stable while others write.
+
+    Updating reads, changes and writes one record with nobody in between. ``change`` is pure and may be called again;
+    it keeps the record's name, and what it raises is passed on and nothing is written.
     """
 
     def save_endpoint(self, endpoint: BatchEndpoint) -> None: ...
@@ -70,6 +73,8 @@ class RecordStore(Protocol):
     def endpoint(self, name: str) -> BatchEndpoint: ...
 
     def endpoints(self, page: Page = ...) -> Listing[BatchEndpoint]: ...
+
+    def update_endpoint(self, name: str, change: Callable[[BatchEndpoint], BatchEndpoint]) -> BatchEndpoint: ...
 
     def delete_endpoint(self, name: str) -> None:
         """Delete it with its deployments; its jobs stay."""
@@ -80,6 +85,10 @@ class RecordStore(Protocol):
     def deployment(self, endpoint: str, name: str) -> AnyDeployment: ...
 
     def deployments(self, endpoint: str, page: Page = ...) -> Listing[AnyDeployment]: ...
+
+    def update_deployment(
+        self, endpoint: str, name: str, change: Callable[[AnyDeployment], AnyDeployment]
+    ) -> AnyDeployment: ...
 
     def delete_deployment(self, endpoint: str, name: str) -> None: ...
 
@@ -126,11 +135,7 @@ class RecordStore(Protocol):
     ) -> Listing[BatchJob]:
         """Jobs, newest first; each filter that is empty lets all through."""
 
-    def update_job(self, name: str, change: Callable[[BatchJob], BatchJob]) -> BatchJob:
-        """Read, change and write one job with nobody in between.
-
-        ``change`` is pure and may be called again; what it raises is passed on and nothing is written.
-        """
+    def update_job(self, name: str, change: Callable[[BatchJob], BatchJob]) -> BatchJob: ...
 
 
 class Filesystem(Protocol):

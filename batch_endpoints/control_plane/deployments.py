@@ -56,10 +56,11 @@ class Deployments:
     def patch(self, endpoint: str, name: str, patch: Mapping[str, Any]) -> AnyDeployment:
         """Change some of its keys (JSON merge patch); jobs that exist keep what they were made with."""
         check_patch(patch, PATCHABLE, "a deployment")
-        document = to_document(self._store.deployment(endpoint, name))
-        deployment = check(DEPLOYMENT, merge_patch(document, patch))
-        self._store.save_deployment(deployment)
-        return deployment
+
+        def change(known: AnyDeployment) -> AnyDeployment:
+            return check(DEPLOYMENT, merge_patch(to_document(known), patch))
+
+        return self._store.update_deployment(endpoint, name, change)
 
     def get(self, endpoint: str, name: str) -> AnyDeployment:
         return self._store.deployment(endpoint, name)

@@ -35,10 +35,13 @@ class Endpoints:
     def patch(self, name: str, patch: Mapping[str, Any]) -> BatchEndpoint:
         """Change some of its keys (JSON merge patch)."""
         check_patch(patch, PATCHABLE, "an endpoint")
-        endpoint = check(BatchEndpoint, merge_patch(to_document(self._store.endpoint(name)), patch))
-        self._check_default(endpoint, exists=True)
-        self._store.save_endpoint(endpoint)
-        return endpoint
+
+        def change(known: BatchEndpoint) -> BatchEndpoint:
+            return check(BatchEndpoint, merge_patch(to_document(known), patch))
+
+        if "defaults" in patch:
+            self._check_default(change(self._store.endpoint(name)), exists=True)
+        return self._store.update_endpoint(name, change)
 
     def get(self, name: str) -> BatchEndpoint:
         return self._store.endpoint(name)

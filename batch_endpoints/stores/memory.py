@@ -41,6 +41,12 @@ class MemoryRecordStore:
         with self._lock:
             return listing([found for found in sorted(self._endpoints.items()) if found[0] > page.after], page)
 
+    def update_endpoint(self, name: str, change: Callable[[BatchEndpoint], BatchEndpoint]) -> BatchEndpoint:
+        with self._lock:
+            changed = change(self.endpoint(name))
+            self._endpoints[name] = changed
+            return changed
+
     def delete_endpoint(self, name: str) -> None:
         with self._lock:
             self.endpoint(name)
@@ -63,6 +69,14 @@ class MemoryRecordStore:
             self.endpoint(endpoint)
             found = sorted(self._deployments[endpoint].items(), key=lambda item: item[0])
             return listing([item for item in found if item[0] > page.after], page)
+
+    def update_deployment(
+        self, endpoint: str, name: str, change: Callable[[AnyDeployment], AnyDeployment]
+    ) -> AnyDeployment:
+        with self._lock:
+            changed = change(self.deployment(endpoint, name))
+            self._deployments[endpoint][name] = changed
+            return changed
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         with self._lock:

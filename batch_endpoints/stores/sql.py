@@ -56,6 +56,15 @@ class SqlRecordStore:
             rows = connection.execute(_by_name(ENDPOINTS, page)).all()
         return listing([(row.name, read_endpoint(row.document)) for row in rows], page)
 
+    def update_endpoint(self, name: str, change: Callable[[BatchEndpoint], BatchEndpoint]) -> BatchEndpoint:
+        with self._database.writing() as connection:
+            document = _locked(connection, ENDPOINTS, ENDPOINTS.c.name == name)
+            if document is None:
+                raise _no_endpoint(connection, name)
+            changed = change(read_endpoint(document))
+            connection.execute(update(ENDPOINTS).where(ENDPOINTS.c.name == name).values(document=write(changed)))
+        return changed
+
     def delete_endpoint(self, name: str) -> None:
         with self._database.writing() as connection:
             # its deployments go with it: ON DELETE CASCADE
@@ -81,6 +90,18 @@ class SqlRecordStore:
             _need_endpoint(connection, endpoint)
             rows = connection.execute(query).all()
         return listing([(row.name, read_deployment(row.document)) for row in rows], page)
+
+    def update_deployment(
+        self, endpoint: str, name: str, change: Callable[[AnyDeployment], AnyDeployment]
+    ) -> AnyDeployment:
+        which = _deployment(endpoint, name)
+        with self._database.writing() as connection:
+            document = _locked(connection, DEPLOYMENTS, *which)
+            if document is None:
+                raise _no_deployment(connection, endpoint, name)
+            changed = change(read_deployment(document))
+            connection.execute(update(DEPLOYMENTS).where(*which).values(document=write(changed)))
+        return changed
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         with self._database.writing() as connection:
@@ -186,8 +207,7 @@ class SqlRecordStore:
 
     def update_job(self, name: str, change: Callable[[BatchJob], BatchJob]) -> BatchJob:
         with self._database.writing() as connection:
-            # the row is locked in PostgreSQL; in SQLite, which knows no such words, every writer waits
-            document = connection.scalar(select(JOBS.c.document).where(JOBS.c.name == name).with_for_update())
+            document = _locked(connection, JOBS, JOBS.c.name == name)
             if document is None:
                 raise _no_job(connection, name)
             changed = change(read_job(document))
@@ -202,6 +222,13 @@ def _by_name(table: Table, page: Page) -> Select[Any]:
 
 def _deployment(endpoint: str, name: str) -> tuple[ColumnElement[bool], ...]:
     return DEPLOYMENTS.c.endpoint == endpoint, DEPLOYMENTS.c.name == name
+
+
+def _locked(connection: Connection, table: Table, *which: ColumnElement[bool]) -> str | None:
+    """A row's document, which nobody else changes before the transaction ends; None where there is no such row."""
+    # the row is locked in PostgreSQL; in SQLite, which knows no such words, every writer waits
+    document: str | None = connection.scalar(select(table.c.document).where(*which).with_for_update())
+    return document
 
 
 def _newest_first(kind: AssetKind, name: str, *columns: ColumnElement[Any]) -> Select[Any]:

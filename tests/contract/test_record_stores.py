@@ -612,6 +612,44 @@ def test_no_update_is_lost_between_threads(store):
     assert store.job("run-1").launches == 80
 
 
+def with_tag(key):
+    return lambda found: found.model_copy(update={"tags": {**found.tags, key: "1"}})
+
+
+def test_no_update_of_an_endpoint_or_a_deployment_is_lost_between_threads(store):
+    store.save_endpoint(BatchEndpoint(name="heart"))
+    store.save_deployment(model_deployment())
+
+    def tag(index):
+        for number in range(5):
+            store.update_endpoint("heart", with_tag(f"{index}-{number}"))
+            store.update_deployment("heart", "xgb-v1", with_tag(f"{index}-{number}"))
+
+    at_once(6, tag)
+    assert len(store.endpoint("heart").tags) == len(store.deployment("heart", "xgb-v1").tags) == 30
+
+
+def test_an_update_of_what_is_not_there_or_cannot_be_changes_nothing(store):
+    store.save_endpoint(BatchEndpoint(name="heart"))
+    store.save_deployment(model_deployment())
+    with pytest.raises(NotFound, match="no endpoint 'lung'"):
+        store.update_endpoint("lung", with_tag("a"))
+    with pytest.raises(NotFound, match="no deployment 'xgb-v2'"):
+        store.update_deployment("heart", "xgb-v2", with_tag("a"))
+
+    def refuse(found):
+        raise Conflict("not now")
+
+    for update in (
+        lambda: store.update_endpoint("heart", refuse),
+        lambda: store.update_deployment("heart", "xgb-v1", refuse),
+    ):
+        with pytest.raises(Conflict, match="not now"):
+            update()
+    assert store.endpoint("heart") == BatchEndpoint(name="heart")
+    assert store.deployment("heart", "xgb-v1") == model_deployment()
+
+
 # ---- pages ------------------------------------------------------------------------------------------------------
 
 

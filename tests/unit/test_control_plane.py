@@ -1,7 +1,9 @@
 """The use cases over records in memory and real files."""
 
 import hashlib
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 import pytest
@@ -293,6 +295,31 @@ def test_a_patch_of_a_deployment_changes_settings_and_nothing_else(server):
         server.deployments.patch("heart", "v-1", {"settings": {"mini_batch_size": 0}})
 
 
+@pytest.fixture
+def threads_that_take_turns():
+    """Threads are switched as often as can be, so that one comes between any two steps of another."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("threads_that_take_turns")
+def test_of_patches_at_the_same_time_none_is_lost(server):
+    server.with_default()
+
+    def patch(index):
+        for number in range(10):
+            tags = {"tags": {f"{index}-{number}": "1"}}
+            server.endpoints.patch("heart", tags)
+            server.deployments.patch("heart", "v-1", tags)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(patch, range(4)))
+
+    assert len(server.endpoints.get("heart").tags) == len(server.deployments.get("heart", "v-1").tags) == 40
+
+
 def test_the_default_deployment_is_not_deleted(server):
     server.with_default()
 
@@ -327,6 +354,13 @@ def test_a_version_never_changes_its_content_but_may_change_its_description(serv
     assert stored.description == "better words"
     with pytest.raises(Conflict, match="has a version 1 already"):
         server.assets.put("models", model.model_copy(update={"path": "file:///models/b"}))
+
+
+@pytest.mark.parametrize("kind", ["models", "data"])
+def test_no_version_is_called_latest_because_that_stands_for_the_newest(server, kind):
+    asset = {"models": Model, "data": Data}[kind](name="people", version="latest", path="/data/a")
+    with pytest.raises(SpecError, match="'latest' is not a version"):
+        server.assets.put(kind, asset)
 
 
 def test_assets_without_a_version_are_numbered_and_the_latest_is_listed(server):
