@@ -39,6 +39,7 @@ class Connection:
         settings = settings or Settings.read()
         self._home = settings.home
         self._here = _server_here(self._home)
+        self._is_guess = not (url or settings.url)
         url = url or settings.url or str(self._here.get("url", "")) or f"http://127.0.0.1:{DEFAULT_PORT}"
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         self._pause = pause
@@ -140,6 +141,10 @@ class Connection:
     def on_the_servers_machine(self) -> bool:
         """Was this server started on this machine with this home folder, so that it sees the same files?"""
         return bool(self._here.get("id")) and self.json("GET", "/").get("id") == self._here["id"]
+
+    def is_anothers(self) -> bool:
+        """Did nobody name this server, and is it not the one that `up` started with this home folder?"""
+        return self._is_guess and not self.on_the_servers_machine()
 
     def _unreachable(self, error: Exception) -> ServerError:
         if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):

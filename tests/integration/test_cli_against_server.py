@@ -319,6 +319,22 @@ def test_a_server_on_this_machine_reads_the_input_in_place(cli, server, deployed
     assert job["outputs"]["score"]["path"] == (Path.cwd() / "out").as_uri()
 
 
+def test_a_server_that_nobody_named_and_that_another_has_started_is_told_of(server, deployed, monkeypatch):
+    monkeypatch.delenv("BATCH_ENDPOINTS_URL")
+    home = deployed / "home"
+    home.mkdir()
+    monkeypatch.setenv("BATCH_ENDPOINTS_HOME", str(home))
+    invoke = ["endpoint", "invoke", "-n", "tumor", "--input", "project/data"]
+
+    (home / "server.json").write_text(json.dumps({"url": server.url, "id": "the-one-that-was-here-before"}))
+    assert "was not started with this BATCH_ENDPOINTS_HOME" in CliRunner().invoke(main, invoke).stderr
+    assert CliRunner().invoke(main, [*invoke, "--only-show-errors"]).stderr == ""
+    assert CliRunner().invoke(main, [*invoke, "--server", server.url]).stderr == ""
+
+    (home / "server.json").write_text(json.dumps({"url": server.url, "id": "this-server"}))
+    assert CliRunner().invoke(main, invoke).stderr == ""
+
+
 def test_an_invocation_file_is_changed_by_flags(cli, deployed):
     (deployed / "invocation.yml").write_text(
         "endpoint: other\ninputs:\n  heart:\n    type: uri_folder\n    path: data\n  threshold: 0.5\n"
