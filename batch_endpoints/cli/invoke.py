@@ -61,8 +61,8 @@ def invoke(
         invocation = check(Invocation, given, where=Origins("invoke").changed(origins))
     if told.client.connection.is_anothers():
         told.note(
-            f"The server at {told.client.url} was not started with this BATCH_ENDPOINTS_HOME, so local input is sent to "
-            "it. Name the server with --server or BATCH_ENDPOINTS_URL if it is the one you mean."
+            f"The server at {told.client.url} was not started with this BATCH_ENDPOINTS_HOME, so local input is\n"
+            "sent to it. Say --server or set BATCH_ENDPOINTS_URL if it is the one you mean."
         )
     job = told.client.submit(invocation, request_id=request_id)
     if stream:

@@ -158,13 +158,14 @@ class BatchEndpointsClient:
 
     def _readable(self, path: str) -> dict[str, str]:
         """A local input as the server can read it, and its type."""
+        from batch_endpoints.client.transfer import upload
         from batch_endpoints.client.wire import existing
 
-        found = existing(path)
+        found, pattern = existing(path)
         kind = {"type": "uri_file"} if found.is_file() else {}
         if self.connection.on_the_servers_machine():
-            return {"path": found.as_uri(), **kind}
-        return {"path": self.upload(found), **kind}
+            return {"path": found.joinpath(*(pattern.names if pattern else ())).as_uri(), **kind}
+        return {"path": upload(self.connection, found, pattern=pattern), **kind}
 
     def _writable(self, path: str) -> str:
         if not self.connection.on_the_servers_machine():

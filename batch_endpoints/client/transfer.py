@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from batch_endpoints.client.connection import Connection, at
 from batch_endpoints.errors import InputError, ServerError
+from batch_endpoints.storage.globs import Pattern
 
 CHUNK_BYTES = 1 << 20
 SENDERS = 4
@@ -35,13 +36,16 @@ class LocalFile:
         return self.source.open("rb") if self.size else BytesIO()
 
 
-def upload(connection: Connection, path: Path, *, skip: frozenset[str] = frozenset()) -> str:
+def upload(
+    connection: Connection, path: Path, *, skip: frozenset[str] = frozenset(), pattern: Pattern | None = None
+) -> str:
     """Make a local file or folder known to the server.
 
     Args:
         connection: the server.
         path: the file or folder; its name is the last part of the URI.
         skip: names of folders inside that stay here, see NOT_CODE.
+        pattern: which files of the folder are sent; None is all of them.
 
     Returns:
         ``upload://<hash of the content>/<name>``, which stands for the path in whatever is sent to the server.
@@ -49,7 +53,7 @@ def upload(connection: Connection, path: Path, *, skip: frozenset[str] = frozens
     Raises:
         InputError: there is nothing there, it is empty, unreadable, or reaches out of its folder.
     """
-    files = manifest(path, skip)
+    files = manifest(path, skip, pattern)
     body = {
         "name": _name(path),
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in files],
@@ -66,13 +70,19 @@ def upload(connection: Connection, path: Path, *, skip: frozenset[str] = frozens
     return str(answer["uri"])
 
 
-def manifest(path: Path, skip: frozenset[str] = frozenset()) -> list[LocalFile]:
+def manifest(path: Path, skip: frozenset[str] = frozenset(), pattern: Pattern | None = None) -> list[LocalFile]:
     """The files of an upload, sorted by path; paths begin with the name of the folder (or of the one file)."""
     root = path.resolve()
     if not root.exists():
         raise InputError(f"'{path}' does not exist")
     name = _name(path)
-    found = [(name, root)] if root.is_file() else [(f"{name}/{at_}", file) for at_, file in _walk(root, skip)]
+    if root.is_file():
+        found = [(name, root)]
+    else:
+        meant = ((at_, file) for at_, file in _walk(root, skip) if pattern is None or pattern.matches(at_))
+        found = [(f"{name}/{at_}", file) for at_, file in meant]
+    if not found and pattern:
+        raise InputError(f"nothing in '{path}' matches '{'/'.join(pattern.names)}'")
     if not found:
         raise InputError(f"'{path}' has no files")
     return [_hashed(relative, file) for relative, file in sorted(found)]

@@ -24,6 +24,7 @@ from batch_endpoints.specs import (
     read_yaml_with_origins,
     to_document,
 )
+from batch_endpoints.storage.globs import Pattern, split_pattern
 
 Upload = Callable[[Path, frozenset[str]], str]
 """Sends a local file or folder, without the folders named, and returns its URI on the server."""
@@ -159,16 +160,21 @@ def invocation_body(invocation: Invocation) -> dict[str, Any]:
     return {"properties": {key: value for key, value in properties.items() if value not in ({}, "", None)}}
 
 
-def existing(path: str) -> Path:
-    """A local path that is there, absolute.
+def existing(path: str) -> tuple[Path, Pattern | None]:
+    """A local path that is there, absolute; or the folder of a pattern of files, and the pattern below it.
 
     Raises:
         InputError: nothing is there.
     """
     found = Path(path).expanduser().absolute()
-    if not found.exists():
-        raise InputError(f"'{path}' does not exist", mend="Inputs are local paths, URIs, or azureml:<data asset>.")
-    return found
+    if found.exists():
+        return found, None
+    split = split_pattern(str(found))
+    if split and Path(split[0]).is_dir():
+        return Path(split[0]), split[1]
+    raise InputError(
+        f"'{path}' does not exist", mend="Inputs are local paths or patterns, URIs, or azureml:<data asset>."
+    )
 
 
 def _is_yaml(path: str) -> bool:

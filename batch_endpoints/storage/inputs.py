@@ -176,9 +176,10 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def _nothing(uri: str) -> InputError:
-    if split_pattern(uri):
+    place = local_path(uri)
+    if split_pattern(str(place or uri)):
         return InputError(
-            f"the input '{uri}' matches no file", mend="Check the pattern: ** crosses folders, * does not."
+            f"the input '{place or uri}' matches no file", mend="Check the pattern: ** crosses folders, * does not."
         )
     return InputError(f"the input '{uri}' is a folder without files", mend="Name a folder that has some.")
 

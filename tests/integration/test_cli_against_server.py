@@ -22,6 +22,7 @@ from batch_endpoints.errors import Conflict, JobFailed, NotFound
 from batch_endpoints.ingress.app import create_app
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
+from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 SCRIPT = "def init():\n    pass\n\n\ndef run(mini_batch):\n    return mini_batch\n"
@@ -333,6 +334,41 @@ def test_a_server_that_nobody_named_and_that_another_has_started_is_told_of(serv
 
     (home / "server.json").write_text(json.dumps({"url": server.url, "id": "this-server"}))
     assert CliRunner().invoke(main, invoke).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("project/data/*.csv", ["a.csv"]),
+        ("project/data/**/*.csv", ["a.csv", "b.csv"]),
+        ("project/d?ta/deep/[ab].csv", ["b.csv"]),
+    ],
+)
+def test_a_pattern_is_an_input_of_the_files_it_matches(cli, server, deployed, monkeypatch, pattern, names):
+    (deployed / "data" / "c.txt").write_text("no")
+    invoke = ("endpoint", "invoke", "-n", "tumor", "--input", pattern, "--query", "inputs.input.path", "-o", "tsv")
+
+    def files(uri):
+        return sorted(Path(file.path).name for file in list_files(uri)[1])
+
+    sent = cli(*invoke).strip()
+    assert "/uploads/" in sent
+    assert files(sent) == names
+
+    monkeypatch.setenv("BATCH_ENDPOINTS_HOME", str(server.home))
+    (server.home / "server.json").write_text(json.dumps({"url": server.url, "id": "this-server"}))
+    in_place = cli(*invoke).strip()
+    assert in_place.startswith(Path.cwd().as_uri())
+    assert files(in_place) == names
+
+
+def test_a_pattern_that_matches_nothing_makes_no_job(cli, server, deployed, monkeypatch):
+    invoke = ("endpoint", "invoke", "-n", "tumor", "--input", "project/data/*.png")
+    assert "project/data' matches '*.png'" in cli(*invoke, exit_code=1)
+    assert "no/*.csv' does not exist" in cli(*invoke[:-1], "no/*.csv", exit_code=1)
+    monkeypatch.setenv("BATCH_ENDPOINTS_HOME", str(server.home))
+    (server.home / "server.json").write_text(json.dumps({"url": server.url, "id": "this-server"}))
+    assert "matches no file" in cli(*invoke, exit_code=1)
 
 
 def test_an_invocation_file_is_changed_by_flags(cli, deployed):
