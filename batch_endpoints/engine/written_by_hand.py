@@ -5,20 +5,25 @@
     inputs:
       images: {type: uri_folder, path: images/}
 
-Relative paths are relative to the file they stand in. A literal input (``threshold: {type: number, value: 0.5}``)
+Relative paths are relative to the file they stand in; ``code: .`` in job.yml is the job folder as it is at the first
+run. A literal input (``threshold: {type: number, value: 0.5}``)
 reaches the script as an environment variable (``BATCH_INPUT_THRESHOLD``).
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.overrides import literal_variables
 from batch_endpoints.specs import JobSpec, check, read_yaml
+from batch_endpoints.storage.inputs import copy_tree
 from batch_endpoints.storage.job_folder import JobFolder
+
+CODE = "frozen-code"
 
 
 def freeze(place: Path, folder: JobFolder) -> None:
@@ -38,6 +43,7 @@ def freeze(place: Path, folder: JobFolder) -> None:
         document["deployment"] = deployment = read_yaml(place / deployment)
     if isinstance(deployment, dict):
         _resolve_deployment(deployment, base, str(written))
+        _set_code_apart(deployment, place)
     for key in ("inputs", "outputs"):
         named = document.get(key)
         for given in named.values() if isinstance(named, dict) else ():
@@ -74,6 +80,15 @@ def _resolve_deployment(deployment: dict[str, Any], base: Path, where: str) -> N
             f"{where}: the deployment refers to the environment '{environment}', and there are no records here",
             mend="Give the environment in place, or leave it out.",
         )
+
+
+def _set_code_apart(deployment: dict[str, Any], place: Path) -> None:
+    """Code that is in the job folder itself gets a folder of its own there: workers copy it while the job writes."""
+    code = deployment.get("code_configuration")
+    if isinstance(code, dict) and code.get("code") == place.resolve().as_uri():
+        shutil.rmtree(place / CODE, ignore_errors=True)  # half a copy, of a run that was killed
+        copy_tree(place, place / CODE)
+        code["code"] = (place / CODE).resolve().as_uri()
 
 
 def _read_environment(environment: dict[str, Any], base: Path) -> None:

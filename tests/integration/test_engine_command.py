@@ -59,6 +59,25 @@ def test_a_job_written_by_hand_runs_with_paths_relative_to_its_files(tmp_path):
     assert "has ended: Completed" in (place / "logs" / "driver.log").read_text()
 
 
+def test_the_deployment_and_its_script_may_stand_in_the_job_folder_itself(tmp_path):
+    inline = """
+deployment:
+  name: echo
+  model: {path: weights}
+  code_configuration: {code: ., scoring_script: score.py}
+inputs:
+  data: {type: uri_folder, path: data}
+"""
+    script = "import os\ndef run(batch):\n    return [' '.join(os.listdir(os.path.dirname(__file__)))] * len(batch)"
+    place = tmp_path / "job"
+    ended = by_hand(place, inline, ("score.py", script), ("weights", ""), ("data/x.txt", ""))
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    beside = (place / "named-outputs" / "score" / "predictions.csv").read_text()
+    assert "score.py" in beside
+    assert "parts" not in beside  # the job's own files are none of the script's
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [
