@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -58,7 +59,7 @@ def create_app(control_plane: ControlPlane, *, server_id: str, allowed_hosts: Co
             refused, so that a web page cannot reach a server on loopback under a name of its own (DNS rebinding).
     """
     release = version("batch-endpoints")
-    app = FastAPI(title="Batch endpoints", version=release, description=_DESCRIPTION)
+    app = FastAPIOffline(title="Batch endpoints", version=release, description=_DESCRIPTION)
     add_error_handlers(app)
     if allowed_hosts:
         app.add_middleware(_KnownHosts, allowed=frozenset(name.lower() for name in allowed_hosts))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -53,9 +54,18 @@ def test_the_api_describes_itself(http):
             assert operation["tags"], (verb, path)
             assert "4XX" in operation["responses"], (verb, path)
             assert "422" not in operation["responses"], (verb, path)
-    docs = http.get("/docs")
-    assert docs.status_code == 200
-    assert "/openapi.json" in docs.text
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_pages_about_the_interface_need_no_other_server(http, page):
+    shown = http.get(page)
+    assert shown.status_code == 200
+    assert "/openapi.json" in shown.text
+    parts = re.findall(r'(?:src|href)="([^"#]+)"', shown.text)
+    assert len(parts) >= 2
+    for part in parts:
+        assert part.startswith("/"), f"{part} is on another server"
+        assert http.get(part).content
 
 
 def test_an_endpoint_lives_from_put_to_delete(server, http):

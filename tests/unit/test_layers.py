@@ -25,6 +25,7 @@ FLOOR = {box: number for number, boxes in enumerate(FLOORS) for box in boxes}
 ROOMS = {
     "ray": ("engine/ray_data.py", "engine/ray_jobs.py", "ingress/serve.py"),
     "fastapi": ("ingress/",),
+    "fastapi_offline": ("ingress/",),
     "starlette": ("ingress/",),
     "mlflow": ("scoring/",),
     "boto3": ("storage/",),
