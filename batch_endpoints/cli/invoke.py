@@ -23,6 +23,9 @@ OTHER_NAMES = {
 @click.option("-n", "--name", default="", help="Name of the endpoint.")
 @click.option("-d", "--deployment-name", default="", help="Deployment; otherwise the endpoint's default.")
 @click.option("--input", "input_", default="", metavar="PATH|URI|azureml:ASSET", help="The data to score.")
+@click.option("--input-data", default="", hidden=True)
+@click.option("--input-path", default="", hidden=True)
+@click.option("--input-local-path", default="", hidden=True)
 @click.option("--input-type", type=click.Choice(["uri_file", "uri_folder"]), help="What the input is.")
 @file_option
 @click.option("--inputs", multiple=True, metavar="NAME=PATH ...", help="Inputs by name; also NAME.type=…, or JSON.")
@@ -49,6 +52,7 @@ def invoke(
     """
     from batch_endpoints.specs import Invocation, Origins, check, load_yaml, read_yaml
 
+    flags = with_one_input(flags)
     said = read_yaml(file) if file else {}
     given, origins = asked(said, file.absolute().parent if file else Path.cwd(), set_, flags)
     if not given.get("endpoint") and not said.get("endpoint"):
@@ -71,6 +75,26 @@ def invoke(
         told.note(f"job {job.name}")
         follow(job, err=True, quiet=told.quiet)
     return job.document
+
+
+def with_one_input(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags with what ``--input`` was called before version 2.5 of az's extension as ``--input``.
+
+    ``--input-path`` says there what it is: ``folder:…`` or ``file:…``.
+    """
+    old = ("input_data", "input_path", "input_local_path")
+    now = {key: value for key, value in flags.items() if key not in old}
+    given = [(key, flags[key]) for key in ("input_", *old) if flags[key]]
+    if len(given) > 1:
+        raise click.UsageError(
+            f"give one of {', '.join('--' + key.strip('_').replace('_', '-') for key, _ in given)}"
+        )
+    for key, value in given:
+        kind, colon, path = value.partition(":")
+        if key == "input_path" and colon and kind in ("folder", "file") and not value.startswith("file://"):
+            return {**now, "input_": path, "input_type": flags["input_type"] or f"uri_{kind}"}
+        return {**now, "input_": value}
+    return now
 
 
 def asked(

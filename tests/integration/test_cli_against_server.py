@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from batch_endpoints import BatchEndpointsClient
 from batch_endpoints.cli import main
+from batch_endpoints.cli.invoke import asked, invoke, with_one_input
 from batch_endpoints.cli.running_server import RunningServer, unfinished_jobs
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import Conflict, JobFailed, NotFound
@@ -369,6 +370,27 @@ def test_a_pattern_that_matches_nothing_makes_no_job(cli, server, deployed, monk
     monkeypatch.setenv("BATCH_ENDPOINTS_HOME", str(server.home))
     (server.home / "server.json").write_text(json.dumps({"url": server.url, "id": "this-server"}))
     assert "matches no file" in cli(*invoke, exit_code=1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "given"),
+    [
+        (("--input-path", "folder:s3://b/f"), {"type": "uri_folder", "path": "s3://b/f"}),
+        (("--input-path", "file:s3://b/f.csv"), {"type": "uri_file", "path": "s3://b/f.csv"}),
+        (("--input-path", "file:///data"), {"path": "file:///data"}),
+        (("--input-data", "azureml:heart:1"), {"path": "azureml:heart:1"}),
+        (("--input-local-path", "data"), {"path": f"{Path.cwd()}/data"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_input_may_be_given_as_before_version_2_5_of_azs_extension(flags, given):
+    told = invoke.make_context("invoke", ["-n", "tumor", *flags]).params
+    assert asked({}, Path.cwd(), (), with_one_input(told))[0]["inputs"] == {"input": given}
+
+
+def test_two_inputs_that_mean_the_same_are_a_usage_error(cli):
+    told = cli("endpoint", "invoke", "-n", "tumor", "--input", "a", "--input-path", "folder:b", exit_code=2)
+    assert "give one of --input, --input-path" in told
 
 
 def test_an_invocation_file_is_changed_by_flags(cli, deployed):
