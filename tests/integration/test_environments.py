@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 
@@ -53,15 +54,22 @@ def cached(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def test_requirements_make_an_interpreter_that_has_them_and_none_of_ours(tmp_path):
-    found = find_interpreter(SIX, tmp_path)
+@pytest.fixture
+def find():
+    """Finds interpreters as a job does, and lets go of them when the test ends."""
+    with ExitStack() as found:
+        yield lambda *asked: found.enter_context(closing(find_interpreter(*asked)))
+
+
+def test_requirements_make_an_interpreter_that_has_them_and_none_of_ours(tmp_path, find):
+    found = find(SIX, tmp_path)
 
     assert found.is_new
     assert found.built.packages == {"six": "1.16.0"}
     assert ask(found.path, "six.__version__", "six") == "1.16.0"
     assert ask(found.path, "find_spec('pydantic')", "sys; from importlib.util import find_spec") == "None"
     assert os.path.realpath(found.path) == os.path.realpath(sys.executable)
-    again = find_interpreter(SIX, tmp_path)
+    again = find(SIX, tmp_path)
     assert (again.path, again.is_new, again.built) == (found.path, False, found.built)
 
 
@@ -95,9 +103,9 @@ def test_it_is_built_once_however_many_processes_ask(tmp_path):
     ],
     ids=["no version", "no requirement", "beside pyarrow"],
 )
-def test_a_broken_build_says_what_uv_said_and_leaves_nothing(tmp_path, lines, words):
+def test_a_broken_build_says_what_uv_said_and_leaves_nothing(tmp_path, lines, words, find):
     with pytest.raises(EnvironmentFailed) as raised:
-        find_interpreter(Environment(requirements=lines), tmp_path)
+        find(Environment(requirements=lines), tmp_path)
 
     assert raised.value.what.startswith("the environment could not be built: ")
     assert words in raised.value.what
@@ -105,26 +113,26 @@ def test_a_broken_build_says_what_uv_said_and_leaves_nothing(tmp_path, lines, wo
     assert [path for path in (tmp_path / "environments").iterdir() if path.is_dir()] == []
 
 
-def test_a_package_that_cannot_be_compiled_says_its_own_last_words(tmp_path):
+def test_a_package_that_cannot_be_compiled_says_its_own_last_words(tmp_path, find):
     package = tmp_path / "odd-1.0"
     package.mkdir()
     (package / "setup.py").write_text("raise RuntimeError('libodd is not installed')")
     with pytest.raises(EnvironmentFailed, match="RuntimeError: libodd is not installed"):
-        find_interpreter(Environment(requirements=[str(package)]), tmp_path / "cache")
+        find(Environment(requirements=[str(package)]), tmp_path / "cache")
 
 
-def test_an_interpreter_that_is_named_is_used_as_it_is_or_built_on(tmp_path):
+def test_an_interpreter_that_is_named_is_used_as_it_is_or_built_on(tmp_path, find):
     own = os.path.realpath(sys.executable)
-    assert find_interpreter(Environment(python=own), tmp_path).path == own
+    assert find(Environment(python=own), tmp_path).path == own
     assert not (tmp_path / "environments").exists()
-    assert find_interpreter(Environment(python=own, requirements=["six==1.16.0"]), tmp_path).built.packages
+    assert find(Environment(python=own, requirements=["six==1.16.0"]), tmp_path).built.packages
     with pytest.raises(SpecError, match="'/no/python' is not a program on this machine"):
-        find_interpreter(Environment(python="/no/python"), tmp_path)
+        find(Environment(python="/no/python"), tmp_path)
 
 
 @needs(3, 8)
-def test_a_python_that_is_missing_is_replaced_by_the_nearest_newer_one_and_said(tmp_path):
-    found = find_interpreter(Environment(conda_file={"dependencies": ["python=3.8.0", "pip"]}), tmp_path)
+def test_a_python_that_is_missing_is_replaced_by_the_nearest_newer_one_and_said(tmp_path, find):
+    found = find(Environment(conda_file={"dependencies": ["python=3.8.0", "pip"]}), tmp_path)
 
     assert found.built.version.startswith("3.8.")
     assert found.notes == (
@@ -140,7 +148,7 @@ exec {uv} venv --quiet "$2"
 """
 
 
-def test_conda_packages_go_through_a_micromamba_on_the_path(tmp_path, monkeypatch):
+def test_conda_packages_go_through_a_micromamba_on_the_path(tmp_path, monkeypatch, find):
     import uv
 
     program = tmp_path / "bin" / "micromamba"
@@ -153,7 +161,7 @@ def test_conda_packages_go_through_a_micromamba_on_the_path(tmp_path, monkeypatc
         "dependencies": ["python=3.11", "ffmpeg=6", {"pip": ["six==1.16.0"]}],
     }
 
-    found = find_interpreter(Environment(conda_file=conda), tmp_path / "cache")
+    found = find(Environment(conda_file=conda), tmp_path / "cache")
 
     assert found.built.packages["six"] == "1.16.0"
     asked = (program.parent / "asked").read_text()
@@ -188,12 +196,13 @@ def test_what_nobody_has_used_for_long_is_removed_but_nothing_in_use(tmp_path):
 
     assert environments.remove_unused(time.time(), 30 * DAY) == ["crashed", "old"]
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"fresh", "used"}
+    lease.close()
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, find):
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFailed, match=r"could not be built in .*/file'") as raised:
-        find_interpreter(SIX, tmp_path / "file")
+        find(SIX, tmp_path / "file")
     assert "BATCH_ENDPOINTS_CACHE" in str(raised.value)
 
 
@@ -212,7 +221,9 @@ def test_what_a_crash_has_left_is_built_anew(tmp_path):
     (tmp_path / "a" / "bin").mkdir(parents=True)
     (tmp_path / "a" / "half").write_text("")
 
-    assert environments.get("a", fake)[2]
+    _, lease, is_new = environments.get("a", fake)
+    lease.close()
+    assert is_new
     assert not (tmp_path / "a" / "half").exists()
 
 
@@ -221,7 +232,9 @@ def test_an_environment_whose_python_is_gone_is_built_anew(tmp_path):
     environments.get("a", fake)[1].close()
     (tmp_path / "a" / "bin" / "python").unlink()
 
-    assert environments.get("a", fake)[2]
+    _, lease, is_new = environments.get("a", fake)
+    lease.close()
+    assert is_new
 
 
 def test_a_failed_build_is_tried_again_by_the_next_one(tmp_path):
@@ -232,7 +245,9 @@ def test_a_failed_build_is_tried_again_by_the_next_one(tmp_path):
     environments = EnvironmentCache(tmp_path)
     with pytest.raises(EnvironmentFailed):
         environments.get("a", broken)
-    assert environments.get("a", fake)[2]
+    _, lease, is_new = environments.get("a", fake)
+    lease.close()
+    assert is_new
 
 
 def test_what_a_killed_builder_has_started_still_keeps_the_others_out(tmp_path):
@@ -251,7 +266,9 @@ def test_what_a_killed_builder_has_started_still_keeps_the_others_out(tmp_path):
     finally:
         child[0].kill()
         child[0].wait()
-    assert environments.get("a", fake)[2]
+    _, lease, is_new = environments.get("a", fake)
+    lease.close()
+    assert is_new
 
 
 # whole jobs
@@ -318,7 +335,7 @@ def run(mini_batch):
 
 
 @needs(3, 10)
-def test_a_model_of_an_old_scikit_learn_is_scored_by_that_scikit_learn(tmp_path, cached):
+def test_a_model_of_an_old_scikit_learn_is_scored_by_that_scikit_learn(tmp_path, cached, find):
     conda = {
         "name": "old",
         "channels": ["conda-forge"],
@@ -330,7 +347,7 @@ def test_a_model_of_an_old_scikit_learn_is_scored_by_that_scikit_learn(tmp_path,
     )
     for n, file in enumerate(sorted(job.input.iterdir())):
         file.write_text(str(float(n)))
-    made = find_interpreter(Environment.model_validate(environment), cached)
+    made = find(Environment.model_validate(environment), cached)
     model = tmp_path / "registered" / "model" / "m.pkl"
     subprocess.run([made.path, "-c", MADE, str(model)], check=True)
 
@@ -423,7 +440,7 @@ def command(*args):
 
 
 @pytest.mark.parametrize("name", ["environment.yml", "conda.yml", "requirements.txt"])
-def test_an_environment_is_built_beforehand_by_command(tmp_path, cached, name):
+def test_an_environment_is_built_beforehand_by_command(tmp_path, cached, name, find):
     (tmp_path / "environment.yml").write_text("name: own\nconda_file: conda.yml\n")
     (tmp_path / "conda.yml").write_text(CONDA_FILE)
     (tmp_path / "requirements.txt").write_text("six==1.16.0\n")
@@ -438,7 +455,7 @@ def test_an_environment_is_built_beforehand_by_command(tmp_path, cached, name):
     assert ask(first["interpreter"], "six.__version__", "six") == "1.16.0"
     assert {**first, "built": ""} == {**again, "built": ""}
     environment = Environment(requirements=["six==1.16.0"])
-    assert find_interpreter(environment, cached).path == first["interpreter"]  # a job finds it
+    assert find(environment, cached).path == first["interpreter"]  # a job finds it
 
 
 def test_a_build_that_fails_by_command_says_why(tmp_path, cached):
