@@ -663,3 +663,22 @@ def test_outputs_are_there_when_the_job_has_completed(http, server, completed):
     unknown = http.get(f"/jobs/{completed}/outputs/other")
     assert unknown.status_code == 404
     assert "It has: score." in error_of(unknown)
+
+
+@pytest.mark.parametrize("closed", ["a.csv", "."], ids=["the file", "the folder"])
+def test_an_input_that_may_not_be_read_is_refused_at_once(open_folder, unprivileged, closed):
+    data = open_folder / "data"
+    data.mkdir()
+    (data / "a.csv").write_text("x\n1\n")
+    given = {"properties": {"inputData": {"data": {"jobInputType": "UriFolder", "uri": str(data)}}}}
+    with running_server(open_folder) as server:
+        server.endpoint("heart")
+        (data / closed).chmod(0)
+        with unprivileged():
+            refused = server.http.post("/endpoints/heart/jobs", json=given)
+        data.chmod(0o700)
+
+        assert refused.status_code == 400
+        assert refused.json()["error"]["code"] == "InvalidInput"
+        assert "permission denied" in refused.json()["error"]["message"].lower()
+        assert server.http.get("/jobs").json()["value"] == []

@@ -131,20 +131,18 @@ def test_an_input_with_nothing_to_read_is_told(tmp_path, uri, expected):
             look(uri.format(top=tmp_path))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file and folder")
-def test_what_may_not_be_read_is_told(tmp_path):
-    make(tmp_path, "closed/a.csv", "b.csv")
-    (tmp_path / "b.csv").chmod(0)
-    with pytest.raises(InputError, match="permission denied"):
-        check_readable(str(tmp_path / "b.csv"), "uri_file")
-    (tmp_path / "closed").chmod(0)
-    try:
+def test_what_may_not_be_read_is_told(open_folder, unprivileged):
+    make(open_folder, "closed/a.csv", "b.csv")
+    (open_folder / "b.csv").chmod(0)
+    (open_folder / "closed").chmod(0)
+    with unprivileged():
+        with pytest.raises(InputError, match="permission denied"):
+            check_readable(str(open_folder / "b.csv"), "uri_file")
         with pytest.raises(InputError, match="Permission denied"):
-            list_files(str(tmp_path))
+            list_files(str(open_folder))
         with pytest.raises(InputError, match="Permission denied"):
-            list_files(str(tmp_path / "closed" / "a.csv"))
-    finally:
-        (tmp_path / "closed").chmod(0o700)
+            list_files(str(open_folder / "closed" / "a.csv"))
+    (open_folder / "closed").chmod(0o700)
 
 
 def test_checking_looks_no_further_than_the_first_file(tmp_path):
