@@ -89,11 +89,12 @@ def noun(kind: str, name: str, help: str, flags: Sequence[Flag], columns: Sequen
         """Show one."""
         return _get(_records(told, kind), name, version, label)
 
-    @group.command("list", cls=Verb, columns=columns)
+    listed = "List them, the newest version of each; all of one with --name." if versioned else "List them."
+
+    @group.command("list", cls=Verb, columns=columns, help=listed)
     @_optional(versioned, click.option("-n", "--name", default="", help="All versions of this name."))
     @click.pass_obj
     def list_(told: Told, name: str = "") -> Any:
-        """List them; with --name (where there are versions) all versions of one."""
         records = _records(told, kind)
         return list(records.versions(name) if name and isinstance(records, Versions) else records.list())
 

@@ -49,7 +49,9 @@ def create(
     set_default: bool,
     skip_script_validation: bool,
 ) -> Any:
-    """Create a deployment, or replace one; code and model are uploaded.
+    """Create a deployment, or replace one.
+
+    Code and model are uploaded, where the server does not have them yet.
 
     \b
     batch-endpoints deployment create -f deployment.yml --set-default

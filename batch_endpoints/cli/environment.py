@@ -28,7 +28,10 @@ __all__ = ["environment"]
 @click.option("-v", "--version", default="", help="Its version; the latest where it is left out.")
 @click.pass_obj
 def build(told: Told, file: Path | None, name: str, version: str) -> dict[str, Any]:
-    """Build it on this machine, and show what is in it; jobs that ask for it then find it here."""
+    """Build it on this machine, and show what is in it.
+
+    Jobs that ask for it then find it here.
+    """
     if (file is None) == (not name):
         raise click.UsageError("give --file or --name")
     asked = _written(file) if file else _on_server(told, name, version)

@@ -26,13 +26,23 @@ OTHER_NAMES = {
 @click.option("--input-data", default="", hidden=True)
 @click.option("--input-path", default="", hidden=True)
 @click.option("--input-local-path", default="", hidden=True)
-@click.option("--input-type", type=click.Choice(["uri_file", "uri_folder"]), help="What the input is.")
+@click.option(
+    "--input-type",
+    type=click.Choice(["uri_file", "uri_folder"]),
+    help="Default: uri_file for a local file, otherwise uri_folder.",
+)
 @file_option
 @click.option("--inputs", multiple=True, metavar="NAME=PATH ...", help="Inputs by name; also NAME.type=…, or JSON.")
 @click.option("--outputs", multiple=True, metavar="NAME=URI ...", help="Where outputs go, by name; or JSON.")
-@click.option("--output-path", default="", metavar="URI", help="Folder for the output 'score'.")
-@click.option("-c", "--instance-count", default="", metavar="N", help="Nodes.")
-@click.option("-m", "--mini-batch-size", default="", metavar="N", help="Files for one run() call.")
+@click.option("--output-path", default="", metavar="URI", help="Folder for the output; default: with the job.")
+@click.option("-c", "--instance-count", default="", metavar="NODES", help="Default: as the deployment says.")
+@click.option(
+    "-m",
+    "--mini-batch-size",
+    default="",
+    metavar="FILES",
+    help="Files for one run() call; or '64MB', '5000 rows'. Default: as the deployment says.",
+)
 @click.option("--experiment-name", default="", help="Kept with the job.")
 @click.option("--job-name", default="", help="Name of the job; otherwise one is made up.")
 @set_option
@@ -49,6 +59,10 @@ def invoke(
     batch-endpoints endpoint invoke -n tumor --input data/ --stream
     batch-endpoints endpoint invoke -n tumor --input azureml:heart@latest --query name -o tsv
     batch-endpoints endpoint invoke -f invocation.yml --set retry_settings.max_retries=2
+    batch-endpoints endpoint invoke -n tumor --input data/ --set retry_settings.timeout=600  # seconds
+
+    What is not given is as the deployment says. What is not said there either is 1 node, 10 files, 3 retries, and
+    30 seconds for one run() call.
     """
     from batch_endpoints.specs import Invocation, Origins, check, load_yaml, read_yaml
 

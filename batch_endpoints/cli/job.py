@@ -77,7 +77,9 @@ def list_(
 @click.option("--stream", is_flag=True, help="Follow it to its end.")
 @click.pass_obj
 def resume(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
-    """Let a failed or canceled job go on from what it has committed.
+    """Let a failed or canceled job go on.
+
+    It goes on from what it has committed.
 
     \b
     batch-endpoints job resume -n JOB --set retry_settings.timeout=600
@@ -91,7 +93,9 @@ def resume(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
 @click.option("--stream", is_flag=True, help="Follow it to its end.")
 @click.pass_obj
 def retry_failed(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
-    """Let a job that has ended try its failed items again; what succeeds joins the same output.
+    """Let a job that has ended try its failed items again.
+
+    What succeeds joins the same output.
 
     \b
     batch-endpoints job retry-failed -n JOB --set retry_settings.timeout=600
@@ -149,7 +153,9 @@ def cancel(told: Told, name: str) -> Any:
 @click.option("--all", "all_", is_flag=True, help="All outputs, the report, failed items and logs.")
 @click.pass_obj
 def download(told: Told, name: str, download_path: Path, output_name: str, all_: bool) -> Any:
-    """Download the outputs of a job into PATH/named-outputs/OUTPUT/, and with --all the rest into PATH/artifacts/.
+    """Download the outputs of a job.
+
+    They come into PATH/named-outputs/OUTPUT/, and with --all the rest into PATH/artifacts/.
 
     \b
     batch-endpoints job download -n JOB --output-name score -p results

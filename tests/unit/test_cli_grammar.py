@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from batch_endpoints.cli import main
 from batch_endpoints.cli.grammar import Main, Noun, Verb, with_each_value_flagged, with_whole_flags
 from batch_endpoints.errors import SpecError
+from batch_endpoints.specs import ModelDeploymentSettings
 
 
 @click.command(cls=Verb)
@@ -106,6 +107,30 @@ def test_every_noun_lists_its_verbs(noun):
     told = CliRunner().invoke(main, [noun, "--help"]).stdout
     assert "show" in told
     assert "list" in told
+
+
+NOUNS = [name for name in main.list_commands(None) if isinstance(main.get_command(None, name), Noun)]
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_verbs_are_told_in_lines_that_fit_80_columns_uncut(noun):
+    told = CliRunner().invoke(main, [noun, "--help"], terminal_width=80).stdout
+    assert "..." not in told.partition("Commands:")[2]
+
+
+def test_invoke_says_units_and_what_holds_where_nothing_is_given():
+    told = " ".join(CliRunner().invoke(main, ["endpoint", "invoke", "--help"]).stdout.split())
+    for words in (
+        "--mini-batch-size FILES",
+        "--instance-count NODES",
+        "timeout=600 # seconds",
+        "30 seconds for one run()",
+    ):
+        assert words in told
+    assert "10 files" in told
+    settings = ModelDeploymentSettings()
+    retries = settings.retry_settings
+    assert (settings.mini_batch_size, retries.max_retries, retries.timeout) == (10, 3, 30)
 
 
 def test_help_lists_all_nouns_and_their_short_names():
