@@ -193,6 +193,7 @@ class BundleOutcome:
     items_succeeded: int
     items_failed: int
     rows: int
+    rows_failed: int
     fatal: str = ""  # JSON of a JobError where the job must fail at once
 
 

@@ -85,6 +85,8 @@ def progress_line(document: dict[str, Any]) -> str:
         parts.append(f"{_done(progress)} of {progress['items']} items")
         if progress["items_failed"]:
             parts.append(f"{progress['items_failed']} failed")
+        if progress.get("rows_failed"):
+            parts.append(_rows_failed(progress))
         if progress["items_per_second"]:
             parts.append(f"{progress['items_per_second']:.3g} items/s")
         if progress.get("eta_seconds") and document["status"] == "Running":
@@ -97,7 +99,7 @@ def ending(document: dict[str, Any]) -> list[str]:
     progress = document["progress"]
     counts = (
         f": {progress['items_succeeded']} of {progress['items']} items scored, {progress['items_failed']} failed, "
-        f"{progress['rows']} rows"
+        f"{progress['rows']} rows" + (f", {_rows_failed(progress)}" if progress.get("rows_failed") else "")
         if progress.get("items")
         else ""
     )
@@ -142,6 +144,10 @@ def _live(job: Job, err: bool) -> None:
                 console.print(Text(event.line), soft_wrap=True)
             else:
                 show(event)
+
+
+def _rows_failed(progress: dict[str, Any]) -> str:
+    return f"{progress['rows_failed']} row{'s' * (progress['rows_failed'] != 1)} failed"
 
 
 def _done(progress: dict[str, Any]) -> int:

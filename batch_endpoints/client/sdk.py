@@ -37,6 +37,8 @@ class Overrides(TypedDict, total=False):
     mini_batch_size: int | str
     max_concurrency_per_instance: int
     error_threshold: int
+    on_error: str
+    keep_failed_inputs: bool
     max_retries: int
     timeout: int
     output_file_name: str

@@ -151,6 +151,8 @@ def invocation_body(invocation: Invocation) -> dict[str, Any]:
             mini_batch_size="miniBatchSize",
             max_concurrency_per_instance="maxConcurrencyPerInstance",
             error_threshold="errorThreshold",
+            on_error="onError",
+            keep_failed_inputs="keepFailedInputs",
             output_file_name="outputFileName",
             logging_level="loggingLevel",
             environment_variables="environmentVariables",

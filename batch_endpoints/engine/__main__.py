@@ -59,6 +59,7 @@ def main() -> int:
     done = state.progress
     print(
         f"{state.status}: {done.items_succeeded} of {done.items} items, {done.items_failed} failed, {done.rows} rows"
+        + (f", {done.rows_failed} rows failed" if done.rows_failed else "")
     )
     for name, output in state.outputs.items():
         print(f"{name}: {output.path}")

@@ -60,7 +60,7 @@ def accounts(plan: JobPlan, rounds: Rounds) -> dict[str, Any]:
             skipped=left_out,
             not_scored=plan.items - done.items_succeeded - done.items_failed,
         ),
-        "rows": RowCounts(read=sum(read) if read else None, written=done.rows),
+        "rows": RowCounts(read=sum(read) if read else None, failed=done.rows_failed, written=done.rows),
         "skipped": plan.skipped[:MOST_SKIPPED],
         "attempts": sum(commit.attempts for commit in committed),
         "worker_seconds": round(sum(commit.seconds for commit in committed), 3),

@@ -8,28 +8,30 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 
+from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.interpreter import job_interpreter
+from batch_endpoints.engine.poison_rows import Failure, Outcome
 from batch_endpoints.engine.tables import refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
-from batch_endpoints.errors import BatchEndpointError, InputError
+from batch_endpoints.errors import BatchEndpointError, InputError, ScoringError
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.partitions import WHOLE, Part
-from batch_endpoints.scoring.contract import Scored, UserError
-from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker
+from batch_endpoints.policies.error_threshold import over_threshold
+from batch_endpoints.scoring.contract import UserError
+from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobSpec, ModelDeploymentSettings
 from batch_endpoints.storage.access import AMBIENT, Access
-from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, totals
+from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, FailedRow, totals
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.inputs import copy_tree, fetch, fetch_tree
 from batch_endpoints.storage.job_folder import JobFolder, upload_log
@@ -88,6 +90,9 @@ class BundleScorer:
             self._fatal = error
             fatal = JobError(code=error.code, message=error.what, details=error.mend)
             return BundleOutcome(bundle.index, *totals(chain), fatal=fatal.model_dump_json())
+        except WorkerStopped:  # in the middle of a mini-batch, of which nothing counts
+            if self._stopped:
+                raise
         return BundleOutcome(bundle.index, *totals(chain))
 
     def stop(self) -> None:
@@ -120,37 +125,32 @@ class BundleScorer:
         tables: list[pa.Table] = []
         failed: list[FailedItem] = []
         told: set[str] = set()  # reasons whose stack is in the commit
+        rows_failed: list[FailedRow] = []
         files: list[CommittedFile] = []
         items_given, at = 0, start
         tries, seconds, rows_read = 0, 0.0, None
         while at < end and (at == start or (time.monotonic() < until and not self._told_to_stop())):
             items = bundle.mini_batches[at - bundle.start]
             parts = bundle.parts[at - bundle.start] if bundle.parts else ()
+            written: list[CommittedFile] = []
             began = time.monotonic()
-            scored, attempts = self._score(worker, items, parts)
-            seconds, tries = seconds + time.monotonic() - began, tries + attempts
-            if scored.rows_read is not None:
-                rows_read = (rows_read or 0) + scored.rows_read
-            if scored.table is not None and self._settings.output_action == "append_row":
-                tables.append(scored.table)
-            for item, why in scored.failed.items():
-                failed.append(
-                    FailedItem(
-                        file=item,
-                        mini_batch=at,
-                        reason=why.headline,
-                        error=why.kind,
-                        attempts=attempts,
-                        stack="" if why.headline in told else why.last_lines,
-                        **_place(parts[items.index(item)] if parts else WHOLE),
-                    )
-                )
-                told.add(why.headline)
-            # at once: what a later mini-batch writes, or a failed try of it leaves behind, is its own
-            files += store_files(self._files, contract.output_folder)
+            try:
+                outcome = self._score(worker, items, parts, self._between_tries(contract.output_folder, written))
+            except WorkerStopped:
+                if self._stopped or at == start:
+                    raise
+                break
+            seconds, tries = seconds + time.monotonic() - began, tries + max(outcome.attempts, 1)
+            if outcome.rows_read is not None:
+                rows_read = (rows_read or 0) + outcome.rows_read
+            if self._settings.output_action == "append_row":
+                tables += outcome.tables
+            failed += failed_items(outcome, at, items, parts, told)
+            rows_failed += failed_rows(outcome, at, self._settings.keep_failed_inputs)
+            files += [*written, *store_files(self._files, contract.output_folder)]
             items_given += len(items)
             at += 1
-            if scored.failed or bundle.retry:
+            if outcome.failed or bundle.retry:
                 break  # what is won later, or here, belongs behind the rows of one mini-batch: see storage/rounds.py
         return Commit(
             bundle=bundle.index,
@@ -163,6 +163,7 @@ class BundleScorer:
             seconds=round(seconds, 3),
             items_succeeded=items_given - len(failed),
             failed=tuple(failed),
+            failed_rows=tuple(rows_failed),
             files=tuple(files),
             worker=self._name,
         )
@@ -216,37 +217,66 @@ class BundleScorer:
             self._told = JobFolder(self._files, self._folder_uri, self._job.resumption).stop_asked
         return self._told
 
-    def _score(self, worker: ScoringWorker, items: Sequence[str], parts: Sequence[Part]) -> tuple[Scored, int]:
+    def _between_tries(self, output: Path, written: list[CommittedFile]) -> Callable[[Sequence[Failure]], None]:
+        """What is called before each try of a mini-batch, which may take many.
+
+        It stores what the one before has written: what a later one writes, or leaves behind when it fails, is its
+        own. And it ends a mini-batch that would go on for long though nobody needs it any more.
+
+        Args:
+            written: gets what is stored.
+
+        Raises:
+            WorkerStopped: the job is to stop.
+            ScoringError: these rows alone are more failures than the job may have.
+        """
+        began, allowed = time.monotonic(), self._settings.error_threshold
+
+        def look(failures: Sequence[Failure]) -> None:
+            written.extend(store_files(self._files, output))
+            if self._told_to_stop():
+                raise WorkerStopped
+            if over_threshold(len(failures), allowed) and time.monotonic() - began > COMMIT_SECONDS:
+                raise ScoringError(
+                    failures[0].error.headline,
+                    mend=f"{len(failures)} rows of one mini-batch failed, more than error_threshold ({allowed}) "
+                    "allows; its other rows were not tried.",
+                )
+
+        return look
+
+    def _score(
+        self,
+        worker: ScoringWorker,
+        items: Sequence[str],
+        parts: Sequence[Part],
+        before_try: Callable[[Sequence[Failure]], None],
+    ) -> Outcome:
         if worker.takes_tables():
-            carried = self._settings.output_columns
-            return score_tables(worker, self._tables(), items, parts or [WHOLE] * len(items), carried)
+            whole = [WHOLE] * len(items)
+            return score_tables(worker, self._tables(), items, parts or whole, self._job.deployment, before_try)
         refuse_paths(self._settings, bool(parts))
         fetched = self._scratch / "input"
         paths: dict[str, str] = {}
-        unreadable: dict[str, UserError] = {}
+        outcome = Outcome()
         for item in items:
             try:
                 paths[item] = str(fetch(self._input_root, item, fetched, self._access))
             except InputError as error:
-                unreadable[item] = UserError("", str(error))
+                outcome.failed[item] = Failure(UserError("", str(error)))
         try:
-            if not paths:
-                return Scored(None, unreadable), 1
-            scored, attempts = worker.score(list(paths.values()), list(paths))
-            return Scored(scored.table, {**unreadable, **scored.failed}), attempts
+            if paths:
+                scored, attempts = worker.score(list(paths.values()), list(paths))
+                outcome.attempts += attempts
+                outcome.tables += [] if scored.table is None else [scored.table]
+                outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
+            return outcome
         finally:
             shutil.rmtree(fetched, ignore_errors=True)
 
 
 def _log_file(folder_uri: str, scratch: Path, name: str) -> Path:
     return (local_path(folder_uri) or scratch) / "logs" / f"worker-{name}.log"
-
-
-def _place(part: Part) -> dict[str, Any]:
-    """Where a failed part is, unless it is a whole file."""
-    if part == WHOLE:
-        return {}
-    return {"first_row": part.first_row, "rows": part.rows if part.rows >= 0 else None}
 
 
 def _contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -> ScoringContract:

@@ -23,12 +23,12 @@ from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
-from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, Totals, totals
+from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.outputs import write_failed_items
-from batch_endpoints.storage.rounds import failed_in, read_rounds, still_failed, total
+from batch_endpoints.storage.rounds import failed_in, failed_rows, read_rounds, still_failed, total
 
 logger = logging.getLogger(__name__)
 # bundles that Ray Data hands out ahead: two for each worker
@@ -143,15 +143,16 @@ def _score_rounds(
         if last or totals(commits.committed(plan)).mini_batches < plan.mini_batches:
             if retry:
                 keeper.note(f"retry {retry}: {plan.items} items that failed are tried again")
-            before = Totals(whole.mini_batches - plan.mini_batches, whole.items - plan.items, 0, total(rounds).rows)
+            scored = total(rounds)
+            before = Totals(whole.mini_batches - plan.mini_batches, whole.items - plan.items)
+            before = before._replace(rows=scored.rows, rows_failed=scored.rows_failed)
             _score(plan, before, folder, runner, workers, keeper, allowed)
 
         rounds.append(committed := commits.committed(plan))
-        done = totals(committed)
-        if over_threshold(done.items_failed, allowed):
-            raise _Failed(
-                _why(committed, f"{done.items_failed} items failed, more than error_threshold ({allowed}) allows")
-            )
+        done = totals(committed)._replace(rows_failed=total(rounds).rows_failed)
+        if over_threshold(done.failures, allowed):
+            what = f"{_counted(done)} failed, more than error_threshold ({allowed}) allows"
+            raise _Failed(_why(committed, failed_rows(rounds), what))
         if done.mini_batches < plan.mini_batches:
             if folder.cancel_asked:
                 raise Stopped
@@ -162,7 +163,7 @@ def _score_rounds(
         what = f"{lost} of {whole.items} items have neither succeeded nor failed"
         raise _Failed(JobError(code="ItemsUnaccountedFor", message=f"the counts of items do not add up: {what}"))
     if nothing_succeeded(total(rounds).items_succeeded, done.items_failed):
-        raise _Failed(_why(committed, "There is no succeeded mini batch item returned from run()"))
+        raise _Failed(_why(committed, (), "There is no succeeded mini batch item returned from run()"))
 
 
 def _score(
@@ -190,7 +191,7 @@ def _score(
     left = remaining(plan, {index: chain[-1].end for index, chain in chains.items() if chain})
 
     def too_many_failed() -> bool:
-        return over_threshold(keeper.state.progress.items_failed, error_threshold)
+        return over_threshold(keeper.failures, error_threshold)
 
     def stop_in_time() -> None:
         if too_many_failed():  # the workers see it, and the bundle of one of them comes back
@@ -205,7 +206,7 @@ def _score(
     ):
         for outcome in outcomes:
             so_far = (outcome.mini_batches, outcome.items_succeeded, outcome.items_failed, outcome.rows)
-            keeper.bundle(outcome.bundle, Totals(*so_far))
+            keeper.bundle(outcome.bundle, Totals(*so_far, outcome.rows_failed))
             if outcome.fatal:
                 raise _Failed(JobError.model_validate_json(outcome.fatal))
             if too_many_failed() or folder.cancel_asked:
@@ -235,16 +236,17 @@ def _end(
 ) -> None:
     """The last word, which agrees with the list of failed items."""
     rounds = read_rounds(folder)
-    failed = still_failed(rounds)
-    write_failed_items(folder.files, failed)
+    done = total(rounds)
+    failed: list[FailedItem | FailedRow] = [*still_failed(rounds), *failed_rows(rounds)]
+    write_failed_items(folder.files, sorted(failed, key=lambda one: one.mini_batch))
     if failed:
         keeper.note(
-            f"{len(failed)} items failed; the first, '{failed[0].file}': {failed[0].reason}; "
+            f"{_counted(done)} failed; the first, {_named(failed[0])}: {failed[0].reason}; "
             "failed_items.jsonl in the job folder has all"
         )
     plan = folder.plan()
     sums = accounts(plan, rounds) if plan else {}
-    keeper.end(status, total(rounds), error=error, outputs=outputs, accounts=sums)
+    keeper.end(status, done, error=error, outputs=outputs, accounts=sums)
 
 
 def _data_input(job: JobSpec) -> JobInput:
@@ -254,23 +256,35 @@ def _data_input(job: JobSpec) -> JobInput:
     return data[0]
 
 
-def _why(committed: Sequence[Commit], what: str) -> JobError:
+def _why(committed: Sequence[Commit], rows: Sequence[FailedRow], what: str) -> JobError:
     """The first exception of the user's code as the headline, or else the first failure, with how often it was seen.
 
-    It is the same one in another mini-batch where its class and line are the same: messages often name a file.
+    It is the same one in another mini-batch where its class and line are the same: messages often name a file. Items
+    come before rows, which weigh less.
     """
-    failed = [item for commit in committed for item in commit.failed]
+    failed: list[FailedItem | FailedRow] = [*(item for commit in committed for item in commit.failed), *rows]
     first = next((item for item in failed if item.error), failed[0])
     seen = len({item.mini_batch for item in failed if _kind(item) == _kind(first)})
     batches = sum(commit.end - commit.start for commit in committed)
-    told = f"{what}.\nThe first failed item is '{first.file}'; failed_items.jsonl in the job folder has all."
+    told = f"{what}.\nThe first that failed is {_named(first)}; failed_items.jsonl in the job folder has all."
     return JobError(
         code="ScoringFailed",
         message=f"{first.reason} (seen in {seen} of {batches} mini-batches)",
-        details=f"{told}\n{first.stack}".rstrip(),
+        details=f"{told}\n{first.stack if isinstance(first, FailedItem) else ''}".rstrip(),
     )
 
 
-def _kind(item: FailedItem) -> str:
+def _kind(failure: FailedItem | FailedRow) -> str:
     """A reason without what an exception says besides its line and class."""
-    return item.reason.partition(item.error)[0] + item.error if item.error else item.reason
+    reason, error = failure.reason, failure.error
+    return reason.partition(error)[0] + error if error else reason
+
+
+def _counted(done: Totals) -> str:
+    """How many items failed, and how many rows."""
+    counts = ((done.items_failed, "item"), (done.rows_failed, "row"))
+    return " and ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts if count)
+
+
+def _named(failure: FailedItem | FailedRow) -> str:
+    return f"'{failure.file}'" + (f" row {failure.row}" if isinstance(failure, FailedRow) else "")

@@ -165,6 +165,11 @@ class ProgressKeeper:
             self._write()
 
     @property
+    def failures(self) -> int:
+        """What counts towards ``error_threshold`` by now."""
+        return self._done.failures
+
+    @property
     def _items_done(self) -> int:
         return self._done.items_succeeded + self._done.items_failed
 
@@ -175,6 +180,7 @@ class ProgressKeeper:
             "items_succeeded": done.items_succeeded,
             "items_failed": done.items_failed,
             "rows": done.rows,
+            "rows_failed": done.rows_failed,
         }
         if self.state.status == "Running" and not self.state.ended_at:
             update |= self._pace()

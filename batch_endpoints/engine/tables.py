@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
 
+from batch_endpoints.engine.poison_rows import Cut, Failure, Outcome, score_rows
 from batch_endpoints.errors import InitFailed, InputError
 from batch_endpoints.planning.job_plan import JobPlan, plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
-from batch_endpoints.scoring.contract import Scored, UserError
+from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.signature import signature_columns
 from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
-from batch_endpoints.specs import JobSpec, ModelDeploymentSettings
+from batch_endpoints.specs import JobSpec, ModelDeployment, ModelDeploymentSettings
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.partitions import PartReader, cut_tables, joined
@@ -46,40 +48,44 @@ def score_tables(
     reader: PartReader,
     items: Sequence[str],
     parts: Sequence[Part],
-    output_columns: Sequence[str],
-) -> tuple[Scored, int]:
+    deployment: ModelDeployment,
+    before_try: Callable[[Sequence[Failure]], None],
+) -> Outcome:
     """Read and score one mini-batch.
 
-    Returns: as ``ScoringWorker.score``. What cannot be read has failed; a part without rows has not, and
-        is not shown to the script.
+    What cannot be read has failed; a part without rows has not, and is not shown to the script. A script gets the
+    rows of all files at once, a model without one those of consecutive files with the same columns and types: what
+    it makes of a file must not depend on the others.
+
+    Args:
+        before_try: see ``score_rows``, which says what is raised.
     """
-    failed: dict[str, UserError] = {}
-    read: dict[str, tuple[pa.Table, int]] = {}
+    output_columns, no_code = deployment.settings.output_columns, deployment.code_configuration is None
+    outcome = Outcome()
+    outcome.rows_read = 0
+    read: list[tuple[str, int, pa.Table]] = []
     for item, part in zip(items, parts, strict=True):
         try:
             table = reader.read(item, part)
             if lacking := [n for n in output_columns if n not in table.column_names and n not in _POSITION]:
                 raise InputError(f"'{item}' has no column '{lacking[0]}', which output_columns names")
         except InputError as error:
-            failed[item] = UserError("", str(error))
+            outcome.failed[item] = Failure(UserError("", str(error)))
         else:
             if table.num_rows:
-                read[item] = table, part.first_row
-    if not read:
-        return Scored(None, failed, rows_read=0), 1
-    try:
-        table = joined([table for table, _ in read.values()])
-    except InputError as error:
-        return Scored(None, {**failed, **dict.fromkeys(read, UserError("", str(error)))}, rows_read=0), 1
-    batch = TableBatch(
-        table=table,
-        items=list(read),
-        rows=[table.num_rows for table, _ in read.values()],
-        first_rows=[first for _, first in read.values()],
-        output_columns=output_columns,
-    )
-    scored, attempts = worker.score_table(batch)
-    return Scored(scored.table, {**failed, **scored.failed}, rows_read=table.num_rows), attempts
+                read.append((item, part.first_row, table))
+                outcome.rows_read += table.num_rows
+    cut: Cut = "rows" if deployment.isolates_rows else "items" if no_code else "nowhere"
+    for _, alike in groupby(read, key=lambda one: one[2].schema if no_code else None):
+        items, first_rows, tables = zip(*alike, strict=True)
+        try:
+            table = joined(tables)
+        except InputError as error:
+            outcome.failed |= dict.fromkeys(items, Failure(UserError("", str(error))))
+            continue
+        rows = [table.num_rows for table in tables]
+        score_rows(worker, TableBatch(table, items, rows, first_rows, output_columns), cut, outcome, before_try)
+    return outcome
 
 
 def refuse_paths(settings: ModelDeploymentSettings, in_parts: bool) -> None:
@@ -95,6 +101,11 @@ def refuse_paths(settings: ModelDeploymentSettings, in_parts: bool) -> None:
         )
     if settings.output_columns:
         raise InitFailed("output_columns takes tables, and the script's run() takes paths", mend=f"{mend}.")
+    if settings.on_error == "isolate":
+        raise InitFailed(
+            "on_error 'isolate' finds the rows of a table that fail, and the script's run() takes paths",
+            mend=f"{mend}; or leave out on_error.",
+        )
 
 
 def _signature(job: JobSpec, scratch: Path) -> ColumnTypes:

@@ -41,6 +41,8 @@ _SAME = {
     "description": "description",
     "experimentName": "experiment_name",
     "errorThreshold": "error_threshold",
+    "onError": "on_error",
+    "keepFailedInputs": "keep_failed_inputs",
     "miniBatchSize": "mini_batch_size",
     "maxConcurrencyPerInstance": "max_concurrency_per_instance",
     "outputFileName": "output_file_name",

@@ -35,6 +35,7 @@ def job_answer(job: BatchJob) -> dict[str, Any]:
                 "itemsSucceeded": progress.items_succeeded,
                 "itemsFailed": progress.items_failed,
                 "itemsSkipped": progress.items_skipped,
+                "rowsFailed": progress.rows_failed,
                 "rows": progress.rows,
                 "itemsPerSecond": progress.items_per_second,
                 "etaSeconds": progress.eta_seconds,

@@ -13,6 +13,8 @@ _SETTINGS = (
     "mini_batch_size",
     "max_concurrency_per_instance",
     "error_threshold",
+    "on_error",
+    "keep_failed_inputs",
     "output_file_name",
     "logging_level",
 )
@@ -20,6 +22,8 @@ _SETTINGS = (
 _RESUMABLE = (
     "retry_settings",
     "error_threshold",
+    "on_error",
+    "keep_failed_inputs",
     "max_concurrency_per_instance",
     "instance_count",
     "environment_variables",

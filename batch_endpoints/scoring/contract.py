@@ -29,6 +29,7 @@ class UserError:
         kind: class of the exception; "" where there was none.
         file: in the user's code, relative to its folder.
         may_pass: another try may succeed.
+        of_rows: some of the rows may succeed without the others.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class UserError:
     line: int = 0
     stack: str = ""
     may_pass: bool = True
+    of_rows: bool = True
 
     @property
     def headline(self) -> str:

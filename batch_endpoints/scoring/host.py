@@ -8,7 +8,7 @@ Started as ``python host.py <read fd> <write fd>``. A frame is two big-endian in
 
     {"op": "init", "script", "code", "log_level", "format"}
                                                    -> {"ok": true, "format": what run() gets} | {"error": {...}}
-    {"op": "run", "rows", "first_rows"} and an Arrow IPC stream, where run() gets tables, otherwise
+    {"op": "run"} and an Arrow IPC stream, where run() gets tables, otherwise
     {"op": "run", "paths": [...]}                  -> {"kind": "values", "values": [...]}
                                                     | {"kind": "table", "rows": n} and an Arrow IPC stream
                                                     | {"kind": "columns", "names", "data"}, without pyarrow
@@ -71,10 +71,10 @@ def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tup
             init()
         return {"ok": True, "format": state["format"]}, b""
     module = state["module"]
-    if "rows" in request:
+    if "paths" not in request:
         given = state["tables"].table_as(state["format"], table)
-        if hasattr(module, "run_tables"):
-            return _items(module.run_tables(given, request["rows"], request["first_rows"]), state["code"])
+        if hasattr(module, "run_table"):
+            return _items([module.run_table(given)], state["code"])
         return _encode(module.run(given))
     if hasattr(module, "run_items"):
         return _items(module.run_items(request["paths"]), state["code"])

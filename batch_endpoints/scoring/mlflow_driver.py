@@ -39,40 +39,13 @@ def run_items(paths: list[str]) -> list[Any]:
     return [_outcome(path) for path in paths]
 
 
-def run_tables(frame: pd.DataFrame, rows: list[int], first_rows: list[int]) -> list[Any]:
-    """Score the rows of several files, or of parts of them, in one ``predict()``; where it fails, in one for each.
+def run_table(frame: pd.DataFrame) -> Any:
+    """Score rows, of which nobody here needs to know the files.
 
-    Args:
-        rows: of each file, how many.
-        first_rows: of each file, the position of its first row.
-
-    Returns: for each file a DataFrame with a column ``row``, or the exception that its rows caused.
+    Returns: a DataFrame of the predictions, or the exception that the rows caused.
     """
-    ends = np.cumsum(rows)
-    if len(rows) > 1:
-        together = _scored(frame, 0)
-        if not isinstance(together, Exception):
-            found = []
-            for count, end, first in zip(rows, ends, first_rows):
-                part = together.iloc[end - count : end].copy()
-                part.isetitem(0, np.arange(first, first + count, dtype=np.int64))
-                found.append(part)
-            return found
-    return [
-        _scored(frame.iloc[end - n : end].reset_index(drop=True), at) for n, end, at in zip(rows, ends, first_rows)
-    ]
-
-
-def _scored(frame: pd.DataFrame, first_row: int) -> Any:
     try:
-        found = _framed(_model.predict(_typed(frame, _model.metadata.get_input_schema())))
-        if len(found) != len(frame):
-            raise ValueError(
-                f"the model's predict() returned {len(found)} rows for {len(frame)}; "
-                "give mini_batch_size as a number of files if that is what it does"
-            )
-        found.isetitem(0, found.iloc[:, 0] + first_row)
-        return found
+        return _framed(_model.predict(_typed(frame, _model.metadata.get_input_schema())))
     except Exception as error:
         return error
 
@@ -94,7 +67,7 @@ def _typed(frame: pd.DataFrame, schema: Any) -> Any:
 
 def _outcome(path: str) -> Any:
     try:
-        return _framed(_model.predict(_read(path, _model.metadata.get_input_schema())))
+        return _with_rows(_framed(_model.predict(_read(path, _model.metadata.get_input_schema()))))
     except Exception as error:
         return error
 
@@ -166,7 +139,7 @@ def _read_image(path: str, schema: Any) -> Any:
 
 
 def _framed(result: Any) -> pd.DataFrame:
-    """Predictions as a table whose first column is ``row``."""
+    """Predictions as a table."""
     if isinstance(result, pd.DataFrame):
         frame = result.reset_index(drop=True)
         if list(frame.columns) == list(range(len(frame.columns))):
@@ -185,6 +158,11 @@ def _framed(result: Any) -> pd.DataFrame:
             frame = pd.DataFrame({"prediction": values})
         else:
             frame = pd.DataFrame({"prediction": [value.tolist() for value in np.atleast_1d(values)]})
+    return frame
+
+
+def _with_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with ``row`` as its first column."""
     name = "row" if "row" not in frame.columns else "_row"
     frame.insert(0, name, np.arange(len(frame), dtype=np.int64))
     return frame

@@ -1,18 +1,22 @@
 """Mini-batches that are tables: how one is sent, and what the reply to it means.
 
-Accounting is by rows: ``run()`` returns at least one for each that it is given. Items are files, or parts of them.
+Accounting is by rows: ``run()`` returns at least one for each that it is given, a model without a script exactly one.
+Items are files, or parts of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
 
 from batch_endpoints.errors import RunFailed
-from batch_endpoints.scoring.contract import Scored, by_item, returned_rows
+from batch_endpoints.scoring.contract import Scored, UserError, returned_rows
 
 
 @dataclass(frozen=True)
@@ -39,21 +43,30 @@ class TableBatch:
             writer.write_table(self.table)
         return sink.getvalue()
 
-    def without(self, failed: Mapping[str, object]) -> TableBatch:
-        """The rows of the other items."""
-        kept = [at for at, item in enumerate(self.items) if item not in failed]
-        starts = [sum(self.rows[:at]) for at in kept]
-        table = pa.concat_tables(
-            [self.table.slice(start, self.rows[at]) for start, at in zip(starts, kept, strict=True)]
-            or [self.table.slice(0, 0)]
+    @cached_property
+    def bounds(self) -> Sequence[int]:
+        """Where each item begins among the rows, and the end of the last one."""
+        return [0, *accumulate(self.rows)]
+
+    def between(self, start: int, end: int) -> TableBatch:
+        """Some of the rows; where they are none, still of an item."""
+        found = list(self.ranges(start, end)) or [(0, 0, 0)]
+        return replace(
+            self,
+            table=self.table.slice(start, end - start),
+            items=[self.items[at] for at, _, _ in found],
+            rows=[count for _, _, count in found],
+            first_rows=[self.first_rows[at] + first - self.bounds[at] for at, first, _ in found],
         )
-        return TableBatch(
-            table=table,
-            items=[self.items[at] for at in kept],
-            rows=[self.rows[at] for at in kept],
-            first_rows=[self.first_rows[at] for at in kept],
-            output_columns=self.output_columns,
-        )
+
+    def ranges(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Of each item that has some of these rows: its number, the first of them, and how many."""
+        for at in range(max(bisect_right(self.bounds, start) - 1, 0), len(self.items)):
+            first, last = max(start, self.bounds[at]), min(end, self.bounds[at + 1])
+            if first >= end:
+                return
+            if first < last:
+                yield at, first, last - first
 
     @property
     def positions(self) -> pa.Array:
@@ -76,10 +89,7 @@ def read_table_reply(header: dict[str, Any], payload: bytes, batch: TableBatch) 
     """
     given = batch.table.num_rows
     if header["kind"] == "items":
-        scored = by_item(header, payload, batch.items)
-        if scored.table is None:
-            return scored
-        return Scored(_with_input(scored.table, batch.without(scored.failed), before_last=True), scored.failed)
+        return _predicted(header, payload, batch)
     table = returned_rows(header, payload)
     if table.num_rows < given:
         raise RunFailed(
@@ -96,9 +106,30 @@ def read_table_reply(header: dict[str, Any], payload: bytes, batch: TableBatch) 
         return Scored(table)
     if header["kind"] != "values":
         return Scored(_with_input(table, batch, before_last=False))
+    return Scored(_with_place(table, batch))
+
+
+def _predicted(header: dict[str, Any], payload: bytes, batch: TableBatch) -> Scored:
+    """What a model without a script has made of the rows: one result, or the exception that it raised."""
+    (result,) = header["items"]
+    if "error" in result:
+        return Scored(None, dict.fromkeys(batch.items, UserError.read(result["error"])))
+    table, given = returned_rows(header["table"], payload), batch.table.num_rows
+    if table.num_rows == given:
+        return Scored(_with_place(table, batch))
+    # a row alone may get one result, and yet not its own: such a model has one for the whole, or for some of it
+    message = (
+        f"the model's predict() returned {_count(table.num_rows)} for {_count(given)} of input; "
+        "give mini_batch_size as a number of files if that is what it does"
+    )
+    return Scored(None, dict.fromkeys(batch.items, UserError("", message, may_pass=False, of_rows=False)))
+
+
+def _with_place(table: pa.Table, batch: TableBatch) -> pa.Table:
+    """The output with ``row`` as its first column and ``file`` as its last, and the input columns before that."""
     table = table.add_column(0, _free("row", table), batch.positions)
     table = table.append_column(_free("file", table), batch.files)
-    return Scored(_with_input(table, batch, before_last=True))
+    return _with_input(table, batch, before_last=True)
 
 
 def _with_input(table: pa.Table, batch: TableBatch, *, before_last: bool) -> pa.Table:

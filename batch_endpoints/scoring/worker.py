@@ -85,9 +85,16 @@ class ScoringWorker:
             self._ready_host()
         return self._format != "files"
 
-    def score_table(self, batch: TableBatch) -> tuple[Scored, int]:
-        """As ``score``, for a script or model that takes tables."""
-        return self._score(batch.items, lambda host: self._run_table(host, batch))
+    def score_table(self, batch: TableBatch, *, once: bool = False) -> tuple[Scored, int]:
+        """As ``score``, for a script or model that takes tables; all of a table fails, or nothing.
+
+        Args:
+            once: never try again, since parts of it will be tried instead.
+        """
+        answer = self._score(batch.items, lambda host: self._run_table(host, batch), 0 if once else None)
+        if not batch.table.num_rows:  # a try that only asks: what it wrote is of nothing
+            self._empty_output()
+        return answer
 
     def score(self, paths: Sequence[str], items: Sequence[str]) -> tuple[Scored, int]:
         """Score one mini-batch, trying again as often as the deployment allows.
@@ -106,7 +113,10 @@ class ScoringWorker:
         """
         return self._score(items, lambda host: self._run_files(host, paths, items))
 
-    def _score(self, items: Sequence[str], run: Callable[[HostProcess], Scored]) -> tuple[Scored, int]:
+    def _score(
+        self, items: Sequence[str], run: Callable[[HostProcess], Scored], max_retries: int | None = None
+    ) -> tuple[Scored, int]:
+        retries = self._contract.max_retries if max_retries is None else max_retries
         attempt = 0
         while True:
             attempt += 1
@@ -115,7 +125,7 @@ class ScoringWorker:
                 return scored, attempt
             self._log.failed(attempt, scored.failed)
             may_pass = any(error.may_pass for error in scored.failed.values())
-            again = may_pass and may_retry(attempt, self._contract.max_retries)
+            again = may_pass and may_retry(attempt, retries)
             if again or len(scored.failed) == len(items):
                 self._empty_output()
             if not again:
@@ -142,8 +152,7 @@ class ScoringWorker:
         return read_reply(header, payload, items)
 
     def _run_table(self, host: HostProcess, batch: TableBatch) -> Scored:
-        request = {"op": "run", "rows": list(batch.rows), "first_rows": list(batch.first_rows)}
-        header, payload = host.call(request, self._contract.timeout_seconds, batch.payload())
+        header, payload = host.call({"op": "run"}, self._contract.timeout_seconds, batch.payload())
         if "error" in header:
             return Scored(None, dict.fromkeys(batch.items, UserError.read(header["error"])))
         return read_table_reply(header, payload, batch)

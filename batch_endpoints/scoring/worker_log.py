@@ -7,6 +7,7 @@ prints say of what time they are, so that the logs of all workers can be read as
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.specs.log_lines import stamp
 
 _SECONDS_BETWEEN_LINES = 1.0
+_MOST_ALIKE = 1000  # failures at one place of the code that are told: of rows there may be millions
 _MOST_STACKS = 1000  # that are remembered: a message with a row's values makes every stack another one
 
 
@@ -25,6 +27,7 @@ class WorkerLog:
         self._file = file
         self._size, self._when = -1, 0.0  # of the file behind our last line; -1 wants another line at once
         self._stacks: set[int] = set()
+        self._alike: Counter[tuple[str, str, int]] = Counter()  # failures at one place of the code
 
     def loads(self, what: str) -> None:
         """A host process is about to start."""
@@ -39,6 +42,12 @@ class WorkerLog:
     def failed(self, attempt: int, failed: Mapping[str, UserError]) -> None:
         """A try has left items without a result."""
         for error in dict.fromkeys(failed.values()):
+            place = error.kind, error.file, error.line
+            self._alike[place] += 1
+            if self._alike[place] > _MOST_ALIKE:
+                continue
+            if self._alike[place] == _MOST_ALIKE:
+                self._write("INFO", "more failures like the next one are not told here; failed_items.jsonl has all")
             names = [item for item, why in failed.items() if why == error]
             self._trouble(f"try {attempt} failed for {_few(names)}: {error.headline}", error.stack)
 

@@ -70,14 +70,21 @@ class ModelDeploymentSettings(Spec):
         (),
         description="input columns that the output has besides; 'row' and 'file' where the input has none so named",
     )
-    error_threshold: int = Field(-1, ge=-1, description="failed items allowed in the whole job; -1 any")
+    error_threshold: int = Field(-1, ge=-1, description="failed items and rows allowed in the whole job; -1 any")
+    on_error: Literal["isolate", "fail"] | None = Field(
+        None,
+        description="of a table whose run() fails: 'isolate' finds the rows that fail and scores the others, "
+        "'fail' fails it whole; None: 'isolate' for a model without a script, 'fail' for a script, whose run() may "
+        "do more than return",
+    )
+    keep_failed_inputs: bool = Field(False, description="failed_items.jsonl has the values of failed rows")
     retry_settings: RetrySettings = RetrySettings()
     output_action: Literal["append_row", "summary_only"] = "append_row"
     output_file_name: str = "predictions.csv"
     logging_level: Literal["warning", "info", "debug"] = "info"
     environment_variables: Strings = Field(default_factory=dict)
 
-    _output_action = field_validator("output_action", "logging_level", mode="before")(snake_case)
+    _any_spelling = field_validator("output_action", "logging_level", "on_error", mode="before")(snake_case)
 
     @field_validator("mini_batch_size")
     @classmethod
@@ -106,6 +113,12 @@ class ModelDeploymentSettings(Spec):
                 "mini_batch_size",
                 f"mini_batch_size '{self.mini_batch_size}' cuts within files, and mini_batch_format is 'files'; "
                 "give a number of files, or the format pandas, pyarrow or numpy",
+            )
+        if self.mini_batch_format == "files" and self.on_error == "isolate":
+            raise wrong_key(
+                "on_error",
+                "on_error 'isolate' finds the rows of a table that fail, and mini_batch_format is 'files'; "
+                "leave it out, or give the format pandas, pyarrow or numpy",
             )
         return self
 
@@ -168,6 +181,11 @@ class ModelDeployment(Deployment):
                 )
             rest["resources"] = {**resources, "instance_count": nodes}
         return {**rest, "settings": settings}
+
+    @property
+    def isolates_rows(self) -> bool:
+        """Is a table that fails scored again in parts, down to the rows that fail?"""
+        return (self.settings.on_error or ("fail" if self.code_configuration else "isolate")) == "isolate"
 
     @model_validator(mode="after")
     def _output_name_has_a_meaning(self) -> ModelDeployment:

@@ -103,6 +103,8 @@ class Invocation(Spec):
     mini_batch_size: int | str | None = None
     max_concurrency_per_instance: int | None = Field(None, ge=1)
     error_threshold: int | None = Field(None, ge=-1)
+    on_error: str | None = None
+    keep_failed_inputs: bool | None = None
     retry_settings: RetryOverrides = RetryOverrides()
     output_file_name: str | None = None
     logging_level: str | None = None
@@ -157,6 +159,7 @@ class Progress(Spec):
     items_succeeded: int = 0
     items_failed: int = 0
     items_skipped: int = Field(0, description="in the input, and left out of the plan for a reason")
+    rows_failed: int = Field(0, description="of items that succeeded")
     rows: int = Field(0, description="committed output rows")
     items_per_second: float = 0.0
     eta_seconds: float | None = Field(None, description="None while nothing is known")

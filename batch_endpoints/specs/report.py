@@ -32,4 +32,5 @@ class RowCounts(Spec):
         description="given to the model or script, once more where failed items were tried again by request; None "
         "where it reads files itself",
     )
+    failed: int = Field(0, description="of items that have succeeded, each in failed_items.jsonl with its reason")
     written: int = Field(0, description="committed output rows")

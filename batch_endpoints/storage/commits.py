@@ -9,7 +9,7 @@ the ranges never overlap, and a part without a record is garbage.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -33,6 +33,18 @@ class FailedItem(Spec):
     )
 
 
+class FailedRow(Spec):
+    """One row without a result, of an item of which others have one."""
+
+    file: str = Field(description="relative to the input")
+    mini_batch: int
+    row: int = Field(description="position in its file, 0-based, as in the output's column 'row'")
+    reason: str
+    error: str = ""
+    attempts: int = Field(1, description="tries of this row alone")
+    input: dict[str, Any] | None = Field(None, description="its values; None where they are not to be kept")
+
+
 class CommittedFile(Spec):
     """A file that a script wrote to its output folder."""
 
@@ -53,6 +65,7 @@ class Commit(Spec):
     attempts: int = Field(0, description="tries of all its mini-batches")
     seconds: float = Field(0.0, description="spent on these tries")
     failed: tuple[FailedItem, ...] = ()
+    failed_rows: tuple[FailedRow, ...] = ()
     files: tuple[CommittedFile, ...] = ()
     worker: str = ""
 
@@ -64,6 +77,12 @@ class Totals(NamedTuple):
     items_succeeded: int = 0
     items_failed: int = 0
     rows: int = 0
+    rows_failed: int = 0
+
+    @property
+    def failures(self) -> int:
+        """What counts towards ``error_threshold``: files and parts of files, and rows of the others."""
+        return self.items_failed + self.rows_failed
 
 
 class CommitLog:
@@ -123,10 +142,11 @@ def of_retry(retry: int) -> str:
 
 def totals(commits: Iterable[Commit]) -> Totals:
     """What these commits amount to."""
-    batches = succeeded = failed = rows = 0
+    batches = succeeded = failed = rows = rows_failed = 0
     for commit in commits:
         batches += commit.end - commit.start
         succeeded += commit.items_succeeded
         failed += len(commit.failed)
         rows += commit.rows
-    return Totals(batches, succeeded, failed, rows)
+        rows_failed += len(commit.failed_rows)
+    return Totals(batches, succeeded, failed, rows, rows_failed)

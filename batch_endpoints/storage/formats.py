@@ -39,6 +39,12 @@ def as_text(column: pa.ChunkedArray) -> pa.Array:
     return pa.array([None if value is None else _cell(value) for value in column.to_pylist()], pa.string())
 
 
+def json_row(row: pa.Table) -> dict[str, Any]:
+    """A single row as JSON can hold it: NaN is None, dates and bytes are text."""
+    values: dict[str, Any] = json.loads(_json(row.to_pylist()[0]))
+    return values
+
+
 class _CsvWriter:
     """RFC 4180 with a header; nested and binary columns become text. Quotes stand only where they may be needed."""
 

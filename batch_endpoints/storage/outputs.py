@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 
 from batch_endpoints.interfaces import Filesystem
-from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem
+from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.formats import as_text, table_writer
 
 
@@ -99,18 +99,21 @@ def write_files(
     return notes
 
 
-def write_failed_items(files: Filesystem, failed: Sequence[FailedItem]) -> None:
-    """``failed_items.jsonl``: one line per failed item; no file where nothing has ever failed."""
+def write_failed_items(files: Filesystem, failed: Sequence[FailedItem | FailedRow]) -> None:
+    """``failed_items.jsonl``: one line per failed item or row; no file where nothing has ever failed."""
     if failed or files.exists("failed_items.jsonl"):
         with files.open_output("failed_items.jsonl") as file:
             for item in _with_stacks(failed):
                 file.write(item.model_dump_json(exclude_none=True).encode() + b"\n")
 
 
-def _with_stacks(failed: Iterable[FailedItem]) -> Iterator[FailedItem]:
-    """Each item with its stack: in a commit the first of those with one reason has it."""
+def _with_stacks(failed: Iterable[FailedItem | FailedRow]) -> Iterator[FailedItem | FailedRow]:
+    """Each item with its stack: in a commit the first of those with one reason has it. Rows have none."""
     stacks: dict[str, str] = {}
     for item in failed:
+        if isinstance(item, FailedRow):
+            yield item
+            continue
         stack = stacks[item.reason] = item.stack or stacks.get(item.reason, "")
         yield item if item.stack == stack else item.model_copy(update={"stack": stack})
 

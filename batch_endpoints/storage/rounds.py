@@ -9,10 +9,10 @@ the mini-batch they belong to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count
 
-from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, Totals, totals
+from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
 from batch_endpoints.storage.job_folder import JobFolder
 
 Rounds = Sequence[Sequence[Commit]]
@@ -54,16 +54,31 @@ def still_failed(rounds: Rounds) -> list[FailedItem]:
     Returns: each with the number that its mini-batch has in round 0.
     """
     left: list[FailedItem] = []
-    original: list[int] | None = None  # of each mini-batch of a retry, the one in round 0
-    for commits, later in zip(rounds, [*rounds[1:], ()], strict=False):
+    for commits, later, first in zip(rounds, [*rounds[1:], ()], _first_numbers(rounds), strict=False):
         tried_again = {commit.start for commit in later}
         numbers = {mini_batch: number for number, mini_batch in enumerate(failed_in(commits))}
         for item in chain.from_iterable(commit.failed for commit in commits):
             if numbers[item.mini_batch] not in tried_again:
-                first = {} if original is None else {"mini_batch": original[item.mini_batch]}
-                left.append(item.model_copy(update=first) if first else item)
-        original = [mini_batch if original is None else original[mini_batch] for mini_batch in numbers]
+                left.append(item.model_copy(update={"mini_batch": first(item.mini_batch)}))
     return sorted(left, key=lambda item: item.mini_batch)
+
+
+def failed_rows(rounds: Rounds) -> list[FailedRow]:
+    """The failed rows of items that have succeeded, which are not tried again, as ``still_failed`` has the items."""
+    rows = [
+        row.model_copy(update={"mini_batch": first(row.mini_batch)})
+        for commits, first in zip(rounds, _first_numbers(rounds), strict=True)
+        for row in chain.from_iterable(commit.failed_rows for commit in commits)
+    ]
+    return sorted(rows, key=lambda row: row.mini_batch)
+
+
+def _first_numbers(rounds: Rounds) -> list[Callable[[int], int]]:
+    """For each round, what says of a mini-batch of it which number it has in round 0."""
+    found: list[Callable[[int], int]] = [lambda mini_batch: mini_batch]
+    for commits in rounds[: max(len(rounds) - 1, 0)]:
+        found.append([found[-1](mini_batch) for mini_batch in failed_in(commits)].__getitem__)
+    return found[: len(rounds)]
 
 
 def total(rounds: Rounds) -> Totals:

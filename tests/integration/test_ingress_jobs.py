@@ -86,6 +86,7 @@ def test_an_invocation_answers_at_once_with_a_job(server, http):
         "itemsFailed",
         "itemsSkipped",
         "rows",
+        "rowsFailed",
         "itemsPerSecond",
         "etaSeconds",
     }
@@ -103,6 +104,8 @@ def spelled(server, upper, type_):
             "retrySettings": {"maxRetries": 1, "timeout": "PT45S"},
             "miniBatchSize": 7,
             "errorThreshold": 2,
+            "onError": "isolate",
+            "keepFailedInputs": True,
             "outputFileName": "p.jsonl",
             "environmentVariables": {"MyVar": "1"},
             "tags": {"TagName": "x"},
@@ -145,6 +148,7 @@ def test_keys_and_enum_values_may_be_spelled_in_any_case(server, http, spelling,
     assert properties["properties"]["myProperty"] == "y"
     settings = server.store.job(answer.json()["name"]).spec.deployment.settings
     assert (settings.mini_batch_size, settings.error_threshold, settings.output_file_name) == (7, 2, "p.jsonl")
+    assert (settings.on_error, settings.keep_failed_inputs) == ("isolate", True)
     assert (settings.retry_settings.max_retries, settings.retry_settings.timeout) == (1, 45)
     assert settings.environment_variables == {"MyVar": "1"}
 
@@ -303,7 +307,9 @@ def test_a_job_tells_what_its_driver_told(server, http):
     job = server.job("heart")
     state = JobState(
         status="Failed",
-        progress=Progress(mini_batches=4, mini_batches_done=2, items=8, items_failed=1, rows=3, eta_seconds=1.5),
+        progress=Progress(
+            mini_batches=4, mini_batches_done=2, items=8, items_failed=1, rows=3, rows_failed=2, eta_seconds=1.5
+        ),
         started_at=datetime(2031, 1, 1, tzinfo=timezone.utc),
         ended_at=datetime(2031, 1, 2, tzinfo=timezone.utc),
         error=JobError(code="InitFailed", message="score.py:3: no", details="stack"),
@@ -316,6 +322,7 @@ def test_a_job_tells_what_its_driver_told(server, http):
 
     assert properties["status"] == "Failed"
     assert properties["progress"]["miniBatchesDone"] == 2
+    assert properties["progress"]["rowsFailed"] == 2
     assert properties["progress"]["etaSeconds"] == 1.5
     assert properties["error"] == {"code": "InitFailed", "message": "score.py:3: no", "details": "stack"}
     assert properties["notes"] == ["shrunk to 2 workers"]

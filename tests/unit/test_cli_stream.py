@@ -42,6 +42,12 @@ def test_progress_in_one_line():
     assert progress_line({"status": "Queued", "progress": {}}) == "Queued"
 
 
+def test_rows_that_failed_are_told_where_there_are_any():
+    document = RUNNING | {"progress": RUNNING["progress"] | {"rows_failed": 1}, "notes": []}
+    assert progress_line(document) == "Running: 40 of 100 items, 2 failed, 1 row failed, 12.5 items/s, about 5 s left"
+    assert ending(document) == ["Running: 38 of 100 items scored, 2 failed, 40 rows, 1 row failed"]
+
+
 def test_a_pipe_gets_every_log_line_and_few_of_progress():
     clock = iter([0.0, 1.0, 2.0, 7.0, 8.0, 9.0])
     lines = []

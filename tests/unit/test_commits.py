@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
-from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, Totals, totals
+from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
 from batch_endpoints.storage.filesystem import LocalFilesystem
 
 
@@ -177,10 +177,17 @@ def test_a_record_on_a_disk_is_read_as_it_was_written(tmp_path):
         ([], Totals(0, 0, 0, 0)),
         (
             [
-                Commit(bundle=0, start=0, end=2, rows=5, items_succeeded=3),
+                Commit(
+                    bundle=0,
+                    start=0,
+                    end=2,
+                    rows=5,
+                    items_succeeded=3,
+                    failed_rows=(FailedRow(file="b", mini_batch=0, row=4, reason="bad"),),
+                ),
                 Commit(bundle=0, start=2, end=3, rows=0, failed=(FailedItem(file="a", mini_batch=2, reason="bad"),)),
             ],
-            Totals(3, 3, 1, 5),
+            Totals(3, 3, 1, 5, 1),
         ),
     ],
     ids=["nothing", "two"],

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batch_endpoints.errors import Conflict
 from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment
-from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem
+from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.filesystem import LocalFilesystem
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import store_files, write_failed_items, write_files, write_parts, write_rows
@@ -201,6 +201,17 @@ def test_failed_items_are_a_line_each_and_no_file_where_there_are_none(files):
     assert [FailedItem.model_validate_json(line) for line in lines] == [item, item]
     write_failed_items(files, [])
     assert files.read("failed_items.jsonl") == b""
+
+
+def test_failed_rows_are_lines_among_those_of_failed_items(files):
+    row = FailedRow(file="a.csv", mini_batch=0, row=7, reason="bad", input={"age": None, "name": "x"})
+    item = FailedItem(file="b.csv", mini_batch=1, reason="worse")
+    write_failed_items(files, [row, item])
+    assert [json.loads(line) for line in files.read("failed_items.jsonl").decode().splitlines()] == [
+        {"file": "a.csv", "mini_batch": 0, "row": 7, "reason": "bad", "error": "", "attempts": 1}
+        | {"input": {"age": None, "name": "x"}},
+        {"file": "b.csv", "mini_batch": 1, "reason": "worse", "error": "", "attempts": 1},
+    ]
 
 
 def job(outputs=None, **settings):

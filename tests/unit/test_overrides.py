@@ -17,6 +17,10 @@ def deployment(**settings):
         pytest.param({"mini_batch_size": 7}, lambda d: d.settings.mini_batch_size, 7, id="mini_batch_size"),
         pytest.param({"mini_batch_size": "5 rows"}, lambda d: d.settings.mini_batch_size, "5 rows", id="rows"),
         pytest.param({"error_threshold": 0}, lambda d: d.settings.error_threshold, 0, id="error_threshold of zero"),
+        pytest.param({"on_error": "Isolate"}, lambda d: d.settings.on_error, "isolate", id="on_error"),
+        pytest.param(
+            {"keep_failed_inputs": True}, lambda d: d.settings.keep_failed_inputs, True, id="keep_failed_inputs"
+        ),
         pytest.param({"instance_count": 5}, lambda d: d.resources.instance_count, 5, id="instance_count"),
         pytest.param(
             {"output_file_name": "p.jsonl"}, lambda d: d.settings.output_file_name, "p.jsonl", id="file name"

@@ -33,6 +33,14 @@ def test_the_pace_is_that_since_the_first_results(keeper):
     assert left == pytest.approx(70 / rate, abs=0.1)
 
 
+def test_failed_rows_are_counted_beside_failed_items(keeper):
+    keeper.bundle(1, Totals(1, 9, 1, 85, 5))
+    keeper.bundle(2, Totals(1, 10, 0, 98, 2))
+    progress = keeper.state.progress
+    assert (progress.items_failed, progress.rows, progress.rows_failed) == (1, 193, 7)
+    assert keeper.failures == 8
+
+
 def test_the_end_keeps_the_last_pace_and_has_nothing_left(keeper, tmp_path):
     keeper.bundle(1, Totals(1, 10, 0, 10))
     keeper.bundle(2, Totals(1, 10, 0, 10))

@@ -8,10 +8,10 @@ import pytest
 from batch_endpoints.planning.job_plan import plan_job, plan_parts, plan_retry
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import Part
-from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, Totals
+from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals
 from batch_endpoints.storage.filesystem import LocalFilesystem
 from batch_endpoints.storage.job_folder import JobFolder
-from batch_endpoints.storage.rounds import failed_in, in_order, read_rounds, still_failed, total
+from batch_endpoints.storage.rounds import failed_in, failed_rows, in_order, read_rounds, still_failed, total
 
 
 def names(count):
@@ -154,3 +154,19 @@ def test_each_round_has_a_plan_and_commits_of_its_own_in_the_job_folder(tmp_path
         "retries/1/plan.arrow",
         "retries/1/commits/000000/000000000.json",
     }
+
+
+def test_failed_rows_stay_failed_with_the_numbers_of_the_first_round():
+    def row(mini_batch, file):
+        return FailedRow(file=file, mini_batch=mini_batch, row=7, reason="odd")
+
+    item = FailedItem(file="c", mini_batch=5, reason="odd")
+    first = [
+        Commit(bundle=0, start=0, end=6, items_succeeded=5, failed=(item,), failed_rows=(row(1, "a"),)),
+        Commit(bundle=0, start=6, end=7, items_succeeded=1, failed_rows=(row(6, "d"),)),
+    ]
+    again = [Commit(bundle=0, start=0, end=1, items_succeeded=1, failed_rows=(row(0, "c"),))]
+
+    assert failed_rows([]) == []
+    assert [(one.file, one.mini_batch) for one in failed_rows([first, again])] == [("a", 1), ("c", 5), ("d", 6)]
+    assert total([first, again]) == Totals(7, 7, 0, 0, 3)

@@ -252,6 +252,7 @@ def test_a_model_deployment_has_azures_defaults():
             "mini_batch_size": 10,
             "output_columns": [],
             "error_threshold": -1,
+            "keep_failed_inputs": False,
             "retry_settings": {"max_retries": 3, "timeout": 30},
             "output_action": "append_row",
             "output_file_name": "predictions.csv",
@@ -494,6 +495,27 @@ def test_an_output_in_a_format_that_nobody_writes_is_refused(name):
         ModelDeploymentSettings(output_file_name=name)
 
 
+@pytest.mark.parametrize("where", ["settings: {%s}", "%s"], ids=["settings", "legacy"])
+def test_rows_of_a_script_that_takes_paths_cannot_be_isolated(where):
+    said = where % "mini_batch_format: files, on_error: isolate".replace(", ", ", " if "{" in where else "\n")
+    with pytest.raises(SpecError, match=r"on_error 'isolate' finds the rows of a table that fail, and .* is 'files'"):
+        read(DEPLOYMENT, f"name: xgb\nmodel: m\n{said}")
+
+
+@pytest.mark.parametrize(
+    ("script", "on_error", "isolates"),
+    [
+        ("", None, True),
+        ("", "fail", False),
+        ("code_configuration: {scoring_script: s.py}", None, False),
+        ("code_configuration: {scoring_script: s.py}", "Isolate", True),
+    ],
+)
+def test_rows_are_isolated_where_nothing_is_said_only_without_a_script(script, on_error, isolates):
+    said = f"\nsettings: {{on_error: {on_error}}}" if on_error else ""
+    assert read(DEPLOYMENT, f"name: xgb\nmodel: m\n{script}{said}").isolates_rows is isolates
+
+
 def test_specs_are_frozen_and_strict():
     endpoint = BatchEndpoint(name="heart")
     with pytest.raises(ValidationError):
@@ -510,6 +532,8 @@ SETTINGS = st.builds(
     max_concurrency_per_instance=st.integers(1, 99),
     mini_batch_size=st.integers(1, 10**6) | st.sampled_from(["64MB", "10 rows"]),
     error_threshold=st.integers(-1, 10**9),
+    on_error=st.sampled_from(["isolate", "fail", None]),
+    keep_failed_inputs=st.booleans(),
     retry_settings=st.builds(RetrySettings, max_retries=st.integers(0, 9), timeout=st.integers(1, 10**6)),
     output_file_name=st.sampled_from(["p.csv", "a b.parquet", "ü.jsonl"]),
     logging_level=st.sampled_from(["info", "warning", "debug"]),

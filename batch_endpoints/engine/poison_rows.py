@@ -1,0 +1,129 @@
+"""One table on one worker: scored as a whole and, where that fails, in parts, so that a bad row costs one row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+
+from batch_endpoints.policies.isolation import isolate
+from batch_endpoints.scoring.contract import Scored, UserError
+from batch_endpoints.scoring.table_batches import TableBatch
+from batch_endpoints.scoring.worker import ScoringWorker
+
+Cut = Literal["rows", "items", "nowhere"]
+"""Where a table that fails may be cut."""
+
+
+class Failure(NamedTuple):
+    """Why something has no result, and how often it was tried."""
+
+    error: UserError
+    attempts: int = 1
+
+
+class PoisonRow(NamedTuple):
+    """A row that fails alone.
+
+    Args:
+        row: position in its file.
+        values: one row, with what ``run()`` was given.
+    """
+
+    item: str
+    row: int
+    failure: Failure
+    values: pa.Table
+
+
+@dataclass
+class Outcome:
+    """What has come of a mini-batch by now.
+
+    Args:
+        tables: its rows, in the order of the input; those of one call of ``run()`` each.
+        failed: items without any result.
+        rows: failed rows of the other items.
+        attempts: tries of all of it, or of some of it.
+        rows_read: rows that were there for the script or model; None where it reads files itself.
+    """
+
+    tables: list[pa.Table] = field(default_factory=list)
+    failed: dict[str, Failure] = field(default_factory=dict)
+    rows: list[PoisonRow] = field(default_factory=list)
+    attempts: int = 0
+    rows_read: int | None = None
+
+
+def score_rows(
+    worker: ScoringWorker,
+    batch: TableBatch,
+    cut: Cut,
+    outcome: Outcome,
+    before_try: Callable[[Sequence[Failure]], None],
+) -> None:
+    """Score a table into ``outcome``.
+
+    Args:
+        before_try: called before every try, with an entry for each row that is known to have failed; may raise to
+            leave the rest unscored. The try may write over what the one before has left in the output folder.
+
+    Raises:
+        InitFailed, WorkerStopped: as ``ScoringWorker.score``.
+    """
+    found: dict[int, list[tuple[int, int, Failure]]] = {}  # number of the item -> its failed rows: first, count, why
+    failures: list[Failure] = []
+
+    def tried(places: Sequence[int], rows_alone: bool) -> Iterator[tuple[int, int, tuple[Scored, int]]]:
+        """Ranges of rows between these places, with what came of each."""
+
+        def score(start: int, end: int) -> tuple[Scored, int]:
+            before_try(failures)
+            scored, attempts = worker.score_table(batch.between(places[start], places[end]), once=end - start != 1)
+            outcome.attempts += attempts
+            return scored, attempts
+
+        def may_cut(answer: tuple[Scored, int]) -> bool:
+            return not rows_alone or _error(answer[0]).of_rows
+
+        for start, end, answer in isolate(len(places) - 1, score, _kind, may_cut):
+            inside = [place for place in batch.bounds if places[start] < place < places[end]]
+            if answer[0].failed and inside and not may_cut(answer):  # what is not of a row may be of an item
+                yield from tried([places[start], *inside, places[end]], False)
+            else:
+                yield places[start], places[end], answer
+
+    places = {
+        "rows": range(batch.table.num_rows + 1),
+        "items": batch.bounds,
+        "nowhere": batch.bounds[:: len(batch.rows)],
+    }
+    for start, end, (answer, attempts) in tried(places[cut], cut == "rows"):
+        if not answer.failed:
+            if answer.table is not None:
+                outcome.tables.append(answer.table)
+            continue
+        failure = Failure(_error(answer), attempts)
+        failures += [failure] * (end - start)
+        for number, first, count in batch.ranges(start, end):
+            found.setdefault(number, []).append((first, count, failure))
+    for number, pieces in found.items():
+        item = batch.items[number]
+        if sum(count for _, count, _ in pieces) == batch.rows[number]:
+            outcome.failed[item] = pieces[0][2]
+            continue
+        offset = batch.first_rows[number] - batch.bounds[number]
+        for first, count, failure in pieces:
+            rows = range(first, first + count)
+            outcome.rows += [PoisonRow(item, offset + at, failure, batch.table.slice(at, 1)) for at in rows]
+
+
+def _error(answer: Scored) -> UserError:
+    return next(iter(answer.failed.values()))
+
+
+def _kind(answer: tuple[Scored, int]) -> Any:
+    scored, _ = answer
+    return (_error(scored).kind, _error(scored).message) if scored.failed else None
