@@ -16,10 +16,11 @@ from types import TracebackType
 
 import pyarrow as pa
 
+from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
 from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.poison_rows import Failure, Outcome
-from batch_endpoints.engine.tables import refuse_paths, score_tables
+from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.errors import BatchEndpointError, InputError, ScoringError
 from batch_endpoints.interfaces import BundleOutcome
@@ -33,7 +34,7 @@ from batch_endpoints.specs import JobError, JobSpec, ModelDeploymentSettings
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, FailedRow, totals
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
-from batch_endpoints.storage.inputs import copy_tree, fetch, fetch_tree
+from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.job_folder import JobFolder, upload_log
 from batch_endpoints.storage.outputs import store_files, write_parts
 from batch_endpoints.storage.partitions import PartReader
@@ -144,7 +145,7 @@ class BundleScorer:
             if outcome.rows_read is not None:
                 rows_read = (rows_read or 0) + outcome.rows_read
             if self._settings.output_action == "append_row":
-                tables += outcome.tables
+                tables += outcome.in_order(items)
             failed += failed_items(outcome, at, items, parts, told)
             rows_failed += failed_rows(outcome, at, self._settings.keep_failed_inputs)
             files += [*written, *store_files(self._files, contract.output_folder)]
@@ -196,8 +197,8 @@ class BundleScorer:
             self._settings = job.deployment.settings
             self._access = job.credentials
             self._interpreter = job_interpreter(job, Settings.read().cache)  # kept while this worker lives
-            contract = _contract(job, self._interpreter.path, self._scratch, self._log)
-            contract = replace(contract, mini_batch_format=_format(job, in_parts))
+            contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log)
+            contract = replace(contract, mini_batch_format=mini_batch_format(job, in_parts))
             self._ready = contract, ScoringWorker(contract)
             if self._stopped:
                 self._ready[1].stop()
@@ -253,13 +254,21 @@ class BundleScorer:
         before_try: Callable[[Sequence[Failure]], None],
     ) -> Outcome:
         if worker.takes_tables():
-            whole = [WHOLE] * len(items)
-            return score_tables(worker, self._tables(), items, parts or whole, self._job.deployment, before_try)
+            whole, deployment = [WHOLE] * len(items), self._job.deployment
+            outcome = score_tables(worker, self._tables(), items, parts or whole, deployment, before_try)
+            for item in better_as_files(outcome, items, parts, deployment):
+                before_try(())
+                self._score_files(worker, [item], outcome)
+            return outcome
         refuse_paths(self._settings, bool(parts))
+        return self._score_files(worker, items, Outcome())
+
+    def _score_files(self, worker: ScoringWorker, items: Sequence[str], outcome: Outcome) -> Outcome:
+        """Score whole files by their paths."""
         fetched = self._scratch / "input"
         paths: dict[str, str] = {}
-        outcome = Outcome()
         for item in items:
+            outcome.failed.pop(item, None)
             try:
                 paths[item] = str(fetch(self._input_root, item, fetched, self._access))
             except InputError as error:
@@ -268,7 +277,7 @@ class BundleScorer:
             if paths:
                 scored, attempts = worker.score(list(paths.values()), list(paths))
                 outcome.attempts += attempts
-                outcome.tables += [] if scored.table is None else [scored.table]
+                outcome.tables += [] if scored.table is None else [(items[0], 0, scored.table)]
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
             return outcome
         finally:
@@ -277,39 +286,3 @@ class BundleScorer:
 
 def _log_file(folder_uri: str, scratch: Path, name: str) -> Path:
     return (local_path(folder_uri) or scratch) / "logs" / f"worker-{name}.log"
-
-
-def _contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -> ScoringContract:
-    """Bring the deployment's code and model to this machine."""
-    deployment = job.deployment
-    settings, code = deployment.settings, deployment.code_configuration
-    return ScoringContract(
-        interpreter=interpreter,
-        code=fetch_tree(code.code, scratch / "fetched-code", job.credentials) if code else None,
-        script=code.scoring_script if code else "",
-        model_folder=_model_folder(job, scratch),
-        output_folder=scratch / "output",
-        scratch=scratch,
-        log=log,
-        environment_variables=settings.environment_variables,
-        logging_level=settings.logging_level,
-        timeout_seconds=settings.retry_settings.timeout,
-        max_retries=settings.retry_settings.max_retries,
-    )
-
-
-def _format(job: JobSpec, in_parts: bool) -> str:
-    """What the deployment says of what ``run()`` gets; "" where it is for the script to say."""
-    if job.deployment.code_configuration:
-        return job.deployment.settings.mini_batch_format or ""
-    return "pandas" if in_parts else "files"
-
-
-def _model_folder(job: JobSpec, scratch: Path) -> Path:
-    """The folder that contains what was registered, and nothing else."""
-    path = fetch_tree(job.model.path, scratch / "model", job.credentials)
-    if sorted(path.parent.iterdir()) == [path]:
-        return path.parent
-    alone = scratch / "model-alone"
-    copy_tree(path, alone / path.name)  # real files: MLflow refuses a linked folder
-    return alone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -43,18 +43,23 @@ class Outcome:
     """What has come of a mini-batch by now.
 
     Args:
-        tables: its rows, in the order of the input; those of one call of ``run()`` each.
+        tables: what ``run()`` returned: of each call the item and position of its first row, and its rows.
         failed: items without any result.
         rows: failed rows of the other items.
         attempts: tries of all of it, or of some of it.
         rows_read: rows that were there for the script or model; None where it reads files itself.
     """
 
-    tables: list[pa.Table] = field(default_factory=list)
+    tables: list[tuple[str, int, pa.Table]] = field(default_factory=list)
     failed: dict[str, Failure] = field(default_factory=dict)
     rows: list[PoisonRow] = field(default_factory=list)
     attempts: int = 0
     rows_read: int | None = None
+
+    def in_order(self, items: Sequence[str]) -> list[pa.Table]:
+        """The rows, in the order of the items."""
+        number = {item: at for at, item in enumerate(items)}
+        return [table for _, _, table in sorted(self.tables, key=lambda one: (number[one[0]], one[1]))]
 
 
 def score_rows(
@@ -76,8 +81,8 @@ def score_rows(
     found: dict[int, list[tuple[int, int, Failure]]] = {}  # number of the item -> its failed rows: first, count, why
     failures: list[Failure] = []
 
-    def tried(places: Sequence[int], rows_alone: bool) -> Iterator[tuple[int, int, tuple[Scored, int]]]:
-        """Ranges of rows between these places, with what came of each."""
+    def tried(places: Sequence[int]) -> list[tuple[int, int, tuple[Scored, int]]]:
+        """Ranges of rows between some of these places, with what came of each."""
 
         def score(start: int, end: int) -> tuple[Scored, int]:
             before_try(failures)
@@ -86,36 +91,39 @@ def score_rows(
             return scored, attempts
 
         def may_cut(answer: tuple[Scored, int]) -> bool:
-            return not rows_alone or _error(answer[0]).of_rows
+            return places is batch.bounds or _error(answer[0]).of_rows
 
+        found = []
         for start, end, answer in isolate(len(places) - 1, score, _kind, may_cut):
-            inside = [place for place in batch.bounds if places[start] < place < places[end]]
-            if answer[0].failed and inside and not may_cut(answer):  # what is not of a row may be of an item
-                yield from tried([places[start], *inside, places[end]], False)
-            else:
-                yield places[start], places[end], answer
+            if answer[0].failed:
+                failures.extend([Failure(_error(answer[0]), answer[1])] * (places[end] - places[start]))
+            found.append((places[start], places[end], answer))
+        return found
 
-    places = {
-        "rows": range(batch.table.num_rows + 1),
-        "items": batch.bounds,
-        "nowhere": batch.bounds[:: len(batch.rows)],
-    }
-    for start, end, (answer, attempts) in tried(places[cut], cut == "rows"):
+    everywhere = range(batch.table.num_rows + 1)
+    pieces = tried({"rows": everywhere, "items": batch.bounds, "nowhere": (0, batch.table.num_rows)}[cut])
+    if cut == "rows" and any(one.failed and not _error(one).of_rows for _, _, (one, _) in pieces):
+        failures.clear()
+        pieces = tried(
+            batch.bounds
+        )  # it does not answer row by row, so neither does what it made of single rows count
+    for start, end, (answer, attempts) in pieces:
         if not answer.failed:
+            number, first, _ = next(batch.ranges(start, end))
             if answer.table is not None:
-                outcome.tables.append(answer.table)
+                row = batch.first_rows[number] + first - batch.bounds[number]
+                outcome.tables.append((batch.items[number], row, answer.table))
             continue
         failure = Failure(_error(answer), attempts)
-        failures += [failure] * (end - start)
         for number, first, count in batch.ranges(start, end):
             found.setdefault(number, []).append((first, count, failure))
-    for number, pieces in found.items():
+    for number, ranges in found.items():
         item = batch.items[number]
-        if sum(count for _, count, _ in pieces) == batch.rows[number]:
-            outcome.failed[item] = pieces[0][2]
+        if sum(count for _, count, _ in ranges) == batch.rows[number]:
+            outcome.failed[item] = ranges[0][2]
             continue
         offset = batch.first_rows[number] - batch.bounds[number]
-        for first, count, failure in pieces:
+        for first, count, failure in ranges:
             rows = range(first, first + count)
             outcome.rows += [PoisonRow(item, offset + at, failure, batch.table.slice(at, 1)) for at in rows]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,34 +14,60 @@ from batch_endpoints.engine.poison_rows import Cut, Failure, Outcome, score_rows
 from batch_endpoints.errors import InitFailed, InputError
 from batch_endpoints.planning.job_plan import JobPlan, plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
-from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
+from batch_endpoints.planning.partitions import WHOLE, Part, PartitionSize, packed, partition_size, suitable_size
 from batch_endpoints.scoring.contract import UserError
-from batch_endpoints.scoring.signature import signature_columns
+from batch_endpoints.scoring.signature import signature_columns, takes_tensors
 from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
-from batch_endpoints.specs import JobSpec, ModelDeployment, ModelDeploymentSettings
+from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.inputs import fetch
-from batch_endpoints.storage.partitions import PartReader, cut_tables, joined
+from batch_endpoints.storage.partitions import PartReader, cut_tables, is_table, is_text, joined
 
+_MODELS_OWN = (".csv", ".parquet", ".pqt")  # what scoring/mlflow_driver.py reads
 _POSITION = ("row", "file")  # what ``output_columns`` may name although the input lacks it
 
 
 def plan_mini_batches(job: JobSpec, root: str, files: Sequence[InputFile], workers: int) -> JobPlan:
-    """The plan of a job: whole files, or parts of tables where its mini-batches are of bytes or rows."""
+    """The plan of a job: whole files, or parts of tables where its mini-batches are of bytes or rows.
+
+    Where nobody has said how large they are, a model without a script that takes tables gets them: small files
+    together, parts of large ones.
+    """
     settings = job.deployment.settings
     size, carried = settings.mini_batch_size, settings.output_columns
+    number = size if isinstance(size, int) else MINI_BATCH_FILES
     no_code = job.deployment.code_configuration is None
-    if isinstance(size, int) and not (no_code and carried):
-        return plan_job(root, files, size, workers)
     with tempfile.TemporaryDirectory(prefix="batch-endpoints-") as folder:
-        types = _signature(job, Path(folder)) if no_code else ColumnTypes()
+        scratch = Path(folder)
+        mlmodel = _mlmodel(job, scratch) if no_code else b""
+        columns = signature_columns(mlmodel)
+        types = ColumnTypes() if columns is None else signature_types(columns, carried)
+
+        def cut(some: Iterable[InputFile], size: PartitionSize) -> Iterator[list[tuple[str, Part]]]:
+            return cut_tables(root, some, size, types, scratch, job.credentials)
+
+        def cut_large(file: InputFile) -> Iterable[list[tuple[str, Part]]]:
+            # without a signature each file has types of its own: another one must not change what the model gets
+            looked_at = is_text(file.path) and not types.complete
+            return [[(file.path, WHOLE)]] if looked_at else cut([file], PartitionSize(suitable, False))
+
         batches: Iterable[Sequence[tuple[str, Part]]]
-        if isinstance(size, int):
-            batches = ([(file.path, WHOLE) for file in batch] for batch in mini_batches(files, size))
+        if isinstance(size, str):
+            batches = cut(files, partition_size(size))
+        elif size is None and no_code and _all_tables(files, takes_tensors(mlmodel)):
+            suitable = suitable_size(sum(file.size for file in files), workers)
+            batches = packed(files, suitable, cut_large)
+        elif no_code and carried:
+            batches = ([(file.path, WHOLE) for file in batch] for batch in mini_batches(files, number))
         else:
-            batches = cut_tables(root, files, partition_size(size), types, Path(folder), job.credentials)
+            return plan_job(root, files, number, workers)
         return plan_parts(root, batches, workers, lambda: types.schema().serialize().to_pybytes())
+
+
+def _all_tables(files: Iterable[InputFile], tensors: bool) -> bool:
+    """Can a model be given all of these as tables? For tensors text is read otherwise: it may lack a header."""
+    return all(is_table(file.path) and not (tensors and is_text(file.path)) for file in files)
 
 
 def score_tables(
@@ -61,23 +88,24 @@ def score_tables(
         before_try: see ``score_rows``, which says what is raised.
     """
     output_columns, no_code = deployment.settings.output_columns, deployment.code_configuration is None
-    outcome = Outcome()
-    outcome.rows_read = 0
+    outcome = Outcome(rows_read=0)
     read: list[tuple[str, int, pa.Table]] = []
+    alike: list[object] = []  # of each; others have calls of their own, as have those around one that failed
     for item, part in zip(items, parts, strict=True):
         try:
             table = reader.read(item, part)
             if lacking := [n for n in output_columns if n not in table.column_names and n not in _POSITION]:
                 raise InputError(f"'{item}' has no column '{lacking[0]}', which output_columns names")
         except InputError as error:
-            outcome.failed[item] = Failure(UserError("", str(error)))
+            outcome.failed[item] = Failure(UserError("", str(error), of_rows=False))
         else:
             if table.num_rows:
                 read.append((item, part.first_row, table))
-                outcome.rows_read += table.num_rows
+                outcome.rows_read = (outcome.rows_read or 0) + table.num_rows
+                alike.append((table.schema, is_text(item), len(outcome.failed)) if no_code else None)
     cut: Cut = "rows" if deployment.isolates_rows else "items" if no_code else "nowhere"
-    for _, alike in groupby(read, key=lambda one: one[2].schema if no_code else None):
-        items, first_rows, tables = zip(*alike, strict=True)
+    for _, group in groupby(zip(read, alike, strict=True), key=itemgetter(1)):
+        items, first_rows, tables = zip(*(one for one, _ in group), strict=True)
         try:
             table = joined(tables)
         except InputError as error:
@@ -86,6 +114,21 @@ def score_tables(
         rows = [table.num_rows for table in tables]
         score_rows(worker, TableBatch(table, items, rows, first_rows, output_columns), cut, outcome, before_try)
     return outcome
+
+
+def better_as_files(
+    outcome: Outcome, items: Sequence[str], parts: Sequence[Part], deployment: ModelDeployment
+) -> list[str]:
+    """Files that failed as tables, and may not when the model's own side reads each, and predicts it by itself.
+
+    That is the way of whole files (``mini_batch_size`` as a number); where nobody has said which way to go, what it
+    can score must not fail on the other one: a file with short lines, or a model with one answer for all of a file.
+    """
+    settings = deployment.settings
+    if deployment.code_configuration or settings.mini_batch_size is not None or settings.output_columns:
+        return []
+    failed = [item for item, part in zip(items, parts, strict=True) if part == WHOLE and item in outcome.failed]
+    return [one for one in failed if not outcome.failed[one].error.of_rows and one.lower().endswith(_MODELS_OWN)]
 
 
 def refuse_paths(settings: ModelDeploymentSettings, in_parts: bool) -> None:
@@ -108,10 +151,9 @@ def refuse_paths(settings: ModelDeploymentSettings, in_parts: bool) -> None:
         )
 
 
-def _signature(job: JobSpec, scratch: Path) -> ColumnTypes:
-    """What the model says of its input; nothing where it cannot be read, which the workers will tell."""
+def _mlmodel(job: JobSpec, scratch: Path) -> bytes:
+    """What the model says of itself; nothing where that cannot be read, which the workers will tell."""
     try:
-        columns = signature_columns(fetch(job.model.path, "MLmodel", scratch, job.credentials).read_bytes())
+        return fetch(job.model.path, "MLmodel", scratch, job.credentials).read_bytes()
     except (InputError, OSError):
-        columns = None
-    return ColumnTypes() if columns is None else signature_types(columns, job.deployment.settings.output_columns)
+        return b""

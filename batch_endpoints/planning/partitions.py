@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from batch_endpoints.errors import InputError, SpecError
+from batch_endpoints.planning.mini_batches import InputFile
 
+_SMALLEST, _LARGEST = 1 << 20, 16 << 20  # larger ones were no faster, and run into the time limit of a call sooner
+_EACH = 4  # mini-batches for each worker, so that none is left alone with the last one for long
 _UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
 
@@ -80,6 +83,39 @@ def partition_size(text: str) -> PartitionSize:
         )
     amount, unit = int(found[1]), found[2].lower()
     return PartitionSize(amount, True) if unit == "rows" else PartitionSize(amount * _UNITS[unit], False)
+
+
+def suitable_size(total_bytes: int, workers: int) -> int:
+    """Bytes for one mini-batch where nobody has said: some for each worker, none too small to be worth its call.
+
+    Args:
+        total_bytes: of the whole input.
+    """
+    return max(_SMALLEST, min(_LARGEST, total_bytes // (_EACH * workers)))
+
+
+def packed(
+    files: Iterable[InputFile], size_bytes: int, cut: Callable[[InputFile], Iterable[list[tuple[str, Part]]]]
+) -> Iterator[list[tuple[str, Part]]]:
+    """Fill mini-batches with whole files, in the order of their paths, without a look into them.
+
+    Args:
+        cut: cuts a file that alone is more than a mini-batch, or of whose size nothing is known.
+    """
+    batch: list[tuple[str, Part]] = []
+    room = size_bytes
+    for file in sorted(files, key=lambda file: file.path):
+        large = not 0 < file.size <= size_bytes
+        if batch and (large or file.size > room):
+            yield batch
+            batch, room = [], size_bytes
+        if large:
+            yield from cut(file)
+        else:
+            batch.append((file.path, WHOLE))
+            room -= file.size
+    if batch:
+        yield batch
 
 
 def partitions(tables: Iterable[TableOutline], size: PartitionSize) -> Iterator[list[tuple[str, Part]]]:

@@ -1,6 +1,7 @@
-"""Scores files with an MLflow model that has no scoring script: one ``predict()`` per file, as on Azure ML.
+"""Scores with an MLflow model that has no scoring script: one ``predict()`` per file, as on Azure ML, or tables.
 
-The host loads this file in the deployment's own interpreter, which has MLflow but none of our packages.
+The host loads this file in the deployment's own interpreter, which has MLflow but none of our packages. Tables come
+as DataFrames that the worker has read, with the rows of several files or of a part of one. Files come as paths:
 
     .csv .parquet .pqt                         -> pandas.DataFrame
     .png .jpg .jpeg .tiff .bmp .gif            -> numpy.ndarray, one image
@@ -57,12 +58,27 @@ def _typed(frame: pd.DataFrame, schema: Any) -> Any:
     if schema.is_tensor_spec():
         if _all_numbers(",".join(map(str, frame.columns))):
             raise ValueError("the first line holds numbers, no header; give mini_batch_size as a number of files")
-        spec = schema.inputs[0]
-        return frame.to_numpy().astype(spec.type).reshape((-1, *spec.shape[1:]))
-    dates = [name for name, kind in zip(schema.input_names(), schema.pandas_types()) if "datetime" in str(kind)]
-    texts = {name: pd.to_datetime(frame[name]) for name in dates if name in frame and frame[name].dtype.kind in "OTU"}
-    texts |= {n: pd.to_datetime(frame[n]) for n in dates if n in frame and isinstance(frame[n].dtype, pd.StringDtype)}
-    return frame.assign(**texts) if texts else frame
+        spec, values = schema.inputs[0], frame.to_numpy()
+        exact = "unsafe" if values.dtype == object else "same_kind"  # a fraction must not become a whole number
+        return values.astype(spec.type, casting=exact).reshape((-1, *spec.shape[1:]))
+    if schema.has_input_names():  # the other columns are there for the output
+        frame = frame[[name for name in schema.input_names() if name in frame]]
+    kinds = [getattr(kind, "name", "") for kind in schema.input_types()]  # an array or object has none
+    dates = [name for name, kind in zip(schema.input_names(), kinds) if kind == "datetime"]
+    texts = [name for name in dates if name in frame and _is_text(frame[name])]
+    return frame.assign(**{name: _dates(frame[name]) for name in texts}) if texts else frame
+
+
+def _is_text(values: pd.Series) -> bool:
+    return values.dtype.kind in "OTU" or isinstance(values.dtype, pd.StringDtype)
+
+
+def _dates(values: pd.Series) -> pd.Series:
+    """Dates, which are ISO 8601 if they can be: any other form pandas guesses by the first of the values."""
+    try:
+        return pd.to_datetime(values, format="ISO8601")
+    except ValueError:
+        return pd.to_datetime(values)
 
 
 def _outcome(path: str) -> Any:

@@ -22,6 +22,7 @@ from batch_endpoints.specs.component import (
 from batch_endpoints.specs.compute import LOCAL, Compute, compute_name
 from batch_endpoints.specs.deployment import (
     DEPLOYMENT,
+    MINI_BATCH_FILES,
     CodeConfiguration,
     Deployment,
     ModelDeployment,
@@ -61,6 +62,7 @@ __all__ = [
     "DATA_TYPES",
     "DEPLOYMENT",
     "LOCAL",
+    "MINI_BATCH_FILES",
     "TERMINAL",
     "Asset",
     "AssetReference",

@@ -28,6 +28,9 @@ def snake_case(value: object) -> object:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).lower() if isinstance(value, str) else value
 
 
+MINI_BATCH_FILES = 10
+"""Files of a mini-batch where nobody has said (Azure ML: ``miniBatchSize``)."""
+
 OUTPUT_SUFFIXES = ("", ".csv", ".txt", ".jsonl", ".parquet", ".pqt", ".arrow", ".feather")
 """Names that an output may have; without one of a format's own it is CSV."""
 
@@ -60,7 +63,11 @@ class ModelDeploymentSettings(Spec):
     """How a model deployment cuts, runs, retries and writes (``settings`` of modelBatchDeployment)."""
 
     max_concurrency_per_instance: int = Field(1, ge=1, le=1000, description="worker processes on a node")
-    mini_batch_size: int | str = Field(10, description='files for one run() call, or "64MB", "5000 rows"')
+    mini_batch_size: int | str | None = Field(
+        None,
+        description='files for one run() call, or "64MB", "5000 rows" of tables; None: 10 files for a script; for a '
+        "model without one what suits tables, where it is given nothing else",
+    )
     mini_batch_format: Literal["files", "pandas", "pyarrow", "numpy"] | None = Field(
         None,
         description="what run() gets: paths, a pandas.DataFrame, a pyarrow.Table, a dict of numpy arrays; "
@@ -88,7 +95,9 @@ class ModelDeploymentSettings(Spec):
 
     @field_validator("mini_batch_size")
     @classmethod
-    def _cut(cls, value: int | str) -> int | str:
+    def _cut(cls, value: int | str | None) -> int | str | None:
+        if value is None:
+            return None
         if isinstance(value, str):
             if value.isdecimal():
                 value = int(value)
@@ -170,6 +179,8 @@ class ModelDeployment(Deployment):
             raise wrong_key(both[0], f"'{both[0]}' stands at the root and in settings; keep one of them")
         rest = {key: value for key, value in document.items() if key not in at_root}
         settings |= at_root
+        if rest.get("code_configuration") and settings.get("mini_batch_size") is None:
+            settings["mini_batch_size"] = MINI_BATCH_FILES
         resources = rest.get("resources") or {}
         if "instance_count" in settings and isinstance(resources, dict):
             nodes = settings.pop("instance_count")

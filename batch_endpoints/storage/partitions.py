@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.planning.partitions import Cuts, Part, PartitionSize, TableOutline, partitions
+from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, PartitionSize, TableOutline, partitions
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
 from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
@@ -43,6 +43,11 @@ class TableFile(Protocol):
 def is_table(path: str) -> bool:
     """Does its name say that a file holds a table?"""
     return _kind(path)[0] in {**_TEXT, **_COLUMNAR}
+
+
+def is_text(path: str) -> bool:
+    """… in text, whose columns have types only when somebody has looked?"""
+    return _kind(path)[0] in _TEXT
 
 
 def cut_tables(
@@ -107,12 +112,17 @@ class PartReader:
         Raises:
             InputError: they cannot be read, or are not those that the plan has counted.
         """
+        if part == WHOLE and local_path(self._root) is None:  # once, instead of piece by piece
+            copy = fetch(self._root, path, self._scratch, self._access)
+            try:
+                return PartReader(self._scratch.as_uri(), self._types, self._scratch).read(path, part)
+            finally:
+                copy.unlink()
         if self._open is None or self._open[0] != path:
             self._open = None
             self._open = path, open_table(self._root, path, self._scratch, self._access)
-        types = self._types if self._types is not None and len(self._types) else None
         try:
-            table = self._open[1].read(part, self._wanted, types)
+            table = self._open[1].read(part, self._wanted, self._types)
         except (OSError, EOFError, pa.ArrowException) as error:
             raise InputError(f"'{path}' cannot be read: {error}") from None
         if part.rows >= 0 and table.num_rows != part.rows:

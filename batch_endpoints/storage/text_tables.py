@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.json
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.planning.partitions import Cuts, Part
+from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.text_records import RecordScanner
 
@@ -77,12 +77,13 @@ class TextTable:
 
         Args:
             columns: None for all; those that the file lacks are left out.
-            types: None where nobody has looked at the file.
+            types: None where nobody has looked at the file. A whole file is looked at for what they lack.
         """
-        if types is None:
-            found = ColumnTypes(wanted=columns)
-            for _ in self.cuts(found):
-                pass
+        if types is None or part == WHOLE:
+            found = ColumnTypes({field.name: field.type for field in types or ()}, columns)
+            if not found.complete:
+                for _ in self.cuts(found):
+                    pass
             types = found.schema()
         start = max(part.start, self.begin)
         with self._open(start) as file:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_endpoints.policies.isolation import PROBES, isolate
@@ -20,13 +20,14 @@ class Model:
         self.tries.append((start, end))
         if start == end:
             return self.empty
-        bad = [row for row in range(start, end) if row in self.poison]
-        return self.words(bad[0]) if bad else None
+        bad = [row for row in self.poison if start <= row < end]
+        return self.words(min(bad)) if bad else None
 
     def run(self, rows):
         return list(isolate(rows, self.score, lambda result: result, lambda result: result not in self.of_all))
 
 
+@settings(deadline=None)
 @given(
     rows=st.integers(1, 300),
     data=st.data(),
@@ -61,7 +62,7 @@ def test_one_bad_row_among_many_takes_two_tries_for_each_halving(rows):
     assert len(model.tries) <= 2 + 2 * math.ceil(math.log2(rows))
 
 
-@pytest.mark.parametrize("rows", [2, 3, 7, 1000, 10**6])
+@pytest.mark.parametrize("rows", [2, 3, 7, 1000, 10**5])
 def test_an_error_of_the_table_is_known_from_no_rows_and_from_a_few(rows):
     model = Model(range(rows), lambda row: "no column 'b'", empty="no column 'b'")
 

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from batch_endpoints.errors import InputError, SpecError
 from batch_endpoints.planning.job_plan import plan_parts
-from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, TableOutline, partition_size, partitions
+from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.planning.partitions import (
+    WHOLE,
+    Cuts,
+    Part,
+    TableOutline,
+    packed,
+    partition_size,
+    partitions,
+    suitable_size,
+)
 
 
 def outline(path, lengths, columns=("a",), begin=3, stretch=2):
@@ -101,3 +111,34 @@ def test_a_plan_of_parts_counts_parts_as_items():
     plan = plan_parts("/in", parts, 1, lambda: b"types")
     assert (plan.mini_batches, plan.items, plan.columns) == (2, 3, b"types")
     assert [bundle.parts for bundle in plan.bundles] == [((parts[0][0][1],),), (tuple(p for _, p in parts[1]),)]
+
+
+@given(sizes=st.lists(st.integers(0, 30), max_size=12), most=st.integers(1, 20))
+def test_whole_files_are_packed_in_order_and_only_large_or_unknown_ones_are_cut(sizes, most):
+    files = [InputFile(f"{n:02}", size) for n, size in enumerate(sizes)]
+    cut = []
+
+    def halves(file):
+        cut.append(file.size)
+        return [[(file.path, Part(0, 1, 0, 1))], [(file.path, Part(1, -1, 1, 1))]]
+
+    found = list(packed(reversed(files), most, halves))
+
+    assert cut == [size for size in sizes if not 0 < size <= most]
+    assert list(dict.fromkeys(path for batch in found for path, _ in batch)) == [file.path for file in files]
+    held = [sum(sizes[int(path)] for path, part in batch if part == WHOLE) for batch in found]
+    assert all(size <= most for size in held)
+    whole = [size for size, batch in zip(held, found, strict=True) if batch[0][1] == WHOLE]
+    following = [one for one in found if one[0][1] == WHOLE]
+    for n, size in enumerate(whole[:-1]):  # none could have had the file that came next
+        last, after = int(following[n][-1][0]), int(following[n + 1][0][0])
+        assert after > last + 1 or size + sizes[after] > most
+
+
+@pytest.mark.parametrize(
+    ("total", "workers", "size"),
+    [(1 << 50, 1, 16 << 20), (0, 1, 1 << 20), (80 << 20, 2, 10 << 20), (80 << 20, 100, 1 << 20)],
+    ids=["large", "small", "some for each worker", "many workers"],
+)
+def test_a_suitable_size_gives_each_worker_some_mini_batches(total, workers, size):
+    assert suitable_size(total, workers) == size

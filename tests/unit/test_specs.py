@@ -249,7 +249,6 @@ def test_a_model_deployment_has_azures_defaults():
         "resources": {"instance_count": 1, "instance_type": "", "properties": {}},
         "settings": {
             "max_concurrency_per_instance": 1,
-            "mini_batch_size": 10,
             "output_columns": [],
             "error_threshold": -1,
             "keep_failed_inputs": False,

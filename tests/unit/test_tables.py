@@ -271,3 +271,10 @@ def test_a_part_is_read_without_what_is_before_and_behind_it(tmp_path, name):
     found = table.read(Part(start, start + 10 * len(line), 300_000, 10), None, pa.schema([("a", pa.int64())]))
     assert found.num_rows == 10
     assert sum(read) < len(data) / 2
+
+
+def test_a_whole_file_is_looked_at_for_the_types_that_a_signature_leaves_open(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"zip": "007", "tags": [1, 2]}\n{"zip": "12", "tags": [], "more": 1}\n')
+    types = signature_types({"zip": "string", "tags": "array"}, [])
+    found = PartReader(str(tmp_path), types.schema(), tmp_path).read("a.jsonl", WHOLE)
+    assert found.to_pylist() == [{"zip": "007", "tags": [1, 2]}, {"zip": "12", "tags": []}]
