@@ -61,8 +61,8 @@ def invoke(
     batch-endpoints endpoint invoke -f invocation.yml --set retry_settings.max_retries=2
     batch-endpoints endpoint invoke -n tumor --input data/ --set retry_settings.timeout=600  # seconds
 
-    What is not given is as the deployment says. What is not said there either is 1 node, 10 files, 3 retries, and
-    30 seconds for one run() call.
+    What is not given is as the deployment says. What is not said there either is 1 node, 10 files (tables for a model
+    without a script), 3 retries, and 30 seconds for one run() call.
     """
     from batch_endpoints.specs import Invocation, Origins, check, load_yaml, read_yaml
 

@@ -8,6 +8,7 @@ from batch_endpoints.cli import main
 from batch_endpoints.cli.grammar import Main, Noun, Verb, with_each_value_flagged, with_whole_flags
 from batch_endpoints.errors import SpecError
 from batch_endpoints.specs import ModelDeploymentSettings
+from batch_endpoints.specs.deployment import MINI_BATCH_FILES
 
 
 @click.command(cls=Verb)
@@ -128,9 +129,8 @@ def test_invoke_says_units_and_what_holds_where_nothing_is_given():
     ):
         assert words in told
     assert "10 files" in told
-    settings = ModelDeploymentSettings()
-    retries = settings.retry_settings
-    assert (settings.mini_batch_size, retries.max_retries, retries.timeout) == (10, 3, 30)
+    retries = ModelDeploymentSettings().retry_settings
+    assert (MINI_BATCH_FILES, retries.max_retries, retries.timeout) == (10, 3, 30)
 
 
 def test_help_lists_all_nouns_and_their_short_names():

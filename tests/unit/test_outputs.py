@@ -210,7 +210,7 @@ def test_failed_rows_are_lines_among_those_of_failed_items(files):
     assert [json.loads(line) for line in files.read("failed_items.jsonl").decode().splitlines()] == [
         {"file": "a.csv", "mini_batch": 0, "row": 7, "reason": "bad", "error": "", "attempts": 1}
         | {"input": {"age": None, "name": "x"}},
-        {"file": "b.csv", "mini_batch": 1, "reason": "worse", "error": "", "attempts": 1},
+        {"file": "b.csv", "mini_batch": 1, "reason": "worse", "error": "", "attempts": 1, "stack": ""},
     ]
 
 
