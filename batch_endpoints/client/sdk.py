@@ -42,6 +42,7 @@ class Overrides(TypedDict, total=False):
     max_retries: int
     timeout: int
     output_file_name: str
+    output_format: str
     logging_level: str
     environment_variables: Mapping[str, str]
     overwrite: bool

@@ -154,6 +154,7 @@ def invocation_body(invocation: Invocation) -> dict[str, Any]:
             on_error="onError",
             keep_failed_inputs="keepFailedInputs",
             output_file_name="outputFileName",
+            output_format="outputFormat",
             logging_level="loggingLevel",
             environment_variables="environmentVariables",
             overwrite="overwrite",

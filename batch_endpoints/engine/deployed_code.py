@@ -25,6 +25,7 @@ def scoring_contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -
         logging_level=settings.logging_level,
         timeout_seconds=settings.retry_settings.timeout,
         max_retries=settings.retry_settings.max_retries,
+        azure_layout=settings.output_format == "azureml",
     )
 
 

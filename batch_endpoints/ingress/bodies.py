@@ -46,6 +46,7 @@ _SAME = {
     "miniBatchSize": "mini_batch_size",
     "maxConcurrencyPerInstance": "max_concurrency_per_instance",
     "outputFileName": "output_file_name",
+    "outputFormat": "output_format",
     "loggingLevel": "logging_level",
     "environmentVariables": "environment_variables",
     "overwrite": "overwrite",

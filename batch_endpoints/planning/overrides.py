@@ -16,6 +16,7 @@ _SETTINGS = (
     "on_error",
     "keep_failed_inputs",
     "output_file_name",
+    "output_format",
     "logging_level",
 )
 

@@ -1,4 +1,4 @@
-"""``from azureml_user.parallel_run import EntryScript``, which Azure ML's scripts may import.
+"""What a script logs with: its own loggers, and ``from azureml_user.parallel_run import EntryScript``.
 
 Loaded by host.py, under the same rules: standard library only, Python 3.8's syntax.
 """
@@ -12,8 +12,15 @@ import sys
 import types
 
 
+def log_from(level: str) -> None:
+    """Let the script's loggers be heard from ``level`` on, also where it sets up no handler."""
+    logging.getLogger().setLevel(level)
+    if logging.lastResort is not None:
+        logging.lastResort.setLevel(level)
+
+
 def offer_entry_script(level: str) -> None:
-    """Let it be imported, unless the real one is there."""
+    """Let what Azure ML's scripts may import be imported, unless the real one is there."""
     if importlib.util.find_spec("azureml_user") is not None:
         return
 

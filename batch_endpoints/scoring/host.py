@@ -6,7 +6,7 @@ only the standard library is imported (pyarrow when a table has to cross), and t
 Started as ``python host.py <read fd> <write fd>``. A frame is two big-endian integers (4 bytes: length of the header,
 8 bytes: length of the payload), a JSON header and a payload. Requests and replies alternate:
 
-    {"op": "init", "script", "code", "log_level", "format"}
+    {"op": "init", "script", "code", "log_level", "format", "azure_layout"}
                                                    -> {"ok": true, "format": what run() gets} | {"error": {...}}
     {"op": "run"} and an Arrow IPC stream, where run() gets tables, otherwise
     {"op": "run", "paths": [...]}                  -> {"kind": "values", "values": [...]}
@@ -14,6 +14,7 @@ Started as ``python host.py <read fd> <write fd>``. A frame is two big-endian in
                                                     | {"kind": "columns", "names", "data"}, without pyarrow
                                                     | {"kind": "items", "items": [{"rows"} | {"error"}], "table"}
                                                     | {"error": {...}}
+    Where init asks for "azure_layout", the first three have "text" besides.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import ast
 import contextlib
 import importlib.util
 import json
-import logging
 import os
 import select
 import signal
@@ -61,6 +61,8 @@ def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tup
     if request["op"] == "init":
         state["code"] = request["code"]
         state["module"], state["tables"] = _load(request), _beside("host_tables")
+        if request.get("azure_layout"):
+            state["layout"] = _beside("host_azure_layout").AzureLayout(os.path.dirname(request["script"]))
         state["format"] = request.get("format") or state["tables"].declared_format(
             getattr(state["module"], "run", None)
         )
@@ -75,10 +77,10 @@ def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tup
         given = state["tables"].table_as(state["format"], table)
         if hasattr(module, "run_table"):
             return _items([module.run_table(given)], state["code"])
-        return _encode(module.run(given))
+        return _reply(module.run(given), state.get("layout"))
     if hasattr(module, "run_items"):
         return _items(module.run_items(request["paths"]), state["code"])
-    return _encode(module.run(list(request["paths"])))
+    return _reply(module.run(list(request["paths"])), state.get("layout"))
 
 
 def _load(request: dict[str, Any]) -> Any:
@@ -88,8 +90,9 @@ def _load(request: dict[str, Any]) -> Any:
     sys.argv = [script]
     rest = [p for p in sys.path if os.path.abspath(p or ".") != DRIVER_FOLDER]
     sys.path[:] = list(dict.fromkeys([os.path.dirname(script), code])) + rest
-    _log_from(request["log_level"].upper())
-    _beside("entry_script").offer_entry_script(request["log_level"])
+    loggers = _beside("entry_script")
+    loggers.log_from(request["log_level"].upper())
+    loggers.offer_entry_script(request["log_level"])
     name = os.path.splitext(os.path.basename(script))[0]
     spec = importlib.util.spec_from_file_location(name, script)
     if spec is None or spec.loader is None:
@@ -125,8 +128,15 @@ def _last_line(script: str) -> int:
     return body[-1].lineno if body else 1
 
 
-def _encode(result: Any) -> tuple[dict[str, Any], bytes]:
+def _reply(result: Any, layout: Any) -> tuple[dict[str, Any], bytes]:
     """What run() returned -> a reply."""
+    if layout is None:
+        return _encode(result)
+    header, payload = _encode(layout.numbered(result))
+    return {**header, "text": layout.text(result)}, payload
+
+
+def _encode(result: Any) -> tuple[dict[str, Any], bytes]:
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(result, pandas.DataFrame):
         return _encode_table(result)
@@ -267,13 +277,6 @@ def _behind_host(trace: types.TracebackType | None) -> types.TracebackType | Non
             break
         trace = trace.tb_next
     return trace
-
-
-def _log_from(level: str) -> None:
-    """Let the script's loggers be heard from ``level`` on, also where it sets up no handler."""
-    logging.getLogger().setLevel(level)
-    if logging.lastResort is not None:
-        logging.lastResort.setLevel(level)
 
 
 def _end_with_worker(reader: int, writer: int) -> None:

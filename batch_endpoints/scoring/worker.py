@@ -8,11 +8,13 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from batch_endpoints.errors import HostKilled, HostLost, InitFailed, RunFailed
 from batch_endpoints.policies.retry import may_retry, pause_seconds
+from batch_endpoints.scoring.azure_layout import as_text
 from batch_endpoints.scoring.contract import Scored, UserError, read_reply
 from batch_endpoints.scoring.host_process import HostProcess
 from batch_endpoints.scoring.table_batches import TableBatch, read_table_reply
@@ -35,6 +37,7 @@ class ScoringContract:
         output_folder: what AZUREML_BI_OUTPUT_PATH names.
         log: file for what the code prints.
         mini_batch_format: what ``run()`` gets; "" is for the script to say.
+        azure_layout: rows become text, in Azure ML's layout.
     """
 
     interpreter: str
@@ -49,6 +52,7 @@ class ScoringContract:
     timeout_seconds: float = 30
     max_retries: int = 3
     mini_batch_format: str = ""
+    azure_layout: bool = False
 
 
 class WorkerStopped(Exception):
@@ -149,13 +153,18 @@ class ScoringWorker:
         header, payload = host.call({"op": "run", "paths": list(paths)}, self._contract.timeout_seconds)
         if "error" in header:
             return Scored(None, dict.fromkeys(items, UserError.read(header["error"])))
-        return read_reply(header, payload, items)
+        return self._laid_out(read_reply(header, payload, items), header)
 
     def _run_table(self, host: HostProcess, batch: TableBatch) -> Scored:
         header, payload = host.call({"op": "run"}, self._contract.timeout_seconds, batch.payload())
         if "error" in header:
             return Scored(None, dict.fromkeys(batch.items, UserError.read(header["error"])))
-        return read_table_reply(header, payload, batch)
+        return self._laid_out(read_table_reply(header, payload, batch), header)
+
+    def _laid_out(self, scored: Scored, header: Mapping[str, Any]) -> Scored:
+        if scored.table is None or not self._contract.azure_layout:
+            return scored
+        return replace(scored, table=as_text(scored.table, header.get("text")))
 
     def _try(self, items: Sequence[str], run: Callable[[HostProcess], Scored]) -> Scored:
         try:
@@ -216,6 +225,7 @@ class ScoringWorker:
             "code": str(self._code),
             "log_level": self._contract.logging_level,
             "format": self._contract.mini_batch_format,
+            "azure_layout": self._contract.azure_layout,
         }
         try:
             header, _ = host.call(request, INIT_SECONDS)

@@ -56,6 +56,7 @@ from batch_endpoints.specs.job import (
 )
 from batch_endpoints.specs.origins import Location, Origins
 from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
+from batch_endpoints.specs.rows_file import OutputFormat, RowsFile, rows_file
 
 __all__ = [
     "COMPONENT",
@@ -91,6 +92,7 @@ __all__ = [
     "ModelDeployment",
     "ModelDeploymentSettings",
     "Origins",
+    "OutputFormat",
     "ParallelComponent",
     "PipelineComponent",
     "PipelineComponentDeployment",
@@ -98,6 +100,7 @@ __all__ = [
     "Resources",
     "RetrySettings",
     "RowCounts",
+    "RowsFile",
     "SkippedFile",
     "Spec",
     "check",
@@ -108,6 +111,7 @@ __all__ = [
     "parse_reference",
     "read_yaml",
     "read_yaml_with_origins",
+    "rows_file",
     "set_value",
     "to_document",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
@@ -11,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, mo
 from batch_endpoints.specs.assets import Environment, Model, Strings
 from batch_endpoints.specs.base import EndpointName, Spec, wrong_key
 from batch_endpoints.specs.component import PipelineComponent
+from batch_endpoints.specs.rows_file import DEFAULT_NAME, OutputFormat, rows_file
 
 ISO_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE)
 
@@ -30,9 +30,6 @@ def snake_case(value: object) -> object:
 
 MINI_BATCH_FILES = 10
 """Files of a mini-batch where nobody has said (Azure ML: ``miniBatchSize``)."""
-
-OUTPUT_SUFFIXES = ("", ".csv", ".txt", ".jsonl", ".parquet", ".pqt", ".arrow", ".feather")
-"""Names that an output may have; without one of a format's own it is CSV."""
 
 
 class RetrySettings(Spec):
@@ -87,7 +84,10 @@ class ModelDeploymentSettings(Spec):
     keep_failed_inputs: bool = Field(False, description="failed_items.jsonl has the values of failed rows")
     retry_settings: RetrySettings = RetrySettings()
     output_action: Literal["append_row", "summary_only"] = "append_row"
-    output_file_name: str = "predictions.csv"
+    output_file_name: str = DEFAULT_NAME
+    output_format: OutputFormat | None = Field(
+        None, description="azureml: Azure ML's layout, byte for byte; None: what the ending of output_file_name says"
+    )
     logging_level: Literal["warning", "info", "debug"] = "info"
     environment_variables: Strings = Field(default_factory=dict)
 
@@ -136,10 +136,21 @@ class ModelDeploymentSettings(Spec):
     def _plain_name(cls, value: str) -> str:
         if "/" in value or value in ("", ".", "..") or len(value.encode()) > 200:
             raise ValueError("expected the name of a file, without a folder and at most 200 bytes long")
-        suffix = PurePosixPath(value).suffix.lower()
-        if suffix not in OUTPUT_SUFFIXES:
-            raise ValueError(f"'{suffix}' is no format of an output; there are .csv .jsonl .parquet .arrow")
         return value
+
+    @model_validator(mode="after")
+    def _one_format(self) -> ModelDeploymentSettings:
+        try:
+            rows_file(self.output_file_name, self.output_format)
+        except ValueError as error:
+            raise wrong_key("output_file_name", str(error)) from None
+        if self.output_format == "azureml" and self.output_columns:
+            raise wrong_key(
+                "output_columns",
+                "output_columns has no meaning with output_format azureml, whose layout has what run() returned and "
+                "nothing else; leave one out",
+            )
+        return self
 
 
 class Deployment(Spec):
@@ -200,11 +211,16 @@ class ModelDeployment(Deployment):
 
     @model_validator(mode="after")
     def _output_name_has_a_meaning(self) -> ModelDeployment:
-        if self.settings.output_action == "summary_only" and self.settings.output_file_name != "predictions.csv":
-            raise wrong_key(
-                "settings.output_file_name",
-                "output_file_name has no meaning with output_action summary_only; leave one out",
-            )
+        settings = self.settings
+        given = {
+            "output_file_name": settings.output_file_name != DEFAULT_NAME,
+            "output_format": settings.output_format,
+        }
+        for key, said in given.items():
+            if settings.output_action == "summary_only" and said:
+                raise wrong_key(
+                    f"settings.{key}", f"{key} has no meaning with output_action summary_only; leave one out"
+                )
         return self
 
 

@@ -12,6 +12,7 @@ from batch_endpoints.specs.base import AssetName, Spec
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
 from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
+from batch_endpoints.specs.rows_file import OutputFormat
 
 JobStatus = Literal[
     "NotStarted",
@@ -107,6 +108,7 @@ class Invocation(Spec):
     keep_failed_inputs: bool | None = None
     retry_settings: RetryOverrides = RetryOverrides()
     output_file_name: str | None = None
+    output_format: OutputFormat | None = None
     logging_level: str | None = None
     environment_variables: Strings = Field(default_factory=dict)
     overwrite: bool = Field(False, description="ours: replace an existing output")

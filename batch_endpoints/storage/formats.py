@@ -1,4 +1,4 @@
-"""Formats of an output file, by its name: ``.csv .jsonl .parquet .arrow``; anything else is written as CSV."""
+"""Formats of an output file: CSV, JSON lines, Parquet, Arrow, and text that was laid out where it was scored."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import math
 from collections.abc import Callable
 from datetime import date, time
-from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+
+from batch_endpoints.specs import OutputFormat
 
 
 class TableWriter(Protocol):
@@ -22,16 +23,16 @@ class TableWriter(Protocol):
     def write_table(self, table: pa.Table) -> None: ...
 
 
-def table_writer(name: str) -> Callable[[BinaryIO, pa.Schema], TableWriter]:
-    """What makes the writer for a file of this name, of the open file and the schema of all tables."""
+def table_writer(format: OutputFormat) -> Callable[[BinaryIO, pa.Schema], TableWriter]:
+    """What makes a writer, of the open file and the schema of all tables."""
     makers = {
-        ".jsonl": _JsonLinesWriter,
-        ".parquet": pyarrow.parquet.ParquetWriter,
-        ".pqt": pyarrow.parquet.ParquetWriter,
-        ".arrow": pa.ipc.new_file,
-        ".feather": pa.ipc.new_file,
+        "csv": _CsvWriter,
+        "jsonl": _JsonLinesWriter,
+        "parquet": pyarrow.parquet.ParquetWriter,
+        "arrow": pa.ipc.new_file,
+        "azureml": _TextWriter,
     }
-    return cast("Callable[[BinaryIO, pa.Schema], TableWriter]", makers.get(Path(name).suffix.lower(), _CsvWriter))
+    return cast("Callable[[BinaryIO, pa.Schema], TableWriter]", makers[format])
 
 
 def as_text(column: pa.ChunkedArray) -> pa.Array:
@@ -94,6 +95,23 @@ class _JsonLinesWriter:
 
     def write_table(self, table: pa.Table) -> None:
         self._sink.write("".join(_json(row) + "\n" for row in table.to_pylist()).encode())
+
+
+class _TextWriter:
+    """Rows that are text already: their only column holds it, in pieces (see ``scoring.azure_layout``)."""
+
+    def __init__(self, sink: BinaryIO, schema: pa.Schema) -> None:
+        self._sink = sink
+
+    def __enter__(self) -> _TextWriter:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        pass
+
+    def write_table(self, table: pa.Table) -> None:
+        for piece in table.column(0).drop_null():
+            self._sink.write(piece.as_buffer())
 
 
 def _cell(value: Any) -> str:

@@ -8,7 +8,7 @@ from itertools import chain
 
 from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
-from batch_endpoints.specs import JobOutput, JobSpec
+from batch_endpoints.specs import JobOutput, JobSpec, RowsFile, rows_file
 from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.filesystem import local_path, output_filesystem
 from batch_endpoints.storage.outputs import write_files, write_rows
@@ -24,14 +24,19 @@ class NamedOutput:
     Args:
         name: as in the job.
         folder: URI of the folder that gets its files.
-        file_name: the file with the rows; "" where the deployment keeps none (``summary_only``).
+        rows: the file with the rows; None where the deployment keeps none (``summary_only``).
         access: credentials for what is remote.
     """
 
     name: str
     folder: str
-    file_name: str
+    rows: RowsFile | None
     access: Access = field(default_factory=dict, repr=False)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file with the rows, or ""."""
+        return self.rows.name if self.rows else ""
 
     def taken(self) -> bool:
         """Is there a file already where the rows would go?"""
@@ -65,15 +70,20 @@ class NamedOutput:
         # round by round: a file keeps the name that it had before failed items were tried again
         for renamed in write_files(files, chain.from_iterable(rounds), target, self.file_name):
             note(renamed)
-        if self.file_name:
-            write_rows(files, in_order(rounds), target, self.file_name)
+        if self.rows:
+            write_rows(files, in_order(rounds), target, self.rows)
         return JobOutput(type="uri_folder", path=place.as_uri() if place else self.folder)
 
 
 def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
-    """Where a model deployment's job writes: where it was asked to, otherwise into its own folder."""
+    """Where a model deployment's job writes: where it was asked to, otherwise into its own folder.
+
+    Raises:
+        InputError: the job wants a file whose name does not go with its format.
+    """
     settings = job.deployment.settings
-    rows = settings.output_file_name if settings.output_action == "append_row" else ""
+    keeps_rows = settings.output_action == "append_row"
+    rows = rows_file(settings.output_file_name, settings.output_format) if keeps_rows else None
     name, output = next(iter(job.outputs.items()), (DEFAULT_NAME, JobOutput()))
     if not output.path:
         return NamedOutput(name, f"{job_folder_uri}/named-outputs/{name}", rows)
@@ -81,4 +91,7 @@ def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
     if output.type == "uri_folder" or not rows:
         return NamedOutput(name, path, rows, job.credentials)
     folder, slash, file = path.rpartition("/")
-    return NamedOutput(name, folder or slash or ".", file, job.credentials)
+    try:
+        return NamedOutput(name, folder or slash or ".", rows_file(file, settings.output_format), job.credentials)
+    except ValueError as error:
+        raise InputError(f"the output '{output.path}' cannot be written: {error}") from None

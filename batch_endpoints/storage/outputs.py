@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 
 from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.specs import RowsFile
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.formats import as_text, table_writer
 
@@ -53,7 +54,7 @@ def store_files(files: Filesystem, folder: Path) -> list[CommittedFile]:
     return stored
 
 
-def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFilesystem, name: str) -> None:
+def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFilesystem, rows: RowsFile) -> None:
     """Write the rows of all parts, in the order of the commits, as one file.
 
     Parts may differ in their columns: the output has all of them, null where a part has none. Where types differ
@@ -61,7 +62,7 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
     """
     parts = [part for commit in commits for part in commit.parts]
     schema = _common_schema(_schema(files, part) for part in parts)
-    with target.open_output(name) as sink, table_writer(name)(sink, schema) as writer:
+    with target.open_output(rows.name) as sink, table_writer(rows.format)(sink, schema) as writer:
         for part in parts:
             for table in _tables(files, part):
                 writer.write_table(_aligned(table, schema))

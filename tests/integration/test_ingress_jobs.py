@@ -107,6 +107,7 @@ def spelled(server, upper, type_):
             "onError": "isolate",
             "keepFailedInputs": True,
             "outputFileName": "p.jsonl",
+            "outputFormat": "jsonl",
             "environmentVariables": {"MyVar": "1"},
             "tags": {"TagName": "x"},
             "properties": {"experimentName": "exp", "myProperty": "y"},
@@ -147,7 +148,8 @@ def test_keys_and_enum_values_may_be_spelled_in_any_case(server, http, spelling,
     assert properties["experimentName"] == "exp"
     assert properties["properties"]["myProperty"] == "y"
     settings = server.store.job(answer.json()["name"]).spec.deployment.settings
-    assert (settings.mini_batch_size, settings.error_threshold, settings.output_file_name) == (7, 2, "p.jsonl")
+    assert (settings.mini_batch_size, settings.error_threshold) == (7, 2)
+    assert (settings.output_file_name, settings.output_format) == ("p.jsonl", "jsonl")
     assert (settings.on_error, settings.keep_failed_inputs) == ("isolate", True)
     assert (settings.retry_settings.max_retries, settings.retry_settings.timeout) == (1, 45)
     assert settings.environment_variables == {"MyVar": "1"}

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_endpoints.errors import Conflict
-from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment
+from batch_endpoints.errors import Conflict, InputError
+from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment, rows_file
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.filesystem import LocalFilesystem
 from batch_endpoints.storage.named_outputs import named_output
@@ -31,7 +31,7 @@ def written(files, name, *tables):
         Commit(bundle=0, start=at, end=at + 1, parts=write_parts(files, 0, at, [table]))
         for at, table in enumerate(tables)
     ]
-    write_rows(files, commits, files, name)
+    write_rows(files, commits, files, rows_file(name, None))
     return files.read(name)
 
 
@@ -244,6 +244,11 @@ def job(outputs=None, **settings):
 def test_an_output_goes_where_it_was_asked_to(outputs, settings, expected):
     found = named_output(job(outputs, **settings), "JOB")
     assert (found.name, found.folder, found.file_name) == expected
+
+
+def test_a_file_whose_name_does_not_go_with_the_format_is_refused():
+    with pytest.raises(InputError, match=r"the output ./o/p\.csv. cannot be written: output_format is .parquet."):
+        named_output(job({"x": JobOutput(type="uri_file", path="/o/p.csv")}, output_format="parquet"), "JOB")
 
 
 def test_an_existing_output_is_in_the_way(tmp_path):

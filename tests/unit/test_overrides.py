@@ -25,6 +25,7 @@ def deployment(**settings):
         pytest.param(
             {"output_file_name": "p.jsonl"}, lambda d: d.settings.output_file_name, "p.jsonl", id="file name"
         ),
+        pytest.param({"output_format": "azureml"}, lambda d: d.settings.output_format, "azureml", id="format"),
         pytest.param({"logging_level": "Debug"}, lambda d: d.settings.logging_level, "debug", id="logging_level"),
         pytest.param(
             {"max_concurrency_per_instance": 4},
@@ -70,9 +71,10 @@ def test_an_override_that_is_not_valid_is_named(override, key):
         effective_deployment(deployment(), Invocation.model_validate(override))
 
 
-def test_an_output_file_name_is_refused_where_no_rows_are_kept():
-    with pytest.raises(SpecError, match="output_file_name has no meaning"):
-        effective_deployment(deployment(output_action="summary_only"), Invocation(output_file_name="p.csv"))
+@pytest.mark.parametrize("override", [{"output_file_name": "p.csv"}, {"output_format": "azureml"}], ids=str)
+def test_an_output_file_is_refused_where_no_rows_are_kept(override):
+    with pytest.raises(SpecError, match=f"{next(iter(override))} has no meaning"):
+        effective_deployment(deployment(output_action="summary_only"), Invocation(**override))
 
 
 def test_environment_variables_of_the_job_win_over_those_of_the_deployment():
