@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from batch_endpoints.client.connection import Connection, at
 from batch_endpoints.client.transfer import download, download_all
 from batch_endpoints.errors import NotFound
+from batch_endpoints.specs.rows_file import uncompressed
 
 if TYPE_CHECKING:
     import pandas
@@ -42,9 +43,7 @@ class Output:
         Raises:
             Conflict: the job has not completed, so they are not there yet.
         """
-        answer = self._connection.json("GET", self._root)
-        self.uri = str(answer.get("uri") or self.uri)
-        return [OutputFile(str(file["path"]), int(file["size"])) for file in answer["value"]]
+        return self._listed()[0]
 
     def download(self, folder: str | Path) -> list[Path]:
         """Fetch all files into a folder; returns where they are."""
@@ -53,17 +52,19 @@ class Output:
     def to_arrow(self, file: str = "") -> pyarrow.Table:
         """The rows of its CSV, JSON Lines, Parquet or Arrow file; several files of one kind are put together.
 
+        Text may be compressed. Azure ML's layout has no names of columns, so it is yours to read.
+
         Args:
             file: which one, where there are several that do not belong together.
 
         Raises:
-            NotFound: no such file, none that is a table, or several kinds.
+            NotFound: no such file, none that is a table with a header, or several kinds.
         """
         paths = self._tables(file)
         if self._connection.on_the_servers_machine() and (here := self._in_place(paths)):
             return _table(here)
         with tempfile.TemporaryDirectory() as folder:
-            targets = [Path(folder, f"{index}{Path(path).suffix}") for index, path in enumerate(paths)]
+            targets = [Path(folder, f"{index}-{Path(path).name}") for index, path in enumerate(paths)]
             for path, target in zip(paths, targets, strict=True):
                 download(self._connection, self._root + at(*path.split("/")), target)
             return _table(targets)
@@ -76,12 +77,25 @@ class Output:
     def _root(self) -> str:
         return at("jobs", self._job, "outputs", self.name)
 
+    def _listed(self) -> tuple[list[OutputFile], str]:
+        """Its files, and the format that was asked for, if any."""
+        answer = self._connection.json("GET", self._root)
+        self.uri = str(answer.get("uri") or self.uri)
+        files = [OutputFile(str(file["path"]), int(file["size"])) for file in answer["value"]]
+        return files, str(answer.get("format") or "")
+
     def _tables(self, file: str) -> list[str]:
-        paths = [found.path for found in self.files()]
+        files, format = self._listed()
+        paths = [found.path for found in files]
+        if format == "azureml":
+            raise NotFound(
+                f"output '{self.name}' of job '{self._job}' is in Azure ML's layout, whose columns have no names",
+                mend="Download it, and read it as you did there: pandas.read_csv(…, sep=' ', header=None).",
+            )
         if file and file in paths:
             return [file]
-        tables = [path for path in paths if Path(path).suffix.lower() in TABLES]
-        if file or len({Path(path).suffix.lower() for path in tables}) != 1:
+        tables = [path for path in paths if _kind(path) in TABLES]
+        if file or len({_kind(path) for path in tables}) != 1:
             wanted = f"no file '{file}'" if file else "several kinds of tables" if tables else "no file with a table"
             raise NotFound(
                 f"output '{self.name}' of job '{self._job}' has {wanted}",
@@ -113,6 +127,11 @@ class Outputs(dict[str, Output]):
         )
 
 
+def _kind(path: str) -> str:
+    """The ending that says what is in a file, whether it is compressed or not."""
+    return Path(uncompressed(path)[0]).suffix.lower()
+
+
 def _table(files: list[Path]) -> pyarrow.Table:
     """One table of files of one kind."""
     import pyarrow
@@ -122,7 +141,7 @@ def _table(files: list[Path]) -> pyarrow.Table:
 
 
 def _read(file: Path) -> pyarrow.Table:
-    match file.suffix.lower():
+    match _kind(file.name):
         case ".parquet":
             import pyarrow.parquet
 

@@ -26,11 +26,22 @@ _OF_SUFFIX: Mapping[str, tuple[OutputFormat, ...]] = {
 """What a file so named may hold; the first is what it holds where nobody says more."""
 
 
+_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+
 class RowsFile(NamedTuple):
-    """A file with rows."""
+    """A file with rows; ``compression`` has pyarrow's name, "" for none."""
 
     name: str
     format: OutputFormat
+    compression: str = ""
+
+
+def uncompressed(name: str) -> tuple[str, str]:
+    """A file's name without the ending that says how it is compressed, and pyarrow's name of that, "" for none."""
+    path = PurePosixPath(name)
+    compression = _COMPRESSIONS.get(path.suffix.lower(), "")
+    return (path.stem if compression else path.name), compression
 
 
 def rows_file(name: str, wanted: OutputFormat | None) -> RowsFile:
@@ -45,15 +56,17 @@ def rows_file(name: str, wanted: OutputFormat | None) -> RowsFile:
     """
     if name == DEFAULT_NAME and wanted not in (None, "azureml"):
         name = str(PurePosixPath(name).with_suffix(f".{wanted}"))
-    suffix = PurePosixPath(name).suffix.lower()
-    if suffix not in _OF_SUFFIX:
-        if wanted is None:
-            raise ValueError(
-                f"'{suffix}' is no format of an output; there are .csv .jsonl .parquet .arrow, and output_format for "
-                "any other name"
-            )
-        return RowsFile(name, wanted)
-    possible = _OF_SUFFIX[suffix]
-    if wanted is not None and wanted not in possible:
+    inner, compression = uncompressed(name)
+    suffix = PurePosixPath(inner).suffix.lower()
+    if suffix not in _OF_SUFFIX and wanted is None:
+        raise ValueError(
+            f"'{suffix}' is no format of an output; there are .csv .jsonl .parquet .arrow, the first two also with "
+            f"{' '.join(_COMPRESSIONS)} behind it, and output_format for any other name"
+        )
+    possible = _OF_SUFFIX.get(suffix, _OF_SUFFIX[""])
+    format = wanted or possible[0]
+    if format not in possible:
         raise ValueError(f"output_format is '{wanted}', and the name '{name}' says {possible[0]}; change one of them")
-    return RowsFile(name, wanted or possible[0])
+    if compression and format in ("parquet", "arrow"):
+        raise ValueError(f"'{name}' is compressed text by its name, and its format is {format}; change one of them")
+    return RowsFile(name, format, compression)

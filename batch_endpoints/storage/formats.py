@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, time
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -44,6 +45,16 @@ def json_row(row: pa.Table) -> dict[str, Any]:
     """A single row as JSON can hold it: NaN is None, dates and bytes are text."""
     values: dict[str, Any] = json.loads(_json(row.to_pylist()[0]))
     return values
+
+
+@contextmanager
+def compressed(sink: BinaryIO, compression: str) -> Iterator[BinaryIO]:
+    """What compresses into the open file what is written to it; the file itself where ``compression`` is ""."""
+    if not compression:
+        yield sink
+        return
+    with pa.CompressedOutputStream(pa.PythonFile(sink, "w"), compression) as stream:
+        yield cast(BinaryIO, stream)
 
 
 class _CsvWriter:

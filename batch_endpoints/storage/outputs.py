@@ -14,7 +14,7 @@ import pyarrow as pa
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import RowsFile
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
-from batch_endpoints.storage.formats import as_text, table_writer
+from batch_endpoints.storage.formats import as_text, compressed, table_writer
 
 
 class OutputFilesystem(Protocol):
@@ -62,7 +62,11 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
     """
     parts = [part for commit in commits for part in commit.parts]
     schema = _common_schema(_schema(files, part) for part in parts)
-    with target.open_output(rows.name) as sink, table_writer(rows.format)(sink, schema) as writer:
+    with (
+        target.open_output(rows.name) as file,
+        compressed(file, rows.compression) as sink,
+        table_writer(rows.format)(sink, schema) as writer,
+    ):
         for part in parts:
             for table in _tables(files, part):
                 writer.write_table(_aligned(table, schema))

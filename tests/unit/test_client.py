@@ -1,10 +1,13 @@
 """The client against a small scripted HTTP server: what is sent again, and what errors become."""
 
+import bz2
+import gzip
 import json
 import pickle
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pyarrow as pa
 import pytest
 
 from batch_endpoints import BatchEndpointsClient
@@ -15,6 +18,7 @@ from batch_endpoints.settings import Settings
 from batch_endpoints.specs import Invocation
 
 JOB = {"name": "one", "properties": {"status": "NotStarted"}}
+DONE = {"name": "one", "properties": {"status": "Completed", "outputs": {"score": {"path": "s3://b/o"}}}}
 
 
 class Scripted(BaseHTTPRequestHandler):
@@ -247,3 +251,32 @@ def test_paths_that_are_somewhere_else(path):
 
 def test_names_are_quoted_in_paths():
     assert at("jobs", "a/b c") == "/jobs/a%2Fb%20c"
+
+
+def zstd(text):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(text)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.csv.gz", gzip.compress(b"a,b\n1,x\n")),
+        ("p.csv.bz2", bz2.compress(b"a,b\n1,x\n")),
+        ("p.jsonl.zst", zstd(b'{"a": 1, "b": "x"}\n')),
+    ],
+)
+def test_rows_of_compressed_text_are_read(server, client, name, content):
+    files = {"uri": "s3://b/o", "value": [{"path": name, "size": len(content)}]}
+    server.answers = [(200, DONE), (200, files), (200, content)]
+    output = client.job("one").outputs["score"]
+    assert output.to_pandas().to_dict("list") == {"a": [1], "b": ["x"]}
+
+
+def test_rows_in_azures_layout_are_not_read_as_if_they_had_a_header(server, client):
+    files = {"uri": "s3://b/o", "format": "azureml", "value": [{"path": "predictions.csv", "size": 9}]}
+    server.answers = [(200, DONE), (200, files)]
+    with pytest.raises(NotFound, match=r"is in Azure ML's layout(.|\n)*sep=' ', header=None"):
+        client.job("one").outputs["score"].to_pandas()

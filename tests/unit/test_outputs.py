@@ -76,6 +76,16 @@ def test_csv_holds_the_rows_of_all_parts_under_all_columns(files, tables, expect
     assert rows(written(files, "p.csv", *map(pa.table, tables))) == expected
 
 
+@pytest.mark.parametrize(("ending", "compression"), [(".gz", "gzip"), (".bz2", "bz2"), (".zst", "zstd")])
+@pytest.mark.parametrize("name", ["p.csv", "p.jsonl"])
+def test_text_is_compressed_where_its_name_says_so(files, name, ending, compression):
+    tables = [pa.table({"a": ["ü" * n, "x"]}) for n in (1, 100_000)]
+    content = written(files, name + ending, *tables)
+    plain = pa.input_stream(pa.BufferReader(content), compression=compression).read()
+    assert plain == written(files, name, *tables)
+    assert len(content) < len(plain) / 10
+
+
 def test_numbers_beyond_what_a_float_can_hold_end_no_job(files):
     content = written(files, "p.csv", pa.table({"a": [2**53 + 1]}), pa.table({"a": [1.5]}))
     assert [float(row[0]) for row in rows(content)[1:]] == [2.0**53, 1.5]

@@ -20,10 +20,13 @@ from batch_endpoints.specs import ModelDeploymentSettings, rows_file
         ("predictions.csv", "csv", ("predictions.csv", "csv")),
         ("p.dat", "parquet", ("p.dat", "parquet")),
         ("p", "arrow", ("p", "arrow")),
+        ("p.csv.gz", None, ("p.csv.gz", "csv", "gzip")),
+        ("p.jsonl.ZST", None, ("p.jsonl.ZST", "jsonl", "zstd")),
+        ("p.bz2", "azureml", ("p.bz2", "azureml", "bz2")),
     ],
 )
 def test_the_name_says_the_format_unless_somebody_says_more(name, wanted, expected):
-    assert rows_file(name, wanted)[:2] == expected
+    assert tuple(rows_file(name, wanted)) == (*expected, "")[:3]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,8 @@ def test_the_name_says_the_format_unless_somebody_says_more(name, wanted, expect
         ("p.xlsx", None, r"'\.xlsx' is no format of an output; there are \.csv .jsonl .parquet .arrow"),
         ("p.csv", "parquet", "output_format is 'parquet', and the name 'p.csv' says csv"),
         ("p.parquet", "azureml", "the name 'p.parquet' says parquet"),
+        ("p.csv.xz", None, r"'\.xz' is no format of an output; .* also with \.gz \.bz2 \.zst behind it"),
+        ("p.parquet.gz", None, "is compressed text by its name, and its format is parquet"),
     ],
 )
 def test_what_nobody_writes_is_refused(name, wanted, message):

@@ -488,7 +488,7 @@ def test_an_output_has_a_name_that_stays_in_the_jobs_folder(name):
         Invocation(outputs={name: JobOutput()})
 
 
-@pytest.mark.parametrize("name", ["p.xlsx", "p.json", "p.csv.gz"])
+@pytest.mark.parametrize("name", ["p.xlsx", "p.json", "p.csv.xz"])
 def test_an_output_in_a_format_that_nobody_writes_is_refused(name):
     with pytest.raises(ValidationError, match=r"there are \.csv \.jsonl \.parquet \.arrow"):
         ModelDeploymentSettings(output_file_name=name)

@@ -140,8 +140,9 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
 
     @router.get("/jobs/{job}/outputs/{name}", summary="List the files of an output")
     def list_output(job: str, name: str) -> dict[str, Any]:
-        uri = jobs.output(job, name)
-        return {"uri": uri, "value": [file._asdict() for file in output_files(uri, jobs.get(job).spec.credentials)]}
+        uri, spec = jobs.output(job, name), jobs.get(job).spec
+        files = [file._asdict() for file in output_files(uri, spec.credentials)]
+        return {"uri": uri, "format": spec.deployment.settings.output_format, "value": files}
 
     @router.get("/jobs/{job}/outputs/{name}/{path:path}", summary="Download one file", response_class=Response)
     def download(job: str, name: str, path: str) -> Response:
