@@ -30,12 +30,13 @@ from batch_endpoints.policies.error_threshold import over_threshold
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
 from batch_endpoints.settings import Settings
-from batch_endpoints.specs import JobError, JobSpec, ModelDeploymentSettings
+from batch_endpoints.specs import JobError, JobSpec, ModelDeploymentSettings, OutputFormat
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, FailedRow, totals
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.job_folder import JobFolder, upload_log
+from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import store_files, write_parts
 from batch_endpoints.storage.partitions import PartReader
 
@@ -157,7 +158,7 @@ class BundleScorer:
             bundle=bundle.index,
             start=start,
             end=at,
-            parts=write_parts(self._files, bundle.index, start, tables),
+            parts=write_parts(self._files, bundle.index, start, tables, self._parts_format),
             rows=sum(table.num_rows for table in tables),
             rows_read=rows_read,
             attempts=tries,
@@ -185,6 +186,10 @@ class BundleScorer:
             self._log_stored = size, now
         except OSError as error:  # no reason to lose a worker
             logger.warning("the log of worker '%s' cannot be stored now: %s", self._name, error)
+
+    @cached_property
+    def _parts_format(self) -> OutputFormat:
+        return named_output(self._job, self._folder_uri).parts_format
 
     @cached_property
     def _job(self) -> JobSpec:

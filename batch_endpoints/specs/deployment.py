@@ -134,8 +134,12 @@ class ModelDeploymentSettings(Spec):
     @field_validator("output_file_name")
     @classmethod
     def _plain_name(cls, value: str) -> str:
-        if "/" in value or value in ("", ".", "..") or len(value.encode()) > 200:
-            raise ValueError("expected the name of a file, without a folder and at most 200 bytes long")
+        name = value.removesuffix("/")
+        if "/" in name or name in ("", ".", "..") or len(name.encode()) > 200:
+            raise ValueError(
+                "expected the name of a file, without a folder and at most 200 bytes long; one with a slash behind "
+                "it is a folder of files"
+            )
         return value
 
     @model_validator(mode="after")

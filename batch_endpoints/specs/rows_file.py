@@ -1,4 +1,4 @@
-"""The file that gets a job's rows: what its name and ``output_format`` say together."""
+"""The file, or folder of files, that gets a job's rows: what its name and ``output_format`` say together."""
 
 from __future__ import annotations
 
@@ -30,11 +30,24 @@ _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
 class RowsFile(NamedTuple):
-    """A file with rows; ``compression`` has pyarrow's name, "" for none."""
+    """A file with rows, or a folder of them where its name ends with a slash.
+
+    Args:
+        compression: pyarrow's name of it; "" for none.
+    """
 
     name: str
     format: OutputFormat
     compression: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        return self.name.endswith("/")
+
+    @property
+    def part_suffix(self) -> str:
+        """What the names of the files in a folder end with."""
+        return ".csv" if self.format == "azureml" else f".{self.format}"
 
 
 def uncompressed(name: str) -> tuple[str, str]:
@@ -49,13 +62,15 @@ def rows_file(name: str, wanted: OutputFormat | None) -> RowsFile:
 
     Args:
         name: of the file. The default one takes the ending of the format that is wanted.
-        wanted: ``output_format``; None is for the name to say.
+        wanted: ``output_format``; None is for the name to say, and Parquet in a folder.
 
     Raises:
         ValueError: nobody writes that, or the two contradict each other.
     """
     if name == DEFAULT_NAME and wanted not in (None, "azureml"):
         name = str(PurePosixPath(name).with_suffix(f".{wanted}"))
+    if name.endswith("/"):
+        return RowsFile(name, wanted or "parquet")
     inner, compression = uncompressed(name)
     suffix = PurePosixPath(inner).suffix.lower()
     if suffix not in _OF_SUFFIX and wanted is None:

@@ -96,6 +96,9 @@ class LocalFilesystem:
     def exists(self, path: str) -> bool:
         return (self.root / path).exists()
 
+    def delete(self, path: str) -> None:
+        (self.root / path).unlink(missing_ok=True)
+
 
 class ArrowFilesystem:
     """What pyarrow.fs opens, for outputs: an object appears when its upload is complete."""
@@ -115,6 +118,14 @@ class ArrowFilesystem:
         except BaseException:
             self.files.delete_file(self._at(path))  # closing has completed what should not be there
             raise
+
+    def names(self, folder: str) -> list[str]:
+        top = self._at(folder)
+        below = self.files.get_file_info(pyarrow.fs.FileSelector(top, recursive=True, allow_not_found=True))
+        return sorted(info.path[len(top) :].lstrip("/") for info in below if info.is_file)
+
+    def delete(self, path: str) -> None:
+        self.files.delete_file(self._at(path))
 
     def exists(self, path: str) -> bool:
         found: bool = self.files.get_file_info(self._at(path)).type != pyarrow.fs.FileType.NotFound

@@ -8,9 +8,10 @@ from itertools import chain
 
 from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
-from batch_endpoints.specs import JobOutput, JobSpec, RowsFile, rows_file
+from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RowsFile, rows_file
 from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.filesystem import local_path, output_filesystem
+from batch_endpoints.storage.output_folder import folder_files, write_folder
 from batch_endpoints.storage.outputs import write_files, write_rows
 from batch_endpoints.storage.rounds import Rounds, in_order
 
@@ -35,13 +36,18 @@ class NamedOutput:
 
     @property
     def file_name(self) -> str:
-        """The name of the file with the rows, or ""."""
+        """The name of the file with the rows, of the folder with a slash behind it, or ""."""
         return self.rows.name if self.rows else ""
 
     def taken(self) -> bool:
         """Is there a file already where the rows would go?"""
+        if self.rows is None:
+            return False
         try:
-            return bool(self.file_name) and output_filesystem(self.folder, self.access).exists(self.file_name)
+            target = output_filesystem(self.folder, self.access)
+            if self.rows.is_folder:
+                return bool(target.names(self.file_name.rstrip("/")))
+            return target.exists(self.file_name)
         except OSError as error:
             raise InputError(f"nothing can be written to '{self.folder}': {error}") from None
 
@@ -68,11 +74,20 @@ class NamedOutput:
         if place:
             place.mkdir(parents=True, exist_ok=True)  # also where no file comes: it is what the job names
         # round by round: a file keeps the name that it had before failed items were tried again
-        for renamed in write_files(files, chain.from_iterable(rounds), target, self.file_name):
+        folder = self.rows if self.rows and self.rows.is_folder else None
+        names = folder_files(rounds, folder) if folder else [self.file_name]
+        for renamed in write_files(files, chain.from_iterable(rounds), target, names):
             note(renamed)
-        if self.rows:
+        if folder:
+            write_folder(files, rounds, target, folder)
+        elif self.rows:
             write_rows(files, in_order(rounds), target, self.rows)
         return JobOutput(type="uri_folder", path=place.as_uri() if place else self.folder)
+
+    @property
+    def parts_format(self) -> OutputFormat:
+        """What workers write: a folder takes their files as they are, a file is made of Arrow's."""
+        return self.rows.format if self.rows and self.rows.is_folder else "arrow"
 
 
 def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:

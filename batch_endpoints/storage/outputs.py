@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
+from batch_endpoints.errors import ScoringError
 from batch_endpoints.interfaces import Filesystem
-from batch_endpoints.specs import RowsFile
+from batch_endpoints.specs import OutputFormat, RowsFile
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.formats import as_text, compressed, table_writer
 
@@ -23,17 +24,30 @@ class OutputFilesystem(Protocol):
     def open_output(self, path: str) -> AbstractContextManager[BinaryIO]: ...
 
 
-def write_parts(files: Filesystem, bundle: int, start: int, tables: Iterable[pa.Table]) -> tuple[str, ...]:
+def write_parts(
+    files: Filesystem, bundle: int, start: int, tables: Iterable[pa.Table], format: OutputFormat = "arrow"
+) -> tuple[str, ...]:
     """Store rows under names nobody else uses: one file for each run of tables with the same columns.
 
+    Args:
+        format: any but Arrow is for an output that takes the parts as they are.
+
     Returns: their paths in the job folder; they count only when a commit says so.
+
+    Raises:
+        ScoringError: the format has no way to hold them.
     """
     paths = []
     for schema, alike in groupby((table for table in tables if table.num_rows), key=lambda table: table.schema):
-        path = f"parts/{bundle:06}-{start:09}-{uuid.uuid4().hex[:12]}.arrow"
-        with files.open_output(path) as file, pa.ipc.new_file(file, schema) as writer:
-            for table in alike:
-                writer.write_table(table)
+        path = f"parts/{bundle:06}-{start:09}-{uuid.uuid4().hex[:12]}.{format}"
+        try:
+            with files.open_output(path) as file, table_writer(format)(file, schema) as writer:
+                for table in alike:
+                    writer.write_table(table)
+        except pa.ArrowNotImplementedError as error:
+            raise ScoringError(
+                f"what run() returned cannot be written as {format}: {error}", mend="Choose another output_format."
+            ) from None
         paths.append(path)
     return tuple(paths)
 
@@ -73,19 +87,19 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
 
 
 def write_files(
-    files: Filesystem, commits: Iterable[Commit], target: OutputFilesystem, rows_name: str = ""
+    files: Filesystem, commits: Iterable[Commit], target: OutputFilesystem, rows_names: Collection[str] = ()
 ) -> list[str]:
     """Put the files that the scripts wrote into the output.
 
-    Two mini-batches may have written the same name, or that of the file with the rows: the second is kept under a
+    Two mini-batches may have written the same name, or that of a file with the rows: the second is kept under a
     name with a number.
 
     Args:
-        rows_name: the file that ``write_rows`` will write; "" where it writes none.
+        rows_names: the files that the rows go to.
 
     Returns: a note for each file that was renamed.
     """
-    taken = {rows_name}
+    taken = set(rows_names)
     notes = []
     for commit in commits:
         for file in commit.files:
@@ -95,7 +109,7 @@ def write_files(
                 path = Path(file.name)
                 name = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
             if name != file.name:
-                who = "the rows go to" if file.name == rows_name else "two mini-batches wrote"
+                who = "the rows go to" if file.name in rows_names else "two mini-batches wrote"
                 notes.append(f"{who} '{file.name}': what a script wrote is kept as '{name}'")
             taken.add(name)
             with target.open_output(name) as copy, files.open_input(file.stored) as source:

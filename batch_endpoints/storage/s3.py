@@ -84,6 +84,9 @@ class S3Filesystem:
             return False
         return True
 
+    def delete(self, path: str) -> None:
+        self._call("delete_object", path)
+
     def open_input(self, path: str) -> BinaryIO:
         def first(answer: dict[str, Any]) -> tuple[bytes, int, str]:
             return answer["Body"].read(), int(answer["ContentRange"].rpartition("/")[2]), answer["ETag"]

@@ -137,6 +137,16 @@ def test_names_are_those_of_whole_files_below_a_folder(files):
     assert files.names("commits") == ["a.json", "b/2.json", "b/3.json"]
 
 
+def test_the_files_of_an_output_are_named_and_deleted(outputs):
+    assert outputs.names("none") == []
+    for path in ("deep/b", "deep/a"):
+        with outputs.open_output(path) as file:
+            file.write(b"x")
+    assert outputs.names("deep") == ["a", "b"]
+    outputs.delete("deep/a")
+    assert outputs.names("deep") == ["b"]
+
+
 def test_a_writer_that_loses_leaves_nothing_behind(tmp_path):
     files = LocalFilesystem(tmp_path / "job")
     files.put_if_absent("x", b"one")

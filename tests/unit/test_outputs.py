@@ -187,7 +187,7 @@ def test_files_of_one_name_are_all_kept(files):
         Commit(bundle=0, start=n, end=n + 1, files=(CommittedFile(name=name, stored=f"parts/{n}"),))
         for n, name in enumerate(names)
     ]
-    notes = write_files(files, commits, LocalFilesystem(files.root / "out"), "p.csv")
+    notes = write_files(files, commits, LocalFilesystem(files.root / "out"), ["p.csv"])
     out = files.root / "out"
     assert {path.name: path.read_text() for path in out.iterdir()} == {
         "a.txt": "0",

@@ -20,6 +20,8 @@ from batch_endpoints.specs import ModelDeploymentSettings, rows_file
         ("predictions.csv", "csv", ("predictions.csv", "csv")),
         ("p.dat", "parquet", ("p.dat", "parquet")),
         ("p", "arrow", ("p", "arrow")),
+        ("p/", None, ("p/", "parquet")),
+        ("p.csv/", "jsonl", ("p.csv/", "jsonl")),
         ("p.csv.gz", None, ("p.csv.gz", "csv", "gzip")),
         ("p.jsonl.ZST", None, ("p.jsonl.ZST", "jsonl", "zstd")),
         ("p.bz2", "azureml", ("p.bz2", "azureml", "bz2")),
