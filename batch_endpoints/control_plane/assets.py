@@ -23,6 +23,7 @@ from batch_endpoints.specs import (
     Environment,
     JobInput,
     JobOutput,
+    MLTable,
     Model,
     ModelDeployment,
     check,
@@ -32,6 +33,7 @@ from batch_endpoints.specs import (
 )
 from batch_endpoints.storage.access import credentials_for
 from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.mltable import read_mltable
 from batch_endpoints.storage.uploads import SCHEME, Uploads
 
 SPECS: dict[AssetKind, type[Any] | TypeAdapter[Any]] = {
@@ -233,6 +235,19 @@ class Assets:
             and datastore.prefix
             and any(credentials_for(uri, {datastore.prefix: datastore.credentials}) for uri in wanted)
         }
+
+    def table(self, given: JobInput, access: dict[str, Credentials]) -> tuple[MLTable | None, dict[str, Credentials]]:
+        """What the file of an MLTable says, with URIs, and access to these besides; None for any other input.
+
+        Raises:
+            InputError: it cannot be read.
+            SpecError: it says what nobody understands here, or a path that says nothing.
+            Refused: a path on this server's disk, which it does not open to its clients.
+        """
+        if given.type != "mltable":
+            return None, access
+        table = read_mltable(given.path, lambda path: self.uri(path, "a path of the MLTable"), access)
+        return table, {**access, **self.access(entry.path for entry in table.paths)}
 
     def _may_use(self, place: Path) -> bool:
         """May clients name this path: in local mode any, otherwise those below a registered datastore?"""

@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 _AZURE_CLASS = {
     "literal": "LiteralJobInput",
-    "mltable": "MLTableJobInput",
     "mlflow_model": "MLFlowModelJobInput",
     "custom_model": "CustomModelJobInput",
     "triton_model": "TritonModelJobInput",
@@ -211,9 +210,9 @@ class Jobs:
             raise Conflict(f"a job '{name}' exists already", mend="Name it otherwise, or leave the name out.")
         frozen = self._frozen(effective)
         access = self._assets.access(places(frozen, inputs, outputs))
-        for given in inputs.values():
-            if given.type in DATA_TYPES:
-                self._check_input(given.path, given.type, access)
+        data = next(given for given in inputs.values() if given.type in DATA_TYPES)
+        table, access = self._assets.table(data, access)
+        self._check_input(table.paths[0].path if table else data.path, data.type, access)
         now = self._now()
         spec = JobSpec(
             name=name,
@@ -221,6 +220,7 @@ class Jobs:
             deployment=frozen,
             compute=self._compute(effective.compute),
             inputs=inputs,
+            table=table,
             outputs=outputs,
             credentials=access,
             overwrite=invocation.overwrite,
@@ -325,6 +325,6 @@ def _check_type(name: str, kind: str) -> None:
     if kind not in DATA_TYPES:
         raise InvocationError(
             f"job input type '{_AZURE_CLASS[kind]}' is not supported. The supported types are: UriFileJobInput, "
-            "UriFolderJobInput",
+            "UriFolderJobInput, MLTableJobInput",
             where=f"input '{name}'",
         )

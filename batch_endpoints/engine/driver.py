@@ -26,6 +26,7 @@ from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, Job
 from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.mltable import list_mltable, read_mltable
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.outputs import write_failed_items
 from batch_endpoints.storage.rounds import failed_in, failed_rows, read_rounds, still_failed, total
@@ -103,8 +104,11 @@ def _run(
         keeper.note(note)
     if plan is None:  # a resumed job never lists again: its input may have changed
         keeper.enter("list")
-        root, files, skipped = list_files(_data_input(job).path, job.credentials)
-        planned = plan_mini_batches(job, root, files, workers.count)
+        data = _data_input(job)
+        table = (job.table or read_mltable(data.path, str, job.credentials)) if data.type == "mltable" else None
+        found = list_mltable(table, job.credentials) if table else list_files(data.path, job.credentials)
+        root, files, skipped = found
+        planned = plan_mini_batches(job, root, files, workers.count, table.reading if table else None)
         plan = folder.write_plan(replace(planned, skipped=tuple(skipped)))
         keeper.enter("environment")
     keeper.leave_out(plan.skipped)

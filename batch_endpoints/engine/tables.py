@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -19,20 +20,25 @@ from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.signature import signature_columns, takes_tensors
 from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
-from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings
+from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.inputs import fetch
-from batch_endpoints.storage.partitions import PartReader, cut_tables, is_table, is_text, joined
+from batch_endpoints.storage.partitions import PartReader, cut_tables, is_table, is_text, joined, said
 
 _MODELS_OWN = (".csv", ".parquet", ".pqt")  # what scoring/mlflow_driver.py reads
 _POSITION = ("row", "file")  # what ``output_columns`` may name although the input lacks it
 
 
-def plan_mini_batches(job: JobSpec, root: str, files: Sequence[InputFile], workers: int) -> JobPlan:
+def plan_mini_batches(
+    job: JobSpec, root: str, files: Sequence[InputFile], workers: int, reading: TableReading | None = None
+) -> JobPlan:
     """The plan of a job: whole files, or parts of tables where its mini-batches are of bytes or rows.
 
     Where nobody has said how large they are, a model without a script that takes tables gets them: small files
     together, parts of large ones.
+
+    Args:
+        reading: how tables are read, where somebody says more than their names.
     """
     settings = job.deployment.settings
     size, carried = settings.mini_batch_size, settings.output_columns
@@ -45,7 +51,7 @@ def plan_mini_batches(job: JobSpec, root: str, files: Sequence[InputFile], worke
         types = ColumnTypes() if columns is None else signature_types(columns, carried)
 
         def cut(some: Iterable[InputFile], size: PartitionSize) -> Iterator[list[tuple[str, Part]]]:
-            return cut_tables(root, some, size, types, scratch, job.credentials)
+            return cut_tables(root, some, size, types, scratch, job.credentials, reading)
 
         def cut_large(file: InputFile) -> Iterable[list[tuple[str, Part]]]:
             # without a signature each file has types of its own: another one must not change what the model gets
@@ -55,14 +61,15 @@ def plan_mini_batches(job: JobSpec, root: str, files: Sequence[InputFile], worke
         batches: Iterable[Sequence[tuple[str, Part]]]
         if isinstance(size, str):
             batches = cut(files, partition_size(size))
-        elif size is None and no_code and _all_tables(files, takes_tensors(mlmodel)):
+        elif size is None and no_code and not reading and _all_tables(files, takes_tensors(mlmodel)):
             suitable = suitable_size(sum(file.size for file in files), workers)
             batches = packed(files, suitable, cut_large)
-        elif no_code and carried:
+        elif no_code and (carried or reading):
             batches = ([(file.path, WHOLE) for file in batch] for batch in mini_batches(files, number))
         else:
-            return plan_job(root, files, number, workers)
-        return plan_parts(root, batches, workers, lambda: types.schema().serialize().to_pybytes())
+            plan = plan_job(root, files, number, workers)
+            return replace(plan, columns=said(pa.schema([]), reading)) if reading else plan
+        return plan_parts(root, batches, workers, lambda: said(types.schema(), reading))
 
 
 def _all_tables(files: Iterable[InputFile], tensors: bool) -> bool:

@@ -54,6 +54,7 @@ from batch_endpoints.specs.job import (
     JobStatus,
     Progress,
 )
+from batch_endpoints.specs.mltable import MLTable, ReadDelimited, TableReading
 from batch_endpoints.specs.origins import Location, Origins
 from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
 from batch_endpoints.specs.rows_file import OutputFormat, RowsFile, rows_file
@@ -88,6 +89,7 @@ __all__ = [
     "JobState",
     "JobStatus",
     "Location",
+    "MLTable",
     "Model",
     "ModelDeployment",
     "ModelDeploymentSettings",
@@ -97,12 +99,14 @@ __all__ = [
     "PipelineComponent",
     "PipelineComponentDeployment",
     "Progress",
+    "ReadDelimited",
     "Resources",
     "RetrySettings",
     "RowCounts",
     "RowsFile",
     "SkippedFile",
     "Spec",
+    "TableReading",
     "check",
     "compute_name",
     "datastore_path",

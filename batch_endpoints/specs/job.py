@@ -11,6 +11,7 @@ from batch_endpoints.specs.assets import Credentials, Model, Strings
 from batch_endpoints.specs.base import AssetName, Spec
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
+from batch_endpoints.specs.mltable import MLTable
 from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
 from batch_endpoints.specs.rows_file import OutputFormat
 
@@ -33,7 +34,7 @@ JobStatus = Literal[
 TERMINAL: frozenset[JobStatus] = frozenset({"Completed", "Failed", "Canceled"})
 
 InputType = Literal["uri_folder", "uri_file", "literal", "mltable", "mlflow_model", "custom_model", "triton_model"]
-DATA_TYPES: tuple[InputType, ...] = ("uri_folder", "uri_file")
+DATA_TYPES: tuple[InputType, ...] = ("uri_folder", "uri_file", "mltable")
 
 
 class JobInput(Spec):
@@ -125,6 +126,9 @@ class JobSpec(Spec):
     deployment: ModelDeployment = Field(description="effective: the job's own settings are in it")
     compute: Compute = LOCAL
     inputs: dict[str, JobInput]
+    table: MLTable | None = Field(
+        None, description="what the file of an input of type mltable says, with URIs; None in a job by hand"
+    )
     outputs: dict[AssetName, JobOutput] = Field(default_factory=dict)
     credentials: dict[str, Credentials] = Field(
         default_factory=dict, description="URI prefix -> references to the secrets for what is below it"

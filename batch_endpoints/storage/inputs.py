@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import pyarrow.fs
 
@@ -71,6 +73,9 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
     Raises:
         InputError: it cannot be read (any more).
     """
+    if not root:
+        root, path = own_root(root, path)
+        scratch = scratch / hashlib.sha256(root.encode()).hexdigest()[:12]  # two folders may hold the same name
     folder = local_path(root)
     if folder is not None:
         if not os.access(folder / path, os.R_OK):
@@ -94,6 +99,18 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
     except OSError as error:
         raise InputError(f"cannot read '{root}/{path}': {error}") from None
     return target
+
+
+def own_root(root: str, path: str) -> tuple[str, str]:
+    """Root and path of a file that is named by its whole URI, because the input's root is ""; otherwise as given."""
+    if root:
+        return root, path
+    folder, _, name = path.rpartition("/")
+    return (
+        (path, unquote(urlsplit(path).path.rpartition("/")[2]) or "input")
+        if is_streamed(path)
+        else (folder or "/", name)
+    )
 
 
 def fetch_tree(uri: str, scratch: Path, access: Access = AMBIENT) -> Path:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, PartitionSize, TableOutline, partitions
+from batch_endpoints.specs import ReadDelimited, TableReading
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
 from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
 from batch_endpoints.storage.filesystem import local_path, open_uri
-from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.listing import is_streamed
 from batch_endpoints.storage.text_tables import CsvTable, JsonLinesTable
 
-_TEXT = {".csv": CsvTable, ".jsonl": JsonLinesTable, ".ndjson": JsonLinesTable}
+_TEXT = (".csv", ".jsonl", ".ndjson")
 _COLUMNAR = {
     **dict.fromkeys((".parquet", ".pqt"), ParquetTable),
     **dict.fromkeys((".arrow", ".feather", ".ipc"), ArrowTable),
 }
+_SAID = {"delimited": ".csv", "parquet": ".parquet", "json_lines": ".jsonl"}
 _COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".br": "brotli"}
 
 
@@ -42,7 +44,7 @@ class TableFile(Protocol):
 
 def is_table(path: str) -> bool:
     """Does its name say that a file holds a table?"""
-    return _kind(path)[0] in {**_TEXT, **_COLUMNAR}
+    return _kind(path)[0] in {*_TEXT, *_COLUMNAR}
 
 
 def is_text(path: str) -> bool:
@@ -57,20 +59,26 @@ def cut_tables(
     types: ColumnTypes,
     scratch: Path,
     access: Access = AMBIENT,
+    reading: TableReading | None = None,
 ) -> Iterator[list[tuple[str, Part]]]:
     """Mini-batches of tables, in the order of their paths; one file is open at a time.
 
     Args:
         types: learns what the columns of text files hold.
         scratch: a folder for what cannot be read in place.
+        reading: how they are read, where somebody says more than their names.
     """
     ordered = sorted(files, key=lambda file: file.path)
-    return partitions((_outline(root, file.path, size.in_rows, types, scratch, access) for file in ordered), size)
+
+    def outline(path: str) -> TableOutline:
+        return _outline(path, types, lambda: open_table(root, path, scratch, access, size.in_rows, reading))
+
+    return partitions((outline(file.path) for file in ordered), size)
 
 
-def _outline(root: str, path: str, in_rows: bool, types: ColumnTypes, scratch: Path, access: Access) -> TableOutline:
+def _outline(path: str, types: ColumnTypes, open_file: Callable[[], TableFile]) -> TableOutline:
     try:
-        table = open_table(root, path, scratch, access, in_rows=in_rows)
+        table = open_file()
     except InputError as error:
         return TableOutline(path, None, 0, _Unreadable(error))
     return TableOutline(path, table.columns, table.begin, _readable(table.cuts(types), path))
@@ -98,12 +106,16 @@ class PartReader:
 
     Args:
         root: what the paths are relative to.
-        columns: types of columns in text files, and which columns are wanted; None where nobody has looked.
+        columns: types of columns in text files, which columns are wanted, and how files are read (see ``said``);
+            None where nobody has looked.
     """
 
     def __init__(self, root: str, columns: pa.Schema | None, scratch: Path, access: Access = AMBIENT) -> None:
         self._root, self._types, self._scratch, self._access = root, columns, scratch, access
         self._wanted = None if columns is None else wanted_columns(columns)
+        self._reading = TableReading() if columns is None else _reading(columns)
+        if self._wanted is None and self._reading.keep:
+            self._wanted = list(self._reading.keep)
         self._open: tuple[str, TableFile] | None = None
 
     def read(self, path: str, part: Part) -> pa.Table:
@@ -120,7 +132,7 @@ class PartReader:
                 copy.unlink()
         if self._open is None or self._open[0] != path:
             self._open = None
-            self._open = path, open_table(self._root, path, self._scratch, self._access)
+            self._open = path, open_table(self._root, path, self._scratch, self._access, reading=self._reading)
         try:
             table = self._open[1].read(part, self._wanted, self._types)
         except (OSError, EOFError, pa.ArrowException) as error:
@@ -130,7 +142,18 @@ class PartReader:
                 f"'{path}' has {table.num_rows} rows where {part.rows} were counted behind row {part.first_row}",
                 mend="It has changed since the job began, or its lines are no rows.",
             )
-        return table
+        return self._kept(table, path)
+
+    def _kept(self, table: pa.Table, path: str) -> pa.Table:
+        """The columns that are to stay."""
+        keep, drop = self._reading.keep, self._reading.drop
+        if keep is None and not drop:
+            return table
+        assert self._open
+        there = self._open[1].columns
+        if there is not None and (lacking := [name for name in (*(keep or ()), *drop) if name not in there]):
+            raise InputError(f"'{path}' has no column '{lacking[0]}', which the transformations of its table name")
+        return table.select([n for n in table.column_names if (keep is None or n in keep) and n not in drop])
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
@@ -147,16 +170,43 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
         raise InputError(f"the files of this mini-batch have columns of different types: {error}") from None
 
 
-def open_table(root: str, path: str, scratch: Path, access: Access = AMBIENT, *, in_rows: bool = False) -> TableFile:
-    """Open one file of an input, by the ending of its name.
+def said(columns: pa.Schema, reading: TableReading | None) -> bytes:
+    """What is known of the columns, with how files are read, as a plan keeps it; ``PartReader`` takes its schema."""
+    if reading:
+        columns = columns.with_metadata({**(columns.metadata or {}), "reading": reading.model_dump_json()})
+    return cast(bytes, columns.serialize().to_pybytes())
+
+
+def _reading(columns: pa.Schema) -> TableReading:
+    written = (columns.metadata or {}).get(b"reading")
+    return TableReading.model_validate_json(written) if written else TableReading()
+
+
+def open_table(
+    root: str,
+    path: str,
+    scratch: Path,
+    access: Access = AMBIENT,
+    in_rows: bool = False,
+    reading: TableReading | None = None,
+) -> TableFile:
+    """Open one file of an input, by the ending of its name unless ``reading`` says what it is.
 
     Raises:
         InputError: it cannot be read, or its name says that it is no table.
     """
     kind, compression = _kind(path)
+    if reading and reading.format:
+        kind = _SAID[reading.format]
     try:
         if kind in _TEXT:
-            return _TEXT[kind](path, lambda at: _text(root, path, scratch, access, at, compression), not compression)
+
+            def text(at: int) -> Any:
+                return _text(root, path, scratch, access, at, compression)
+
+            if kind == ".csv":
+                return CsvTable(path, text, not compression, reading.delimited if reading else ReadDelimited())
+            return JsonLinesTable(path, text, not compression)
         if kind in _COLUMNAR:
             source = _source(root, path, scratch, access)
             if compression:
@@ -165,7 +215,7 @@ def open_table(root: str, path: str, scratch: Path, access: Access = AMBIENT, *,
     except (OSError, EOFError, pa.ArrowException) as error:
         raise InputError(f"'{path}' cannot be read: {error}") from None
     raise InputError(
-        f"'{path}' is no table: those are {' '.join({**_TEXT, **_COLUMNAR})}",
+        f"'{path}' is no table: those are {' '.join((*_TEXT, *_COLUMNAR))}",
         mend="For other files give mini_batch_size as a number of files.",
     )
 
@@ -178,6 +228,7 @@ def _kind(path: str) -> tuple[str, str | None]:
 
 
 def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
+    root, path = own_root(root, path)
     folder = local_path(root)
     if folder is not None:
         return pa.memory_map(str(fetch(root, path, scratch, access)))
@@ -189,6 +240,7 @@ def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
 
 
 def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
+    root, path = own_root(root, path)
     folder = local_path(root)
     source = (
         pa.OSFile(str(fetch(root, path, scratch, access)))

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-_LF, _CR, _QUOTE, _COMMA = b'\n\r",'
-_OPENERS = np.zeros(256, bool)  # what may stand before a quote that opens; a quote: one that has just closed
-_OPENERS[[_LF, _CR, _QUOTE, _COMMA]] = True
+_LF, _CR, _QUOTE = b'\n\r"'
 
 Positions = Any  # numpy array of int64
 
@@ -23,10 +21,13 @@ class RecordScanner:
     Args:
         quotes: a line break between quotes ends no record.
         begin: position of the first byte it will get.
+        delimiter: one character of ASCII, between fields.
     """
 
-    def __init__(self, *, quotes: bool, begin: int = 0) -> None:
+    def __init__(self, *, quotes: bool, begin: int = 0, delimiter: str = ",") -> None:
         self._quotes = quotes
+        self._openers = np.zeros(256, bool)  # what may stand before a quote that opens; a quote: one that just closed
+        self._openers[[_LF, _CR, _QUOTE, ord(delimiter)]] = True
         self._at = self._line = begin  # what was read so far, and where the record at hand begins
         self._inside = False
         self._before = _LF  # the byte before the block, where a quote is only there if it closed a field
@@ -62,7 +63,7 @@ class RecordScanner:
         if len(quotes) and quotes[0] == 0:
             before[0] = self._before
         inside = self._inside
-        if not _OPENERS[before[int(inside) :: 2]].all():
+        if not self._openers[before[int(inside) :: 2]].all():
             quotes = self._one_by_one(quotes, before)
         self._inside = (len(quotes) + inside) % 2 == 1
         if len(data):
@@ -81,7 +82,7 @@ class RecordScanner:
         for at, byte in zip(quotes.tolist(), before.tolist(), strict=True):
             if inside:
                 closed = at
-            elif not _OPENERS[byte] or (byte == _QUOTE and at > 0 and closed != at - 1):
+            elif not self._openers[byte] or (byte == _QUOTE and at > 0 and closed != at - 1):
                 continue
             inside = not inside
             kept.append(at)

@@ -14,6 +14,7 @@ import pyarrow.json
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
+from batch_endpoints.specs import ReadDelimited
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.text_records import RecordScanner
 
@@ -37,7 +38,7 @@ class TextTable:
     """
 
     columns: tuple[str, ...] | None = None
-    _quotes = False
+    _quotes, _delimiter = False, ","
 
     def __init__(self, name: str, open_file: Callable[[int], Any], splits: bool) -> None:
         self._name, self._open, self._splits = name, open_file, splits
@@ -47,7 +48,7 @@ class TextTable:
     def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]:
         """Where it may be cut; ``types`` learns what the rows on the way look like."""
         rows, last, kept = 0, self.begin, b""
-        scanner = RecordScanner(quotes=self._quotes, begin=self.begin)
+        scanner = RecordScanner(quotes=self._quotes, begin=self.begin, delimiter=self._delimiter)
         whole: Cuts | None = None
         for block in self._blocks(self.begin):
             ends = scanner.ends(block)
@@ -110,19 +111,23 @@ class TextTable:
 
 
 _SMALLER = "Give a smaller mini_batch_size."
+_COMMAS = ReadDelimited()
 
 
 class CsvTable(TextTable):
-    """Comma-separated values; the first record names the columns."""
+    """Comma-separated values; the first record names the columns, unless ``delimited`` says otherwise."""
 
     _quotes = True
 
-    def __init__(self, name: str, open_file: Callable[[int], Any], splits: bool) -> None:
+    def __init__(
+        self, name: str, open_file: Callable[[int], Any], splits: bool, delimited: ReadDelimited = _COMMAS
+    ) -> None:
         super().__init__(name, open_file, splits)
+        self._delimited, self._delimiter = delimited, delimited.delimiter
         self.begin, self.columns = self._header()
 
     def _header(self) -> tuple[int, tuple[str, ...]]:
-        scanner, head, end = RecordScanner(quotes=True, begin=self.begin), b"", None
+        scanner, head, end = RecordScanner(quotes=True, begin=self.begin, delimiter=self._delimiter), b"", None
         for block in self._blocks(self.begin):
             head += block
             ends = scanner.ends(block)
@@ -134,13 +139,19 @@ class CsvTable(TextTable):
         if end is None:
             raise InputError(f"'{self._name}' is empty: it has no header", mend="A CSV file begins with its columns.")
         try:
-            text = head[: end - self.begin].decode().lstrip("\r\n")
+            text = head[: end - self.begin].decode(self._delimited.encoding).lstrip("\r\n")
         except UnicodeDecodeError as error:
             raise InputError(f"the header of '{self._name}' is not UTF-8: {error}") from None
-        return end, tuple(_distinct(next(csv.reader(io.StringIO(text, newline="")))))
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
+        if self._delimited.header == "no_header":
+            return self.begin, tuple(f"Column{number}" for number in range(1, len(names) + 1))
+        return end, tuple(_distinct(names))
 
     def _learn(self, data: bytes, types: ColumnTypes) -> None:
-        if unknown := types.unknown(self.columns or ()):
+        unknown = types.unknown(self.columns or ())
+        if not self._delimited.infer_column_types:
+            types.add(pa.schema([(name, pa.string()) for name in unknown]))
+        elif unknown:
             with contextlib.suppress(pa.ArrowException):  # who reads these rows will tell
                 types.add(self._read(data, unknown, {}, skip=True).schema)
 
@@ -157,13 +168,21 @@ class CsvTable(TextTable):
         return pyarrow.csv.read_csv(
             pa.BufferReader(data),
             read_options=pyarrow.csv.ReadOptions(
-                column_names=self.columns, block_size=max(len(data), 1), use_threads=False
+                column_names=self.columns,
+                block_size=max(len(data), 1),
+                use_threads=False,
+                encoding=self._delimited.encoding,
             ),
             parse_options=pyarrow.csv.ParseOptions(
-                newlines_in_values=b'"' in data, invalid_row_handler=(lambda _: "skip") if skip else None
+                delimiter=self._delimiter,
+                newlines_in_values=b'"' in data,
+                invalid_row_handler=(lambda _: "skip") if skip else None,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=types, include_columns=names, null_values=_MISSING, strings_can_be_null=True
+                column_types=types,
+                include_columns=names,
+                null_values=_MISSING,
+                strings_can_be_null=not self._delimited.empty_as_string,
             ),
         )
 

@@ -217,9 +217,14 @@ def test_a_header_picks_the_deployment(server, http):
         ({"properties": {"inputData": {"a": {"uri": "EMPTY"}}}}, 400, "is a folder without files"),
         ({"properties": {"inputData": {"a": {"uri": "azureml:gone:1"}}}}, 404, "gone"),
         (
+            {"properties": {"inputData": {"a": {"uri": "DATA", "jobInputType": "CustomModel"}}}},
+            400,
+            "The supported types are: UriFileJobInput, UriFolderJobInput, MLTableJobInput",
+        ),
+        (
             {"properties": {"inputData": {"a": {"uri": "DATA", "jobInputType": "MLTable"}}}},
             400,
-            "The supported types are: UriFileJobInput, UriFolderJobInput",
+            "has no file MLTable",
         ),
         ({"properties": {"inputData": {"a": {"jobInputType": "Literal"}}}}, 400, "exactly one data input"),
         ({"properties": {"inputData": {"a": {"uri": "DATA"}}, "miniBatchSize": 0}}, 400, "'mini_batch_size'"),

@@ -5,12 +5,13 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.control_plane.records import everything, merge_patch
-from batch_endpoints.errors import Conflict, InputError, InvocationError, NotFound, SpecError
+from batch_endpoints.errors import Conflict, InputError, InvocationError, NotFound, Refused, SpecError
 from batch_endpoints.interfaces import Page
 from batch_endpoints.specs import (
     COMPONENT,
@@ -41,7 +42,7 @@ SCRIPT = b"def init(): pass\ndef run(files): return files\n"
 class Server:
     """A control plane with the endpoint `heart`, and what a test needs to fill it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **more):
         self.folder = folder
         self.checked = []
         self.store = MemoryRecordStore()
@@ -51,6 +52,7 @@ class Server:
             uploads_root=folder / "uploads",
             check_input=lambda uri, kind, access: self.checked.append((uri, kind)),
             now=lambda: NOW,
+            **more,
         )
         self.endpoints, self.deployments = self.control_plane.endpoints, self.control_plane.deployments
         self.assets, self.jobs = self.control_plane.assets, self.control_plane.jobs
@@ -503,10 +505,44 @@ def test_inputs_that_cannot_be_used_make_no_job(server, inputs, error, told):
     assert server.jobs.list(page=Page()).items == []
 
 
+def test_an_mltable_is_read_once_and_frozen_with_uris(server):
+    server.with_default()
+    table = b"paths: [{file: a.csv}, {file: 's3://lake/b.csv'}]\ntransformations: [read_delimited]\n"
+    uri = server.upload("t", {"MLTable": table, "a.csv": b"a\n1\n"})
+
+    job = server.invoke(inputs={"data": {"type": "MLTable", "path": uri}})
+
+    assert job.spec.inputs["data"].type == "mltable"
+    inside, outside = job.spec.table.paths
+    assert Path(inside.file).read_bytes() == b"a\n1\n"
+    assert outside.file == "s3://lake/b.csv"
+    assert server.checked == [(inside.file, "mltable")]
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "told"),
+    [
+        (
+            b"paths: [{file: /etc/passwd}]",
+            Refused,
+            "a path of the MLTable: '/etc/passwd' is a path on the server's disk",
+        ),
+        (b"paths: [{file: 'azureml://datastores/gone/paths/a'}]", NotFound, "gone"),
+        (b"paths: [{file: a}]\ntransformations: [shuffle]", SpecError, "shuffle"),
+        (b"paths: [{file: a", SpecError, "MLTable"),
+    ],
+)
+def test_an_mltable_opens_nothing_that_a_request_could_not(tmp_path, table, error, told):
+    server = Server(tmp_path, local_paths=False).with_default()
+    uri = server.upload("t", {"MLTable": table})
+
+    with pytest.raises(error, match=told):
+        server.invoke(inputs={"data": {"type": "mltable", "path": uri}})
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        ("mltable", "MLTableJobInput"),
         ("mlflow_model", "MLFlowModelJobInput"),
         ("custom_model", "CustomModelJobInput"),
     ],
