@@ -19,13 +19,14 @@ import pyarrow as pa
 from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
 from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.interpreter import job_interpreter
+from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderAhead, items_of
 from batch_endpoints.engine.poison_rows import Failure, Outcome
 from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
-from batch_endpoints.errors import BatchEndpointError, InputError, ScoringError
+from batch_endpoints.errors import BatchEndpointError, ScoringError
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.planning.partitions import WHOLE, Part
+from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.policies.error_threshold import over_threshold
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
@@ -34,11 +35,9 @@ from batch_endpoints.specs import JobError, JobSpec, ModelDeploymentSettings, Ou
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, FailedRow, totals
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
-from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.job_folder import JobFolder, upload_log
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import store_files, write_parts
-from batch_endpoints.storage.partitions import PartReader
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +65,8 @@ class BundleScorer:
         self._access: Access = AMBIENT
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self._settings = ModelDeploymentSettings()
-        self._reader: PartReader | None = None
+        self._reader: PartReaderAhead | None = None
+        self._fetcher: MiniBatchFiles | None = None
         self._fatal: BatchEndpointError | None = None
         self._stopped, self._told, self._looked = False, False, -_LOOK_SECONDS
 
@@ -100,11 +100,13 @@ class BundleScorer:
     def stop(self) -> None:
         """End what is being scored; from any thread. Nothing can be scored any more."""
         self._stopped = True
-        if self._ready:
-            self._ready[1].stop()
+        self._stop_if_asked()
 
     def close(self) -> None:
         """End the host and remove what is on this machine's disk."""
+        for inputs in (self._reader, self._fetcher):
+            if inputs:
+                inputs.stop()
         if self._ready:
             self._ready[1].close()
         if self._interpreter:
@@ -137,7 +139,7 @@ class BundleScorer:
             written: list[CommittedFile] = []
             began = time.monotonic()
             try:
-                outcome = self._score(worker, items, parts, self._between_tries(contract.output_folder, written))
+                outcome = self._score(worker, bundle, at, self._between_tries(contract.output_folder, written))
             except WorkerStopped:
                 if self._stopped or at == start:
                     raise
@@ -205,16 +207,33 @@ class BundleScorer:
             contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log)
             contract = replace(contract, mini_batch_format=mini_batch_format(job, in_parts))
             self._ready = contract, ScoringWorker(contract)
-            if self._stopped:
-                self._ready[1].stop()
+            self._stop_if_asked()
         return self._ready
 
-    def _tables(self) -> PartReader:
+    def _stop_if_asked(self) -> None:
+        """Also what came into being while ``stop`` was called."""
+        if not self._stopped:
+            return
+        if self._ready:
+            self._ready[1].stop()
+        for inputs in (self._reader, self._fetcher):
+            if inputs:
+                inputs.stop()
+
+    def _tables(self) -> PartReaderAhead:
         """What reads the parts of the stored plan."""
         if self._reader is None:
             columns = JobFolder(self._files, self._folder_uri).plan_columns()
-            self._reader = PartReader(self._input_root, columns, self._scratch / "tables", self._access)
+            self._reader = PartReaderAhead(self._input_root, columns, self._scratch / "tables", self._access)
+            self._stop_if_asked()
         return self._reader
+
+    def _paths(self) -> MiniBatchFiles:
+        """What brings whole files."""
+        if self._fetcher is None:
+            self._fetcher = MiniBatchFiles(self._input_root, self._scratch / "input", self._access)
+            self._stop_if_asked()
+        return self._fetcher
 
     def _told_to_stop(self) -> bool:
         """Is there a mark in the job folder, by the driver or by somebody who cancels the job?"""
@@ -252,41 +271,39 @@ class BundleScorer:
         return look
 
     def _score(
-        self,
-        worker: ScoringWorker,
-        items: Sequence[str],
-        parts: Sequence[Part],
-        before_try: Callable[[Sequence[Failure]], None],
+        self, worker: ScoringWorker, bundle: Bundle, at: int, before_try: Callable[[Sequence[Failure]], None]
     ) -> Outcome:
+        items = items_of(bundle, at)
         if worker.takes_tables():
-            whole, deployment = [WHOLE] * len(items), self._job.deployment
-            outcome = score_tables(worker, self._tables(), items, parts or whole, deployment, before_try)
+            parts, deployment = bundle.parts[at - bundle.start] if bundle.parts else (), self._job.deployment
+            reader = self._tables()
+            reader.begin(bundle, at)
+            outcome = score_tables(worker, reader, items, parts or [WHOLE] * len(items), deployment, before_try)
             for item in better_as_files(outcome, items, parts, deployment):
                 before_try(())
-                self._score_files(worker, [item], outcome)
+                self._score_files(worker, at, [item], (), outcome)
             return outcome
-        refuse_paths(self._settings, bool(parts))
-        return self._score_files(worker, items, Outcome())
+        refuse_paths(self._settings, bool(bundle.parts))
+        return self._score_files(worker, at, items, items_of(bundle, at + 1), Outcome())
 
-    def _score_files(self, worker: ScoringWorker, items: Sequence[str], outcome: Outcome) -> Outcome:
-        """Score whole files by their paths."""
-        fetched = self._scratch / "input"
-        paths: dict[str, str] = {}
-        for item in items:
-            outcome.failed.pop(item, None)
-            try:
-                paths[item] = str(fetch(self._input_root, item, fetched, self._access))
-            except InputError as error:
-                outcome.failed[item] = Failure(UserError("", str(error)))
-        try:
+    def _score_files(
+        self, worker: ScoringWorker, at: int, items: Sequence[str], following: Sequence[str], outcome: Outcome
+    ) -> Outcome:
+        """Score whole files by their paths.
+
+        Args:
+            following: the files of the next mini-batch.
+        """
+        with self._paths().of(at, items, following) as (paths, errors):
+            for item in items:
+                outcome.failed.pop(item, None)
+            outcome.failed |= {item: Failure(UserError("", str(error))) for item, error in errors.items()}
             if paths:
                 scored, attempts = worker.score(list(paths.values()), list(paths))
                 outcome.attempts += attempts
                 outcome.tables += [] if scored.table is None else [(items[0], 0, scored.table)]
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
-            return outcome
-        finally:
-            shutil.rmtree(fetched, ignore_errors=True)
+        return outcome
 
 
 def _log_file(folder_uri: str, scratch: Path, name: str) -> Path:

@@ -1,0 +1,118 @@
+"""The items of a mini-batch on this machine: files in place or copied, tables read, the next ones ahead of time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from batch_endpoints.engine.ahead import Ahead
+from batch_endpoints.errors import InputError
+from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.partitions import WHOLE, Part
+from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.partitions import PartReader
+
+_FILES_AT_ONCE = 8  # most of what a small file takes is waiting for its store
+
+
+class MiniBatchFiles:
+    """Files for code that takes paths. Of what is remote, two mini-batches are on the disk at most.
+
+    Args:
+        root: what the plan's paths are relative to.
+        scratch: a folder of this worker's own.
+    """
+
+    def __init__(self, root: str, scratch: Path, access: Access = AMBIENT) -> None:
+        self._root, self._scratch, self._access = root, scratch, access
+        self._ahead = Ahead(self._fetch, _FILES_AT_ONCE) if _is_remote(root) else None
+
+    @contextmanager
+    def of(
+        self, number: int, items: Sequence[str], following: Sequence[str]
+    ) -> Iterator[tuple[dict[str, str], dict[str, InputError]]]:
+        """The files of one mini-batch, while they are needed: item -> path, and item -> why it cannot be read.
+
+        Args:
+            following: those of the mini-batch with the next number.
+
+        Raises:
+            WorkerStopped: ``stop`` was called.
+        """
+        wanted = [(number, item) for item in items] + [(number + 1, item) for item in following]
+        if self._ahead:
+            self._ahead.begin(wanted)
+            self._remove_but(number, number + 1)  # what was fetched ahead, and another worker has scored
+        paths: dict[str, str] = {}
+        unreadable: dict[str, InputError] = {}
+        try:
+            for item in items:
+                try:
+                    paths[item] = str((self._ahead.get if self._ahead else self._fetch)((number, item)))
+                except InputError as error:
+                    unreadable[item] = error
+            yield paths, unreadable
+        finally:
+            shutil.rmtree(self._scratch / str(number), ignore_errors=True)
+
+    def stop(self) -> None:
+        """Let nobody wait for a file; from any thread."""
+        if self._ahead:
+            self._ahead.stop()
+
+    def _remove_but(self, *numbers: int) -> None:
+        names = {str(number) for number in numbers}
+        for folder in self._scratch.glob("*"):
+            if folder.name not in names:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _fetch(self, wanted: tuple[int, str]) -> Path:
+        number, item = wanted
+        return fetch(self._root, item, self._scratch / str(number), self._access)
+
+
+class PartReaderAhead(PartReader):
+    """Reads the parts of the next mini-batch while this one is scored; what is local, when it is asked for.
+
+    So of what is remote, two mini-batches are in memory.
+    """
+
+    def __init__(self, root: str, columns: pa.Schema | None, scratch: Path, access: Access = AMBIENT) -> None:
+        super().__init__(root, columns, scratch, access)
+        read = super().read
+        # a single thread: a reader is none that threads may share
+        self._ahead = Ahead[tuple[str, Part], pa.Table](lambda wanted: read(*wanted), 1) if _is_remote(root) else None
+
+    def begin(self, bundle: Bundle, number: int) -> None:
+        """Read the parts of this mini-batch and of the next one."""
+        if self._ahead:
+            self._ahead.begin([part for at in (number, number + 1) for part in _parts(bundle, at)])
+
+    def read(self, path: str, part: Part) -> pa.Table:
+        return self._ahead.get((path, part)) if self._ahead else super().read(path, part)
+
+    def stop(self) -> None:
+        """Let nobody wait for a part; from any thread."""
+        if self._ahead:
+            self._ahead.stop()
+
+
+def _is_remote(root: str) -> bool:
+    return not root or local_path(root) is None
+
+
+def items_of(bundle: Bundle, number: int) -> tuple[str, ...]:
+    """Those of one mini-batch; none behind the last one."""
+    return tuple(*bundle.mini_batches[number - bundle.start : number - bundle.start + 1])
+
+
+def _parts(bundle: Bundle, number: int) -> list[tuple[str, Part]]:
+    items = items_of(bundle, number)
+    parts = bundle.parts[number - bundle.start] if bundle.parts and items else [WHOLE] * len(items)
+    return list(zip(items, parts, strict=True))
