@@ -33,7 +33,8 @@ WORKLOADS = {
     "e": "tiny_job",
     "i": "planning",
     "a": "tabular",
-    "b": "small_files",
+    "b": "small_images",
+    "b2": "small_tables",
     "g": "poison_rows",
     "c": "one_big_file",
 }
@@ -85,7 +86,7 @@ def _print(letter: str, title: str, measured: Measured, verdicts: list[Verdict])
     for row in rows:
         print("   " + row[0].ljust(widths[0]) + "".join(f"  {cell.rjust(widths[at + 1])}" for at, cell in enumerate(row[1:])))
     for verdict in verdicts:
-        word = {True: "met", False: "MISSED", None: "not measured"}[verdict.met]
+        word = {True: "met", False: "MISSED", None: "beside it"}[verdict.met]
         print(f"   {word:>12}: {verdict.target}: {verdict.value}")
     sys.stdout.flush()
 

@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 from harness import WORKERS, Bench, Contender, Measured, Run, Verdict, at_most
-from server import OURS, Endpoint
-from spans import SCRIPT, makespan, write_sleeps
+from server import OURS
+from spans import POOL, contenders_that_sleep
 
 TITLE = "skewed mini-batches: Zipf(1.2) and one 20-fold straggler"
 ROUNDS = 3
@@ -26,20 +26,22 @@ def costs(count: int, total_seconds: float, seed: int = 1) -> list[float]:
 
 
 def contenders(bench: Bench) -> list[Contender]:
-    count = bench.size(400, 100)
-    seconds = costs(count, bench.size(40, 6))
-    files = write_sleeps(bench.place / "files", seconds)
+    seconds = costs(bench.size(400, 100), bench.size(40, 6))
     bound = max(max(seconds), sum(seconds) / WORKERS)
-    endpoint = Endpoint(
-        bench.server, bench.place, "skew", script=SCRIPT, mini_batch_size=1, max_concurrency_per_instance=WORKERS
-    )
 
-    def ours(place: Path) -> Run:
-        run = makespan(endpoint, files, count)
-        return Run(run.seconds, (), {"bound": bound, "of_bound": run.more["makespan"] / bound, **run.more})
+    def of_bound(contender: Contender) -> Contender:
+        def run(place: Path) -> Run:
+            found = contender.run(place)
+            return Run(found.seconds, (), {"of_bound": found.more["makespan"] / bound, **found.more})
 
-    return [Contender(OURS, ours)]
+        return Contender(contender.name, run)
+
+    return [of_bound(contender) for contender in contenders_that_sleep(bench, "skew", seconds)]
 
 
 def judge(measured: Measured) -> list[Verdict]:
-    return [at_most("makespan within 1.15 × max(longest, total ÷ workers)", measured.medians[OURS]["of_bound"], 1.15)]
+    ours, pool = (measured.medians[name]["of_bound"] for name in (OURS, POOL))
+    return [
+        at_most("makespan within 1.15 × max(longest, total ÷ workers)", ours, 1.15),
+        Verdict("a pool's makespan", f"{pool:.2f} × the same", None),
+    ]
