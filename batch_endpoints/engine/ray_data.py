@@ -20,6 +20,7 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
 
+_IN_FLIGHT = 2
 _BUNDLE = pa.schema(
     [
         ("index", pa.int64()),
@@ -68,7 +69,7 @@ class RayDataRunner:
             num_cpus=workers.cpus,
             # one bundle waits while one is scored: more would pile up behind a slow one
             compute=ray.data.ActorPoolStrategy(
-                min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=2
+                min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=_IN_FLIGHT
             ),
         )
         for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):

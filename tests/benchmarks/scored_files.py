@@ -73,7 +73,7 @@ def _run(command: list[str]) -> None:
     }
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        raise WrongOutput(f"{Path(command[1]).name}: {done.stdout[-3000:]}")
+        raise WrongOutput(f"{Path(command[1]).name} ended with {done.returncode}: {done.stdout[-3000:]}")
 
 
 def file_marks(output: Path) -> list[tuple[float, int]]:
