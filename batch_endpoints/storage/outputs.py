@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +17,8 @@ from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import OutputFormat, RowsFile
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.formats import as_text, compressed, table_writer
+
+_ENOUGH_ROWS = 10_000  # of a record batch of a part: more of them would cost memory and save nothing
 
 
 class OutputFilesystem(Protocol):
@@ -42,7 +45,7 @@ def write_parts(
         path = f"parts/{bundle:06}-{start:09}-{uuid.uuid4().hex[:12]}.{format}"
         try:
             with files.open_output(path) as file, table_writer(format)(file, schema) as writer:
-                for table in alike:
+                for table in _gathered(alike):
                     writer.write_table(table)
         except pa.ArrowNotImplementedError as error:
             raise ScoringError(
@@ -52,8 +55,24 @@ def write_parts(
     return tuple(paths)
 
 
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in fewer tables: each record batch of a part costs time again when the output is written."""
+    some: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        some.append(table)
+        rows += table.num_rows
+        if rows >= _ENOUGH_ROWS:
+            yield pa.concat_tables(some).combine_chunks() if len(some) > 1 else table
+            some, rows = [], 0
+    if some:
+        yield pa.concat_tables(some).combine_chunks()
+
+
 def store_files(files: Filesystem, folder: Path) -> list[CommittedFile]:
     """Move what a script wrote to its output folder into the job folder, and empty the former."""
+    if _is_empty(folder):  # after nearly every mini-batch, and to walk it takes longer
+        return []
     found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
     unique = uuid.uuid4().hex[:12]
     stored = []
@@ -66,6 +85,15 @@ def store_files(files: Filesystem, folder: Path) -> list[CommittedFile]:
         path.unlink()
         stored.append(CommittedFile(name=name, stored=place))
     return stored
+
+
+def _is_empty(folder: Path) -> bool:
+    """Is there nothing in it, or has a script removed it?"""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return True
 
 
 def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFilesystem, rows: RowsFile) -> None:

@@ -168,6 +168,18 @@ def test_tables_of_one_kind_share_a_part_and_empty_ones_make_none(files):
     assert write_parts(files, 0, 0, [one.slice(1)]) == ()
 
 
+def test_rows_of_many_mini_batches_come_into_few_record_batches(files):
+    tables = [pa.table({"a": [number]}) for number in range(500)]
+    (part,) = write_parts(files, 0, 0, tables)
+    with files.open_input(part) as file, pa.ipc.open_file(file) as reader:
+        assert reader.num_record_batches == 1
+        assert reader.read_all()["a"].to_pylist() == list(range(500))
+
+
+def test_a_script_may_remove_its_output_folder(files, tmp_path):
+    assert store_files(files, tmp_path / "gone") == []
+
+
 def test_files_of_a_script_move_into_the_job_folder(files, tmp_path):
     output = tmp_path / "output"
     (output / "deep").mkdir(parents=True)
