@@ -32,8 +32,8 @@ from batch_endpoints.storage.outputs import write_failed_items
 from batch_endpoints.storage.rounds import failed_in, failed_rows, read_rounds, still_failed, total
 
 logger = logging.getLogger(__name__)
-# bundles that Ray Data hands out ahead: two for each worker
-_BUNDLES_AHEAD = 2
+# bundles that Ray Data hands out ahead: three for each worker
+_BUNDLES_AHEAD = 3
 
 
 class Stopped(BaseException):

@@ -20,7 +20,9 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
 
-_IN_FLIGHT = 2
+# Bundles that an actor has, one of which it scores. Ray Data looks for finished ones every 0.1 s: with two, an actor
+# whose bundles take no longer waits for half of that each time; more than three would pile up behind a slow one.
+_IN_FLIGHT = 3
 _BUNDLE = pa.schema(
     [
         ("index", pa.int64()),
@@ -67,7 +69,6 @@ class RayDataRunner:
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=workers.cpus,
-            # one bundle waits while one is scored: more would pile up behind a slow one
             compute=ray.data.ActorPoolStrategy(
                 min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=_IN_FLIGHT
             ),
