@@ -80,7 +80,11 @@ def judge(measured: Measured) -> list[Verdict]:
         at_least("cores in use, over the whole job", large["cpu_seconds"] / large["seconds"], 1.5, "{:.2f}"),
         Verdict("cores in use by the pool", f"{by_pool['cpu_seconds'] / by_pool['seconds']:.2f}", None),
         Verdict("of the pool's total time", f"{total:.2f}", None),
-        Verdict("peak", f"{small['peak_mb']:,.0f} MB and {large['peak_mb']:,.0f} MB; the pool's {by_pool['peak_mb']:,.0f} MB", None),
+        Verdict(
+            "peak",
+            f"{small['peak_mb']:,.0f} MB and {large['peak_mb']:,.0f} MB; the pool's {by_pool['peak_mb']:,.0f} MB",
+            None,
+        ),
     ]
 
 

@@ -64,9 +64,7 @@ def contenders(bench: Bench) -> list[Contender]:
         write_committed_job(place, folder, committed)
         command = [sys.executable, "-m", "batch_endpoints.engine", "--local", str(folder)]
         environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-        seconds = seconds_of(
-            partial(subprocess.run, command, check=True, env=environment, stdout=subprocess.DEVNULL)
-        )
+        seconds = seconds_of(partial(subprocess.run, command, check=True, env=environment, stdout=subprocess.DEVNULL))
         report = json.loads((folder / "report.json").read_text())
         if report["progress"]["rows"] != committed + 1:
             raise WrongOutput(f"{report['progress']['rows']} rows of {committed + 1}")

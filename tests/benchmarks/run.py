@@ -62,7 +62,9 @@ def main() -> int:
                 began = time.monotonic()
                 bench = Bench(place / letter, arguments.size == "small", server)
                 bench.place.mkdir()
-                rounds = arguments.rounds or (getattr(workload, "SMALL_ROUNDS", 1) if bench.small else workload.ROUNDS)
+                rounds = arguments.rounds or (
+                    getattr(workload, "SMALL_ROUNDS", 1) if bench.small else workload.ROUNDS
+                )
                 measured = measure(workload.contenders(bench), rounds, bench.place)
                 verdicts = workload.judge(measured)
                 shutil.rmtree(bench.place, ignore_errors=True)
@@ -84,7 +86,11 @@ def _print(letter: str, title: str, measured: Measured, verdicts: list[Verdict])
         rows.append([contender, *(f"{numbers[name]:,.3f}" if name in numbers else "–" for name in names)])
     widths = [max(len(row[at]) for row in rows) for at in range(len(names) + 1)]
     for row in rows:
-        print("   " + row[0].ljust(widths[0]) + "".join(f"  {cell.rjust(widths[at + 1])}" for at, cell in enumerate(row[1:])))
+        print(
+            "   "
+            + row[0].ljust(widths[0])
+            + "".join(f"  {cell.rjust(widths[at + 1])}" for at, cell in enumerate(row[1:]))
+        )
     for verdict in verdicts:
         word = {True: "met", False: "MISSED", None: "beside it"}[verdict.met]
         print(f"   {word:>12}: {verdict.target}: {verdict.value}")

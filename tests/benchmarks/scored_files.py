@@ -46,14 +46,18 @@ def contenders_that_score(
             if script == "ray_data_peer.py":
                 submit_and_wait(bench.server.dashboard, [sys.executable, *arguments])
             else:
-                _run([sys.executable, *arguments])
+                _run([sys.executable, *arguments], place)
             seconds = time.monotonic() - began
             check(pa.dataset.dataset(output, format="parquet").to_table())
             return Run(seconds, file_marks(output))
 
         return run
 
-    found = [Contender(OURS, ours), Contender(POOL, peer("pool_peer.py")), Contender(RAY_DATA, peer("ray_data_peer.py"))]
+    found = [
+        Contender(OURS, ours),
+        Contender(POOL, peer("pool_peer.py")),
+        Contender(RAY_DATA, peer("ray_data_peer.py")),
+    ]
     if importlib.util.find_spec("pyspark") and shutil.which("java"):
         found.append(Contender(SPARK, peer("spark_peer.py")))
     if importlib.util.find_spec("daft"):
@@ -61,10 +65,12 @@ def contenders_that_score(
     return found
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], scratch: Path) -> None:
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
         "OMP_NUM_THREADS": "1",
+        "TMPDIR": str(scratch),
+        "SPARK_LOCAL_DIRS": str(scratch),
         "OMP_THREAD_LIMIT": "1",
         "PYTHONPATH": str(_PEERS),
         "PYSPARK_PYTHON": sys.executable,

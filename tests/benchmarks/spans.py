@@ -72,9 +72,7 @@ def _numbers(told: list[list[Any]], names: list[str]) -> dict[str, float]:
         of_process.setdefault(process, []).append((began, ended))
     starts = [min(spans)[0] for spans in of_process.values()]
     ends = [max(end for _, end in spans) for spans in of_process.values()]
-    gaps = [
-        after[0] - before[1] for spans in of_process.values() for before, after in pairwise(sorted(spans))
-    ]
+    gaps = [after[0] - before[1] for spans in of_process.values() for before, after in pairwise(sorted(spans))]
     return {
         "makespan": max(ends) - min(starts),
         "gap_ms": median(gaps) * 1000,

@@ -14,7 +14,7 @@ from server import OURS, Endpoint
 
 TITLE = "a tiny job of one file, from invoke to Completed"
 ROUNDS, SMALL_ROUNDS = 20, 3
-BY_HAND = "script through ray job submit"
+BY_HAND, ALONE = "script through ray job submit", "the same without Ray in it"
 SCRIPT = "def run(mini_batch):\n    return [int(open(path).read()) * 2 for path in mini_batch]\n"
 _PEER = Path(__file__).with_name("peers") / "tiny_job.py"
 _POLL_SECONDS = 0.05
@@ -29,16 +29,20 @@ def contenders(bench: Bench) -> list[Contender]:
     def ours(place: Path) -> Run:
         return endpoint.run(files, lambda job: _check(job / "named-outputs/score/predictions.csv"))
 
-    def by_hand(place: Path) -> Run:
+    def by_hand(place: Path, *options: str) -> Run:
         output = place / "predictions.csv"
         began = time.monotonic()
-        submit_and_wait(bench.server.dashboard, [sys.executable, str(_PEER), str(files), str(output)])
+        submit_and_wait(bench.server.dashboard, [sys.executable, str(_PEER), str(files), str(output), *options])
         seconds = time.monotonic() - began
         _check(output)
         return Run(seconds)
 
     endpoint.run(files, lambda job: None)  # the first job of a cluster starts what later ones find there
-    return [Contender(OURS, ours), Contender(BY_HAND, by_hand)]
+    return [
+        Contender(OURS, ours),
+        Contender(BY_HAND, by_hand),
+        Contender(ALONE, lambda place: by_hand(place, "--alone")),
+    ]
 
 
 def submit_and_wait(dashboard: str, command: list[str]) -> None:
@@ -54,7 +58,7 @@ def submit_and_wait(dashboard: str, command: list[str]) -> None:
 
 
 def judge(measured: Measured) -> list[Verdict]:
-    seconds = {name: [row[name]["seconds"] for row in measured.rounds] for name in (OURS, BY_HAND)}
+    seconds = {name: [row[name]["seconds"] for row in measured.rounds] for name in (OURS, BY_HAND, ALONE)}
     verdicts = []
     for word, of in (("p50", median), ("p95", _p95)):
         ours, by_hand = of(seconds[OURS]), of(seconds[BY_HAND])
@@ -65,6 +69,8 @@ def judge(measured: Measured) -> list[Verdict]:
                 ours <= by_hand,
             )
         )
+    ratio = measured.ratio("seconds", OURS, ALONE)
+    verdicts.append(Verdict("of a script that knows that there is one file, and needs no Ray", f"{ratio:.2f}", None))
     return verdicts
 
 

@@ -1,4 +1,4 @@
-"""The model of the tabular workload, as MLflow logs models from code: ids and 20 features -> ids and probabilities."""
+"""The model of the tabular workload, logged from code: ids and 20 features -> ids and probabilities."""
 
 import mlflow
 import pandas as pd

@@ -25,7 +25,9 @@ if __name__ == "__main__":
         def probability(self, *columns):
             import pandas as pd
 
-            frame = pd.DataFrame({n: c.to_arrow().to_numpy() for n, c in zip(["id", *FEATURES], columns, strict=True)})
+            frame = pd.DataFrame(
+                {n: c.to_arrow().to_numpy() for n, c in zip(["id", *FEATURES], columns, strict=True)}
+            )
             return self._task.score_frame(frame)["probability"].to_numpy()
 
         @daft.method.batch(return_dtype=ROWS, batch_size=1)

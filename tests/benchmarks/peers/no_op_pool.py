@@ -1,4 +1,4 @@
-"""A no-op for each file in a pool of processes, and a CSV of what it returned: ``no_op_pool.py INPUT OUTPUT WORKERS``."""
+"""A no-op for each file in a pool, and a CSV of what it returned: ``no_op_pool.py INPUT OUTPUT WORKERS``."""
 
 import csv
 import os

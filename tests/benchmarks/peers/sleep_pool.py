@@ -1,5 +1,7 @@
-"""Sleeps as long as each file says in a pool of processes: ``sleep_pool.py INPUT WORKERS``; prints a row for each file:
-its name, when it began and ended, and the process."""
+"""Sleeps as long as each file says, in a pool: ``sleep_pool.py INPUT WORKERS``.
+
+Prints a row for each file: its name, when it began and ended, and the process.
+"""
 
 import json
 import os
