@@ -69,9 +69,9 @@ class LocalFilesystem:
         return True
 
     def names(self, folder: str) -> list[str]:
-        top = self.root / folder
+        top = os.path.join(self.root, folder, "")
         found = [
-            os.path.relpath(os.path.join(at, name), top)
+            os.path.join(at, name)[len(top) :]
             for at, _, names in os.walk(top)
             for name in names
             if not name.startswith(".aside-")
