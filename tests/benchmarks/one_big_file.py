@@ -34,7 +34,6 @@ def contenders(bench: Bench) -> list[Contender]:
         bench.place,
         "big",
         model=model,
-        mini_batch_size="16MB",
         max_concurrency_per_instance=WORKERS,
         output_file_name="predictions.parquet",
     )

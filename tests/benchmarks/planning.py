@@ -23,6 +23,7 @@ from batch_endpoints.storage.outputs import write_parts
 TITLE = "planning many files; resuming a job of many commits"
 ROUNDS = 3
 PLAN, RESUME = "plan", "resume"
+_BEHIND_THE_START = ("running", "first_mini_batch", "scoring", "finalizing")  # a report's stages
 _PLANNER = """
 import json, random, resource, sys, time
 from batch_endpoints.planning.job_plan import plan_job
@@ -69,7 +70,8 @@ def contenders(bench: Bench) -> list[Contender]:
         if report["progress"]["rows"] != committed + 1:
             raise WrongOutput(f"{report['progress']['rows']} rows of {committed + 1}")
         spent = report["seconds"]
-        return Run(seconds, (), {"until_running": seconds - spent["running"] - spent["finalizing"], **_stages(spent)})
+        later = sum(spent.get(stage, 0.0) for stage in _BEHIND_THE_START)
+        return Run(seconds, (), {"until_running": seconds - later, **_stages(spent)})
 
     return [Contender(PLAN, plan), Contender(RESUME, resume)]
 

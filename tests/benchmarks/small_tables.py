@@ -32,7 +32,6 @@ def contenders(bench: Bench) -> list[Contender]:
         bench.place,
         "tables",
         model=model,
-        mini_batch_size=50,
         max_concurrency_per_instance=WORKERS,
         output_file_name="predictions.parquet",
     )

@@ -36,7 +36,6 @@ def contenders(bench: Bench) -> list[Contender]:
         bench.place,
         "tabular",
         model=model,
-        mini_batch_size=1,
         max_concurrency_per_instance=WORKERS,
         output_file_name="predictions.parquet",
         retry_settings={"timeout": 300},
