@@ -45,7 +45,7 @@ def test_the_report_and_the_failed_items_reconcile(tmp_path):
 
     report, failed = job.report(), job.failed_items()
     assert report["items"] == {"given": 32, "succeeded": 16, "failed": 14, "skipped": 2, "not_scored": 0}
-    assert report["rows"] == {"read": None, "written": 16}
+    assert report["rows"] == {"read": None, "failed": 0, "written": 16}
     assert {one["file"]: one["reason"] for one in report["skipped"]} == {
         "loop": "a link to a folder that is listed as '.' already",
         "pipe": "neither a file nor a folder: a pipe, a socket or a device",
@@ -115,7 +115,7 @@ def test_rows_are_counted_in_and_out_where_tables_are_read(tmp_path):
     job.run()
 
     report = job.report()
-    assert report["rows"] == {"read": 10, "written": 10}
+    assert report["rows"] == {"read": 10, "failed": 0, "written": 10}
     assert report["items"]["failed"] == 1
 
 
@@ -221,7 +221,7 @@ def test_one_good_file_with_100_rows_does_not_hide_a_bad_one_in_its_mini_batch(t
     assert "EOF inside string" in failed["reason"]
     assert failed["stack"].splitlines()[-1].endswith(failed["reason"].partition("ParserError: ")[2])
     assert job.report()["items"] == {"given": 2, "succeeded": 1, "failed": 1, "skipped": 0, "not_scored": 0}
-    assert job.report()["rows"] == {"read": None, "written": 100}
+    assert job.report()["rows"] == {"read": None, "failed": 0, "written": 100}
     assert job.report()["versions"]["mlflow"] == mlflow.__version__
 
 

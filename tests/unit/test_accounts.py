@@ -75,6 +75,6 @@ def test_the_report_has_the_sums_and_what_was_not_scored():
         "skipped": 150,
         "not_scored": 4,
     }
-    assert told["rows"].model_dump() == {"read": None, "written": 3}
+    assert told["rows"].model_dump() == {"read": None, "failed": 0, "written": 3}
     assert len(told["skipped"]) == 100
     assert (told["attempts"], told["worker_seconds"]) == (2, 1.0)
