@@ -23,7 +23,7 @@ from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
-from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
+from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.mltable import list_mltable, read_mltable
@@ -142,7 +142,7 @@ def _score_rounds(
     for retry in range(job.retries + 1):
         if retry:
             plan = folder.plan(retry) or folder.write_plan(plan_retry(plan, failed_in(rounds[-1]), workers.count))
-        commits, last = CommitLog(folder.files, retry), retry == job.retries
+        commits, last = folder.commits(retry), retry == job.retries
         allowed = job.deployment.settings.error_threshold if last else -1
         if last or totals(commits.committed(plan)).mini_batches < plan.mini_batches:
             if retry:
@@ -184,7 +184,7 @@ def _score(
     Args:
         before: what the job has done outside of this plan.
     """
-    commits = CommitLog(folder.files, plan.retry)
+    commits = folder.commits(plan.retry)
     chains = commits.chains(plan)
     keeper.begin_run(
         before.mini_batches + plan.mini_batches,

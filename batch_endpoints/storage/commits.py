@@ -86,7 +86,7 @@ class Totals(NamedTuple):
 
 
 class CommitLog:
-    """The commits of one job folder.
+    """The commits of one job folder. A record never changes, so each is read once.
 
     Args:
         retry: of which plan; see ``JobPlan``.
@@ -94,13 +94,17 @@ class CommitLog:
 
     def __init__(self, files: Filesystem, retry: int = 0) -> None:
         self._files, self._folder = files, f"{of_retry(retry)}commits"
+        self._known: dict[str, Commit] = {}
 
     def at(self, bundle: int, start: int) -> Commit | None:
         """The commit that begins at a mini-batch, if there is one."""
-        try:
-            return Commit.model_validate_json(self._files.read(self._name(bundle, start)))
-        except FileNotFoundError:
-            return None
+        name = self._name(bundle, start)
+        if name not in self._known:
+            try:
+                self._known[name] = Commit.model_validate_json(self._files.read(name))
+            except FileNotFoundError:
+                return None
+        return self._known[name]
 
     def add(self, commit: Commit) -> Commit:
         """Make a range count.

@@ -25,7 +25,7 @@ from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.specs import JobSpec, JobState, SkippedFile, check
-from batch_endpoints.storage.commits import of_retry
+from batch_endpoints.storage.commits import CommitLog, of_retry
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class JobFolder:
 
     def __init__(self, files: Filesystem, uri: str, resumption: int = 0) -> None:
         self.files, self.uri, self.resumption = files, uri.rstrip("/"), resumption
+        self._commits: dict[int, CommitLog] = {}
 
     def run_of(self, job: JobSpec) -> JobFolder:
         """The same folder, for the job's latest run."""
@@ -71,6 +72,10 @@ class JobFolder:
                 f"'{self.uri}' is not a job folder: it has no job.json",
                 mend="Name a folder that the server made, or write a job.yml into it (see examples/ray-job).",
             ) from None
+
+    def commits(self, retry: int = 0) -> CommitLog:
+        """What is committed of the plan, or of that of a retry."""
+        return self._commits.setdefault(retry, CommitLog(self.files, retry))
 
     def write_plan(self, plan: JobPlan) -> JobPlan:
         """Store the plan unless there is one; returns the one that counts."""

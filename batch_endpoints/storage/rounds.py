@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count
 
-from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
+from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow, Totals, totals
 from batch_endpoints.storage.job_folder import JobFolder
 
 Rounds = Sequence[Sequence[Commit]]
@@ -23,7 +23,7 @@ def read_rounds(folder: JobFolder) -> Rounds:
     """What is committed of a job by now."""
     rounds: list[list[Commit]] = []
     while (plan := folder.plan(retry := len(rounds))) is not None:
-        rounds.append(CommitLog(folder.files, retry).committed(plan))
+        rounds.append(folder.commits(retry).committed(plan))
     return rounds
 
 
