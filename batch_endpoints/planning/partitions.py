@@ -11,7 +11,7 @@ from typing import NamedTuple
 from batch_endpoints.errors import InputError, SpecError
 from batch_endpoints.planning.mini_batches import InputFile
 
-_SMALLEST, _LARGEST = 1 << 20, 16 << 20  # larger ones were no faster, and run into the time limit of a call sooner
+_SMALLEST, _LARGEST = 1 << 20, 16 << 20  # a call has a time limit, and its table is in memory more than once
 _EACH = 4  # mini-batches for each worker, so that none is left alone with the last one for long
 _UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
