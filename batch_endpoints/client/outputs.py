@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 from batch_endpoints.client.connection import Connection, at
 from batch_endpoints.client.transfer import download, download_all
 from batch_endpoints.errors import NotFound
-from batch_endpoints.specs.rows_file import uncompressed
 
 if TYPE_CHECKING:
     import pandas
@@ -129,6 +128,9 @@ class Outputs(dict[str, Output]):
 
 def _kind(path: str) -> str:
     """The ending that says what is in a file, whether it is compressed or not."""
+    # here: a command line that shows a job needs no pydantic
+    from batch_endpoints.specs.rows_file import uncompressed
+
     return Path(uncompressed(path)[0]).suffix.lower()
 
 
