@@ -104,6 +104,7 @@ class BundleScorer:
 
     def close(self) -> None:
         """End the host and remove what is on this machine's disk."""
+        self.stop()  # in the middle of a mini-batch this is no failure of it
         for inputs in (self._reader, self._fetcher):
             if inputs:
                 inputs.stop()

@@ -46,7 +46,8 @@ class UserError:
         place = f"{self.file}:{self.line}: " if self.file else ""
         kind = f"{self.kind}: " if self.kind else ""
         message = " ".join(self.message.split())
-        cut = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"
+        # what is wrong is often said last, behind the data it is about
+        cut = message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
         return f"{place}{kind}{cut}".removesuffix(": ")
 
     @property

@@ -46,7 +46,7 @@ def run_table(frame: pd.DataFrame) -> Any:
     Returns: a DataFrame of the predictions, or the exception that the rows caused.
     """
     try:
-        return _framed(_model.predict(_typed(frame, _model.metadata.get_input_schema())))
+        return _framed(_predict(_typed(frame, _model.metadata.get_input_schema())))
     except Exception as error:
         return error
 
@@ -69,6 +69,16 @@ def _typed(frame: pd.DataFrame, schema: Any) -> Any:
     return frame.assign(**{name: _dates(frame[name]) for name in texts}) if texts else frame
 
 
+def _predict(data: Any) -> Any:
+    try:
+        return _model.predict(data)
+    except Exception as error:
+        told, _, why = str(error).rpartition("Error: ")
+        if "Failed to enforce schema of data" in told:  # and then all of the data, before MLflow says what is wrong
+            raise type(error)(why) from None
+        raise
+
+
 def _is_text(values: pd.Series) -> bool:
     return values.dtype.kind in "OTU" or isinstance(values.dtype, pd.StringDtype)
 
@@ -83,7 +93,7 @@ def _dates(values: pd.Series) -> pd.Series:
 
 def _outcome(path: str) -> Any:
     try:
-        return _with_rows(_framed(_model.predict(_read(path, _model.metadata.get_input_schema()))))
+        return _with_rows(_framed(_predict(_read(path, _model.metadata.get_input_schema()))))
     except Exception as error:
         return error
 

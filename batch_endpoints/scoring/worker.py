@@ -22,6 +22,7 @@ from batch_endpoints.scoring.worker_log import WorkerLog
 
 INIT_SECONDS = 600.0  # loading a large model is allowed to take long (Azure ML: first_task_creation_timeout)
 INIT_TRIES = 3  # of a host that is killed while it loads the code; an error of the code itself is final
+OWN_END_SECONDS = 0.5  # of a worker whose host was killed: then nobody hears what became of the host
 MLFLOW_DRIVER = Path(__file__).with_name("mlflow_driver.py")
 
 
@@ -173,6 +174,8 @@ class ScoringWorker:
             return run(host)
         except HostLost as error:
             self._host = None
+            if isinstance(error, HostKilled):  # Ray ends what a worker has started a moment before it ends the worker
+                self._stopped.wait(OWN_END_SECONDS)
             if self._stopped.is_set():
                 raise WorkerStopped from None
             return Scored(None, dict.fromkeys(items, UserError("", error.what)))

@@ -187,7 +187,7 @@ def test_parquet_is_read_as_a_table(regression, tmp_path, name):
         ("bad.csv", b'a,b\n1,2\n"3', "ParserError"),
         ("bad.csv", b"a,b\n1,2\nx,y\n", "ValueError"),
         ("bad.csv", b"", "EmptyDataError"),
-        ("bad.csv", b"c,d\n1,2\n", "missing inputs ['a', 'b']"),
+        ("bad.csv", b"c,d\n1,2\n", "MlflowException: Model is missing inputs ['a', 'b']"),
         ("bad.csv", bytes(range(256)), "Error"),
         ("bad.parquet", b"PAR1 and nothing more", "Parquet"),
         ("bad.png", b"no image", "the model's signature asks for columns ['a', 'b']; an image has none"),

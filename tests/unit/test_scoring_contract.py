@@ -132,7 +132,7 @@ def test_the_file_column_keeps_clear_of_the_models_own():
         (UserError("", "killed"), "killed"),
         (UserError("KeyError", ""), "KeyError"),
         (UserError("E", "one\n  two\n"), "E: one two"),
-        (UserError("E", "x" * 5000), "E: " + "x" * 1000 + "…"),
+        (UserError("E", "x" * 5000), "E: " + "x" * 500 + " … " + "x" * 500),
     ],
     ids=["with a place", "message alone", "no message", "many lines", "very long"],
 )
