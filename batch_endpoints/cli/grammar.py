@@ -55,7 +55,7 @@ def _flags_of_every_verb() -> list[click.Option]:
     return [
         click.Option(
             ["-o", "--output"],
-            type=click.Choice(["json", "table", "tsv", "yaml", "none"], case_sensitive=False),
+            type=click.Choice(["json", "jsonc", "table", "tsv", "yaml", "yamlc", "none"], case_sensitive=False),
             help="Format; a table on a terminal, JSON when piped.",
         ),
         click.Option(["--query"], default="", metavar="JMESPATH", help="Show only this part of the answer."),

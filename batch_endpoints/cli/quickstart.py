@@ -20,7 +20,7 @@ import click
 
 from batch_endpoints.cli.grammar import Failed, Verb
 from batch_endpoints.cli.running_server import find_server
-from batch_endpoints.cli.server import port_or_free_one, start_server, stop_server
+from batch_endpoints.cli.server import end_interrupted, port_or_free_one, start_server, stop_server
 from batch_endpoints.cli.stream import follow
 from batch_endpoints.settings import DEFAULT_PORT, Settings
 
@@ -56,7 +56,7 @@ def quickstart(keep: bool, files: int) -> None:
             _say_next(folder, url if keep else "")
     except BaseException as error:
         if steps.interrupted or isinstance(error, SystemExit):  # what Ray makes of a SIGTERM while it connects
-            raise Failed("interrupted; what was started has been ended") from None
+            end_interrupted()
         raise
 
 

@@ -46,13 +46,13 @@ def show(data: Any, form: str, columns: Columns = ()) -> None:
 
     Args:
         data: plain JSON data.
-        form: json, yaml, tsv, table or none.
+        form: json, yaml, tsv, table or none; jsonc and yamlc, az's in colours, are as json and yaml.
         columns: that a table of a list shows.
     """
     match form:
-        case "json":
+        case "json" | "jsonc":
             click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-        case "yaml":
+        case "yaml" | "yamlc":
             import yaml
 
             click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)

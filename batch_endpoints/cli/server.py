@@ -7,13 +7,16 @@ import dataclasses
 import fcntl
 import ipaddress
 import os
+import signal
 import socket
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import click
 
@@ -36,7 +39,8 @@ from batch_endpoints.settings import DEFAULT_PORT, Settings, default_max_running
 @click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True, help="TCP port.")
 @click.option("--ray-address", default="", metavar="HOST:PORT", help="Use this Ray cluster instead of a new one.")
 @click.option("--insecure", is_flag=True, help="Listen beyond loopback although there is no authentication.")
-def up(host: str, port: int, ray_address: str, insecure: bool) -> dict[str, Any]:
+@click.pass_context
+def up(context: click.Context, host: str, port: int, ray_address: str, insecure: bool) -> dict[str, Any]:
     """Start a server on this machine, with a Ray of its own unless --ray-address names one.
 
     It goes on running when this command ends; `batch-endpoints down` ends it.
@@ -44,9 +48,19 @@ def up(host: str, port: int, ray_address: str, insecure: bool) -> dict[str, Any]
     home = Settings.read()
     running = find_server(home.home)
     if running is not None:
+        given = context.get_parameter_source("port") == click.core.ParameterSource.COMMANDLINE
+        if given and urlsplit(running.url).port != port:
+            raise Conflict(
+                f"a server of this home is up at {running.url}, not on port {port}",
+                mend="End it with `batch-endpoints down`, or name another home with BATCH_ENDPOINTS_HOME.",
+            )
         click.echo(f"A server is up already at {running.url}; `batch-endpoints down` ends it.", err=True)
         return _shown(running)
-    return _shown(start_server(home, host=host, port=port, ray_address=ray_address, insecure=insecure, say=_say))
+    try:
+        started = start_server(home, host=host, port=port, ray_address=ray_address, insecure=insecure, say=_say)
+    except KeyboardInterrupt:
+        end_interrupted()
+    return _shown(started)
 
 
 @click.command(cls=Verb)
@@ -148,6 +162,14 @@ def start_server(
         write_server(settings.home, running)
         undo.pop_all()
     return running
+
+
+def end_interrupted() -> NoReturn:
+    """End this process at once: threads of a connection to Ray that was broken off crash a slow end."""
+    click.secho("ERROR: interrupted; what was started has been ended", err=True, fg="red")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + signal.SIGINT)
 
 
 def stop_server(home: Path, running: RunningServer) -> None:

@@ -167,8 +167,9 @@ def error_of(response: requests.Response) -> BatchEndpointError:
         told = response.json()["error"]
         code, message = str(told["code"]), str(told["message"])
     except (ValueError, KeyError, TypeError):
-        code, message = "", response.text.strip()[:500] or response.reason
-        message = f"the server answered {response.status_code}: {message}"
+        text = response.text.strip()
+        told = "a page of HTML, so it is no batch endpoints server" if text.startswith("<") else text[:500]
+        code, message = "", f"the server at {response.url} answered {response.status_code}: {told or response.reason}"
     what, _, mend = message.partition("\n")
     return _by_code(BatchEndpointError).get(code, ServerError)(what, mend=mend)
 

@@ -137,6 +137,12 @@ class TestServerCommands:
         assert f"A server is up already at {server.url}" in again.stderr
         assert json.loads(again.stdout)["url"] == server.url
 
+    def test_up_twice_on_another_port_is_refused(self, server):
+        (port,) = free_ports(1)
+        again = server.run("up", "--port", str(port))
+        assert again.returncode == 1
+        assert f"a server of this home is up at {server.url}, not on port {port}" in again.stderr
+
     def test_down_when_nothing_is_up_says_so(self, shell):
         down = shell.run("down")
         assert down.returncode == 0
