@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timezone
 
 from batch_endpoints.engine.accounts import accounts, unaccounted
 from batch_endpoints.engine.interpreter import job_interpreter
@@ -23,6 +24,7 @@ from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
+from batch_endpoints.specs.log_lines import stamp
 from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
@@ -69,6 +71,8 @@ def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) ->
     logger.info("job '%s' begins", job.name)
     keeper = ProgressKeeper(folder, asked_at=None if job.resumption else job.created_at)
     keeper.runs_on(driver_versions())
+    if before is not None:
+        keeper.note(f"its driver ended in the middle; another one went on at {stamp(datetime.now(timezone.utc))}")
     try:
         output = _run(job, folder, make_runner, keeper)
         _end(folder, keeper, "Completed", outputs={output.name: _write_output(output, folder, keeper)})
@@ -146,7 +150,9 @@ def _score_rounds(
         allowed = job.deployment.settings.error_threshold if last else -1
         if last or totals(commits.committed(plan)).mini_batches < plan.mini_batches:
             if retry:
-                keeper.note(f"retry {retry}: {plan.items} items that failed are tried again")
+                keeper.note(
+                    f"retry {retry}: {plan.items} failed {'item' if plan.items == 1 else 'items'} tried again"
+                )
             scored = total(rounds)
             before = Totals(whole.mini_batches - plan.mini_batches, whole.items - plan.items)
             before = before._replace(rows=scored.rows, rows_failed=scored.rows_failed)
@@ -270,7 +276,10 @@ def _why(committed: Sequence[Commit], rows: Sequence[FailedRow], what: str) -> J
     first = next((item for item in failed if item.error), failed[0])
     seen = len({item.mini_batch for item in failed if _kind(item) == _kind(first)})
     batches = sum(commit.end - commit.start for commit in committed)
-    told = f"{what}.\nThe first that failed is {_named(first)}; failed_items.jsonl in the job folder has all."
+    told = (
+        f"{what}.\nThe first that failed is {_named(first)}; failed_items.jsonl in the job folder has all, and "
+        "`batch-endpoints job retry-failed` tries them again."
+    )
     return JobError(
         code="ScoringFailed",
         message=f"{first.reason} (seen in {seen} of {batches} mini-batches)",

@@ -73,7 +73,7 @@ def test_whole_mini_batches_that_failed_take_their_place_in_the_same_output(tmp_
     state = job.run()
 
     assert state.status == "Completed"
-    assert "retry 1: 5 items that failed are tried again" in state.notes
+    assert "retry 1: 5 failed items tried again" in state.notes
     assert files_of(job) == names(20)
     assert job.calls()[called:] == ["003.txt", "004.txt", "005.txt", "018.txt", "019.txt"]
     assert counts(job) == (20, 20, 0, 20)
@@ -100,7 +100,7 @@ def test_what_fails_again_is_told_and_is_tried_in_a_second_round(tmp_path):
     ask_for_retry(job, retries=2)
     state = job.run()
     assert state.status == "Completed"
-    assert state.notes == ("retry 2: 2 items that failed are tried again",)
+    assert state.notes == ("retry 2: 2 failed items tried again",)
     assert job.calls()[called:] == ["001.txt", "009.txt"]
     assert counts(job) == (12, 12, 0, 12)
     assert files_of(job) == [f"{n:03}.txt" for n in (0, 3, 2, 1, 4, 5, 6, 7, 8, 10, 11, 9)]
