@@ -1,32 +1,31 @@
-"""One CSV file is cut into mini-batches of rows that both workers score."""
+"""One CSV file is cut into mini-batches of rows that both workers score: ``examples/big-table``."""
 
 from __future__ import annotations
 
-import csv
+import json
+import subprocess
+import sys
 
+import numpy as np
 import pandas as pd
 
-SCRIPT = """
-import pandas
-
-def run(mini_batch: pandas.DataFrame):
-    return pandas.DataFrame({"id": mini_batch["id"], "length": mini_batch["text"].str.len()})
-"""
+ROWS = 3000
 
 
-def test_the_rows_of_one_file_come_out_once_and_in_order(server, deploy, tmp_path):
-    texts = [f'line {n}\n"quoted", and more' * (n % 3) + "." for n in range(1000)]
-    folder = tmp_path / "big"
-    folder.mkdir()
-    with (folder / "all.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "text"])
-        writer.writerows(enumerate(texts))
+def test_the_rows_of_one_file_come_out_once_and_in_order(server, examples, tmp_path):
+    folder = examples / "big-table"
+    subprocess.run([sys.executable, folder / "prepare.py", folder, f"--rows={ROWS}"], check=True)
+    server("endpoint", "create", "-f", folder / "endpoint.yml")
+    server("deployment", "create", "-f", folder / "deployment.yml", "--set-default")
+    job = json.loads(
+        server("endpoint", "invoke", "-n", "diabetes", "--input", folder / "data", "-m", "30KB", "--stream")
+    )["name"]
 
-    endpoint = deploy("cut-rows", SCRIPT, mini_batch_size="50 rows", max_concurrency_per_instance=2)
-    job = server.client.invoke(endpoint, input=str(folder)).wait(timeout_seconds=240)
-
-    assert job.progress.mini_batches == 20
-    found = pd.read_csv(f"{job.outputs['score'].uri.removeprefix('file://')}/predictions.csv")
-    assert list(found["id"]) == list(range(1000))
-    assert list(found["length"]) == [len(text) for text in texts]
+    assert server.client.job(job).progress.mini_batches > 8
+    server("job", "download", "-n", job, "-p", tmp_path)
+    found = pd.read_parquet(tmp_path / "named-outputs" / "score" / "predictions.parquet")
+    given = pd.read_csv(folder / "data" / "patients.csv")
+    weights = pd.Series(json.loads((folder / "model" / "weights.json").read_text()))
+    features = weights.drop("intercept")
+    assert list(found["id"]) == list(range(ROWS))
+    np.testing.assert_allclose(found["progression"], given[features.index] @ features + weights["intercept"])
