@@ -7,12 +7,13 @@ driver that is lost at any moment is followed by another one that goes on from t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 
 from batch_endpoints.engine.accounts import accounts, unaccounted
+from batch_endpoints.engine.headline import counted, job_error, named
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
 from batch_endpoints.engine.tables import plan_mini_batches
@@ -161,8 +162,8 @@ def _score_rounds(
         rounds.append(committed := commits.committed(plan))
         done = totals(committed)._replace(rows_failed=total(rounds).rows_failed)
         if over_threshold(done.failures, allowed):
-            what = f"{_counted(done)} failed, more than error_threshold ({allowed}) allows"
-            raise _Failed(_why(committed, failed_rows(rounds), what))
+            what = f"{counted(done)} failed, more than error_threshold ({allowed}) allows"
+            raise _Failed(job_error(committed, failed_rows(rounds), what))
         if done.mini_batches < plan.mini_batches:
             if folder.cancel_asked:
                 raise Stopped
@@ -173,7 +174,7 @@ def _score_rounds(
         what = f"{lost} of {whole.items} items have neither succeeded nor failed"
         raise _Failed(JobError(code="ItemsUnaccountedFor", message=f"the counts of items do not add up: {what}"))
     if nothing_succeeded(total(rounds).items_succeeded, done.items_failed):
-        raise _Failed(_why(committed, (), "There is no succeeded mini batch item returned from run()"))
+        raise _Failed(job_error(committed, (), "There is no succeeded mini batch item returned from run()"))
 
 
 def _score(
@@ -251,7 +252,7 @@ def _end(
     write_failed_items(folder.files, sorted(failed, key=lambda one: one.mini_batch))
     if failed:
         keeper.note(
-            f"{_counted(done)} failed; the first, {_named(failed[0])}: {failed[0].reason}; "
+            f"{counted(done)} failed; the first, {named(failed[0])}: {failed[0].reason}; "
             "failed_items.jsonl in the job folder has all"
         )
     plan = folder.plan()
@@ -264,40 +265,3 @@ def _data_input(job: JobSpec) -> JobInput:
     if len(data) != 1:
         raise InputError(f"a model deployment takes one data input, and job '{job.name}' has {len(data)}")
     return data[0]
-
-
-def _why(committed: Sequence[Commit], rows: Sequence[FailedRow], what: str) -> JobError:
-    """The first exception of the user's code as the headline, or else the first failure, with how often it was seen.
-
-    It is the same one in another mini-batch where its class and line are the same: messages often name a file. Items
-    come before rows, which weigh less.
-    """
-    failed: list[FailedItem | FailedRow] = [*(item for commit in committed for item in commit.failed), *rows]
-    first = next((item for item in failed if item.error), failed[0])
-    seen = len({item.mini_batch for item in failed if _kind(item) == _kind(first)})
-    batches = sum(commit.end - commit.start for commit in committed)
-    told = (
-        f"{what}.\nThe first that failed is {_named(first)}; failed_items.jsonl in the job folder has all, and "
-        "`batch-endpoints job retry-failed` tries them again."
-    )
-    return JobError(
-        code="ScoringFailed",
-        message=f"{first.reason} (seen in {seen} of {batches} mini-batches)",
-        details=f"{told}\n{first.stack if isinstance(first, FailedItem) else ''}".rstrip(),
-    )
-
-
-def _kind(failure: FailedItem | FailedRow) -> str:
-    """A reason without what an exception says besides its line and class."""
-    reason, error = failure.reason, failure.error
-    return reason.partition(error)[0] + error if error else reason
-
-
-def _counted(done: Totals) -> str:
-    """How many items failed, and how many rows."""
-    counts = ((done.items_failed, "item"), (done.rows_failed, "row"))
-    return " and ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts if count)
-
-
-def _named(failure: FailedItem | FailedRow) -> str:
-    return f"'{failure.file}'" + (f" row {failure.row}" if isinstance(failure, FailedRow) else "")
