@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from batch_endpoints.control_plane.assets import Assets, is_mlflow, places
+from batch_endpoints.control_plane.assets import Assets, places
+from batch_endpoints.control_plane.job_parts import frozen_deployment, job_inputs, job_outputs
 from batch_endpoints.control_plane.records import everything, found
 from batch_endpoints.control_plane.reruns import resumed, with_failed_items_again
 from batch_endpoints.errors import Conflict, InvocationError, NotFound, ServerError
@@ -20,30 +20,18 @@ from batch_endpoints.specs import (
     DATA_TYPES,
     BatchJob,
     Compute,
-    Data,
-    Environment,
     Invocation,
-    JobInput,
-    JobOutput,
     JobSpec,
     JobStatus,
-    Model,
     ModelDeployment,
 )
 from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
-from batch_endpoints.storage.named_outputs import DEFAULT_NAME, named_output
+from batch_endpoints.storage.named_outputs import named_output
 
 logger = logging.getLogger(__name__)
 
-_AZURE_CLASS = {
-    "literal": "LiteralJobInput",
-    "mlflow_model": "MLFlowModelJobInput",
-    "custom_model": "CustomModelJobInput",
-    "triton_model": "TritonModelJobInput",
-}
 LONGEST_REQUEST_ID = 255  # far beyond a UUID; databases cannot index text of any length
-_REFERENCE = re.compile(r"azureml:(?!//)|azureml://registries/|/subscriptions/")
 
 
 class Jobs:
@@ -202,13 +190,13 @@ class Jobs:
                 f"deployment '{chosen.name}' is a pipeline, and running pipelines is not there yet",
                 mend="Invoke a model deployment.",
             )
-        inputs = self._inputs(invocation.inputs)
-        outputs = self._outputs(invocation)
+        inputs = job_inputs(self._assets, invocation.inputs)
+        outputs = job_outputs(self._assets, invocation)
         effective = effective_deployment(chosen, invocation)
         name = invocation.name or f"batchjob-{uuid.uuid4()}"
         if invocation.name and found(lambda: self._store.job(name)):
             raise Conflict(f"a job '{name}' exists already", mend="Name it otherwise, or leave the name out.")
-        frozen = self._frozen(effective)
+        frozen = frozen_deployment(self._assets, effective)
         access = self._assets.access(places(frozen, inputs, outputs))
         data = next(given for given in inputs.values() if given.type in DATA_TYPES)
         table, access = self._assets.table(data, access)
@@ -261,70 +249,7 @@ class Jobs:
             )
         return folder
 
-    def _inputs(self, given: Mapping[str, JobInput]) -> dict[str, JobInput]:
-        """Literals as they are, and the one data input with its URI."""
-        data = {name: value for name, value in given.items() if value.type != "literal"}
-        for name, value in data.items():
-            _check_type(name, value.type)
-        if len(data) != 1:
-            told = f"it has {len(data)}: {', '.join(data)}" if data else "it has none"
-            raise InvocationError(
-                f"a job of a model deployment takes exactly one data input; {told}",
-                mend='Write "inputData": {"data": {"jobInputType": "UriFolder", "uri": "…"}}.',
-            )
-        return {name: self._located(name, value) if name in data else value for name, value in given.items()}
-
-    def _located(self, name: str, given: JobInput) -> JobInput:
-        what = f"the uri of input '{name}'"
-        if not _REFERENCE.match(given.path):
-            return given.model_copy(update={"path": self._assets.uri(given.path, what)})
-        asset = self._assets.referred("data", given.path)
-        assert isinstance(asset, Data)
-        _check_type(name, asset.type)
-        return given.model_copy(update={"path": self._assets.uri(asset.path, what), "type": asset.type})
-
-    def _outputs(self, invocation: Invocation) -> dict[str, JobOutput]:
-        if len(invocation.outputs) > 1:
-            raise InvocationError(
-                f"a job of a model deployment has one output, not {len(invocation.outputs)}: "
-                f"{', '.join(invocation.outputs)}"
-            )
-        given = invocation.outputs or {DEFAULT_NAME: JobOutput()}
-        return {name: self._placed(name, output) for name, output in given.items()}
-
-    def _placed(self, name: str, output: JobOutput) -> JobOutput:
-        if not output.path:
-            return output
-        if output.path.startswith("upload:"):
-            raise InvocationError(f"the uri of output '{name}' is an upload, where nothing can be written")
-        return output.model_copy(update={"path": self._assets.uri(output.path, f"the uri of output '{name}'")})
-
-    def _frozen(self, deployment: ModelDeployment) -> ModelDeployment:
-        """The deployment with what it refers to in it, each with a URI."""
-        model = self._assets.referred("models", str(deployment.model))
-        assert isinstance(model, Model)
-        uri = self._assets.uri(model.path, f"the path of model '{model.name}'")
-        kind = "mlflow_model" if is_mlflow(model, uri) else model.type
-        changes: dict[str, object] = {"model": model.model_copy(update={"path": uri, "type": kind})}
-        if code := deployment.code_configuration:
-            place = self._assets.uri(code.code, "code_configuration.code")
-            changes["code_configuration"] = code.model_copy(update={"code": place})
-        if isinstance(deployment.environment, str):
-            environment = self._assets.referred("environments", deployment.environment)
-            assert isinstance(environment, Environment)
-            changes["environment"] = environment
-        return deployment.model_copy(update=changes)
-
     def _compute(self, name: str) -> Compute:
         compute = self._assets.get("computes", name)
         assert isinstance(compute, Compute)
         return compute
-
-
-def _check_type(name: str, kind: str) -> None:
-    if kind not in DATA_TYPES:
-        raise InvocationError(
-            f"job input type '{_AZURE_CLASS[kind]}' is not supported. The supported types are: UriFileJobInput, "
-            "UriFolderJobInput, MLTableJobInput",
-            where=f"input '{name}'",
-        )
