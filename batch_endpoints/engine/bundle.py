@@ -19,7 +19,7 @@ import pyarrow as pa
 from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
 from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.interpreter import job_interpreter
-from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderAhead, items_of
+from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderAhead, items_of, parts_of
 from batch_endpoints.engine.poison_rows import Failure, Outcome
 from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
@@ -105,9 +105,6 @@ class BundleScorer:
     def close(self) -> None:
         """End the host and remove what is on this machine's disk."""
         self.stop()  # in the middle of a mini-batch this is no failure of it
-        for inputs in (self._reader, self._fetcher):
-            if inputs:
-                inputs.stop()
         if self._ready:
             self._ready[1].close()
         if self._interpreter:
@@ -135,8 +132,8 @@ class BundleScorer:
         items_given, at = 0, start
         tries, seconds, rows_read = 0, 0.0, None
         while at < end and (at == start or (time.monotonic() < until and not self._told_to_stop())):
-            items = bundle.mini_batches[at - bundle.start]
-            parts = bundle.parts[at - bundle.start] if bundle.parts else ()
+            items = items_of(bundle, at)
+            parts = parts_of(bundle, at)
             written: list[CommittedFile] = []
             began = time.monotonic()
             try:
@@ -276,7 +273,7 @@ class BundleScorer:
     ) -> Outcome:
         items = items_of(bundle, at)
         if worker.takes_tables():
-            parts, deployment = bundle.parts[at - bundle.start] if bundle.parts else (), self._job.deployment
+            parts, deployment = parts_of(bundle, at), self._job.deployment
             reader = self._tables()
             reader.begin(bundle, at)
             outcome = score_tables(worker, reader, items, parts or [WHOLE] * len(items), deployment, before_try)

@@ -112,7 +112,11 @@ def items_of(bundle: Bundle, number: int) -> tuple[str, ...]:
     return tuple(*bundle.mini_batches[number - bundle.start : number - bundle.start + 1])
 
 
+def parts_of(bundle: Bundle, number: int) -> tuple[Part, ...]:
+    """Of each item of one mini-batch the part of its file; empty where they are whole files."""
+    return tuple(*bundle.parts[number - bundle.start : number - bundle.start + 1])
+
+
 def _parts(bundle: Bundle, number: int) -> list[tuple[str, Part]]:
     items = items_of(bundle, number)
-    parts = bundle.parts[number - bundle.start] if bundle.parts and items else [WHOLE] * len(items)
-    return list(zip(items, parts, strict=True))
+    return list(zip(items, parts_of(bundle, number) or [WHOLE] * len(items), strict=True))

@@ -47,6 +47,7 @@ class JobFolder:
     def __init__(self, files: Filesystem, uri: str, resumption: int = 0) -> None:
         self.files, self.uri, self.resumption = files, uri.rstrip("/"), resumption
         self._commits: dict[int, CommitLog] = {}
+        self._plans: dict[int, JobPlan] = {}
 
     def run_of(self, job: JobSpec) -> JobFolder:
         """The same folder, for the job's latest run."""
@@ -98,12 +99,18 @@ class JobFolder:
                     columns.append(pa.array(numbers, pa.list_(pa.int64())))
                 writer.write_batch(pa.record_batch(columns, schema=schema))
         if self.files.put_if_absent(f"{of_retry(plan.retry)}plan.arrow", sink.getvalue().to_pybytes()):
-            return plan
+            return self._plans.setdefault(plan.retry, plan)
         stored = self.plan(plan.retry)
         return plan if stored is None else stored
 
     def plan(self, retry: int = 0) -> JobPlan | None:
-        """The stored plan of all of the input, or of a retry; None before it is written."""
+        """The stored plan of all of the input, or of a retry; None before it is written. It never changes, so it is
+        read once."""
+        if retry not in self._plans and (stored := self._stored_plan(retry)) is not None:
+            self._plans[retry] = stored
+        return self._plans.get(retry)
+
+    def _stored_plan(self, retry: int) -> JobPlan | None:
         try:
             file = self.files.open_input(f"{of_retry(retry)}plan.arrow")
         except FileNotFoundError:

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from batch_endpoints.engine.driver import run_job
@@ -92,6 +93,17 @@ class Job:
 
     def commits(self):
         return sorted(path for path in self.folder.glob("commits/*/*.json"))
+
+    @contextmanager
+    def started_until(self, call):
+        """The engine in a process of its own that has noted this call; ended behind the block."""
+        process = self.start()
+        try:
+            wait_until(lambda: call in self.calls(), what=call)
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
     def calls(self):
         """What scripts noted with ``NOTE``."""

@@ -33,13 +33,8 @@ def run(mini_batch):
 def at_the_gate(tmp_path):
     """A job of 40 files whose engine, a process, has committed 20 and is at the next one."""
     job = Job(tmp_path, gated(tmp_path), files=40, settings={"retry_settings": {"timeout": 600}})
-    process = job.start()
-    try:
-        wait_until(lambda: "020.txt" in job.calls(), what="the gate")
+    with job.started_until("020.txt") as process:
         yield job, process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def everything_once(job):

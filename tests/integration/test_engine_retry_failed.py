@@ -214,13 +214,8 @@ def stay(name):
     (tmp_path / "gated").touch()
     (tmp_path / "calls").unlink()
     ask_for_retry(job)
-    process = job.start()
-    try:
-        wait_until(lambda: "020.txt" in job.calls(), what="the gate")
+    with job.started_until("020.txt") as process:
         yield job, process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def retried(job):
