@@ -13,6 +13,7 @@ BatchEndpointError
 │   ├── RunFailed         … in one run(): the mini-batch is tried again
 │   └── HostLost          … by taking its process with it (crash, timeout, memory)
 │       └── HostKilled    … killed from outside, which says nothing of the code
+├── WorkersLost           the cluster's processes that score end before they can begin
 ├── JobFailed             a job somebody waited for did not end as Completed
 └── ServerError           the server could not be reached, or answered with an error of its own
 """
@@ -106,6 +107,12 @@ class HostLost(ScoringError):
 
 class HostKilled(HostLost):
     """Somebody else killed the user's process: the system for want of memory, or a person."""
+
+
+class WorkersLost(BatchEndpointError):
+    """The cluster's processes that score end, again and again, before they can begin."""
+
+    code = "WorkersLost"
 
 
 class JobFailed(BatchEndpointError):

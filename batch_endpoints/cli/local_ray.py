@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from batch_endpoints.errors import ServerError
 PROC = Path("/proc")  # where there is none (macOS), `ps` tells the same
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
+_PORTS = range(20_000, 32_768)
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,19 @@ def _kill(processes: Iterable[tuple[int, str]]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different TCP ports of loopback that nobody listens on."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Different TCP ports of loopback that nobody listens on.
+
+    They lie below those that Linux and macOS give to outgoing connections, of which one could take a port in the
+    time between this answer and its use; and above those that Ray gives to its workers.
+    """
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ServerError(f"there are no {count} free ports between {_PORTS.start} and {_PORTS.stop - 1}")
 
 
 def _environment(folder: str) -> dict[str, str]:

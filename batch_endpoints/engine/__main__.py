@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from batch_endpoints.engine.driver import Stopped, run_job
+from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.errors import BatchEndpointError
@@ -36,6 +37,7 @@ def main() -> int:
     arguments = parser.parse_args()
     place = local_path(arguments.folder)
     uri = place.resolve().as_uri() if place else arguments.folder
+    leave_out_pandas()
     log = _log_to(place)
     _end_when_told()
     folder = None
@@ -67,9 +69,9 @@ def main() -> int:
 
 
 def _ray_runner(folder_uri: str) -> MiniBatchRunner:
-    from batch_endpoints.engine.ray_data import RayDataRunner
+    from batch_endpoints.engine.ray_pool import RayPoolRunner
 
-    runner = RayDataRunner(folder_uri)
+    runner = RayPoolRunner(folder_uri)
     _end_when_told()  # again: ray.init sets a handler of its own
     return runner
 

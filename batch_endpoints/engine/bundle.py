@@ -70,8 +70,11 @@ class BundleScorer:
         self._fatal: BatchEndpointError | None = None
         self._stopped, self._told, self._looked = False, False, -_LOOK_SECONDS
 
-    def run(self, bundle: Bundle) -> BundleOutcome:
+    def run(self, bundle: Bundle, *, one_by_one: bool = False) -> BundleOutcome:
         """Score what is not committed yet of a bundle.
+
+        Args:
+            one_by_one: commit each mini-batch at once.
 
         Returns: what the whole bundle amounts to, with what others have committed; less than all of it where
             the job is to stop, ``fatal`` where it cannot go on.
@@ -86,7 +89,7 @@ class BundleScorer:
             while (at := chain[-1].end if chain else bundle.start) < end and not self._told_to_stop():
                 if self._fatal:  # another try would end like the first one
                     raise self._fatal
-                chain.append(commits.add(self._score_some(bundle, at, end)))
+                chain.append(commits.add(self._score_some(bundle, at, at + 1 if one_by_one else end)))
                 self._upload_log()
         except BatchEndpointError as error:  # nothing that another worker could do better
             self._fatal = error

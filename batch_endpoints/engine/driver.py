@@ -35,8 +35,6 @@ from batch_endpoints.storage.outputs import write_failed_items
 from batch_endpoints.storage.rounds import failed_in, failed_rows, read_rounds, still_failed, total
 
 logger = logging.getLogger(__name__)
-# bundles that Ray Data hands out ahead: three for each worker
-_BUNDLES_AHEAD = 3
 
 
 class Stopped(BaseException):
@@ -210,9 +208,8 @@ def _score(
 
     if not left or too_many_failed():
         return
-    at_once = _BUNDLES_AHEAD * workers.count
     with (
-        follow_commits(keeper, commits, left, at_once, stop_in_time),
+        follow_commits(keeper, commits, left, workers.count, stop_in_time),
         closing(runner.run(left, workers, plan.root)) as outcomes,
     ):
         for outcome in outcomes:

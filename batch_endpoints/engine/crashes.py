@@ -1,0 +1,45 @@
+"""Mini-batches that take the whole worker along: not the user's code, which has a process of its own, but what
+reads its input or writes its rows, or the memory that this takes."""
+
+from __future__ import annotations
+
+from batch_endpoints.engine.failures import failed_items
+from batch_endpoints.engine.mini_batch_inputs import items_of, parts_of
+from batch_endpoints.engine.poison_rows import Failure, Outcome
+from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.scoring.contract import UserError
+from batch_endpoints.storage.commits import Commit, CommitLog
+
+MOST_CRASHES = 5  # at one mini-batch: then it is the mini-batch
+
+
+class Crashes:
+    """How often the process of a worker has ended at which mini-batch, on nodes that live on.
+
+    A lost node counts nowhere: its mini-batches are begun again however often that happens.
+    """
+
+    def __init__(self, files: Filesystem) -> None:
+        self._files = files
+        self._at: dict[int, tuple[int, int]] = {}  # bundle -> the mini-batch it was at, and how often
+
+    def known(self, bundle: Bundle) -> bool:
+        """Has a worker crashed at it? Then each of its mini-batches is to be committed alone, to tell which it is."""
+        return bundle.index in self._at
+
+    def count(self, bundle: Bundle, why: str) -> None:
+        """One more; a mini-batch with too many is committed as failed, and the rest of its bundle goes on."""
+        commits = CommitLog(self._files, bundle.retry)
+        chain = commits.chain(bundle)
+        at = chain[-1].end if chain else bundle.start
+        known, before = self._at.get(bundle.index, (at, 0))
+        crashes = before + 1 if known == at else 1
+        self._at[bundle.index] = at, crashes
+        if crashes < MOST_CRASHES or at == bundle.start + len(bundle.mini_batches):
+            return
+        items, parts = items_of(bundle, at), parts_of(bundle, at)
+        error = UserError("", f"{crashes} workers ended at it, one behind the other, outside of run(): {why}")
+        outcome = Outcome(failed=dict.fromkeys(items, Failure(error, crashes)), attempts=crashes)
+        failed = failed_items(outcome, at, items, parts, set())
+        commits.add(Commit(bundle=bundle.index, start=at, end=at + 1, attempts=crashes, failed=tuple(failed)))

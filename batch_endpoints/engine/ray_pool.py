@@ -1,0 +1,175 @@
+"""Bundles on a Ray cluster: a pool of scoring actors, each with one bundle at a time.
+
+Only descriptors go to the actors and outcomes come back; data is read and written where it is scored. Ray places the
+actors, has its autoscaler bring nodes where they do not fit, and says which of them are lost. What a lost one was at
+goes to the next that is free, and what it had committed counts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
+
+from batch_endpoints.engine.bundle import BundleScorer
+from batch_endpoints.engine.crashes import Crashes
+from batch_endpoints.engine.lean_arrow import leave_out_pandas
+from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.errors import WorkersLost
+from batch_endpoints.interfaces import BundleOutcome
+from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
+from batch_endpoints.storage.filesystem import open_filesystem
+
+Actor = Any  # a handle: Ray's own type does not have the methods of the class behind it
+logger = logging.getLogger(__name__)
+
+_MOST_LOST_STARTS = 10  # for each worker of a pool: a node may be lost while one comes up, but not so often
+_CLOSE_SECONDS = 5.0
+
+
+class RayPoolRunner:
+    """Runs bundles on the cluster that this driver belongs to."""
+
+    def __init__(self, folder_uri: str) -> None:
+        self._folder_uri = folder_uri
+        ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
+        self._nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
+
+    def shape(self) -> ClusterShape:
+        """The nodes that are up."""
+        return ClusterShape(tuple(float(node["Resources"].get("CPU", 0)) for node in self._nodes))
+
+    def run(
+        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
+    ) -> Generator[BundleOutcome, None, None]:
+        """Outcomes as they come; closing the iterator ends the actors, and their hosts with them.
+
+        Raises:
+            WorkersLost: again and again, before they are up.
+        """
+        if len(self._nodes) == 1 and sum(len(bundle.mini_batches) for bundle in bundles) == 1:
+            # one call of run(), and nowhere else to make it: a pool of actors would only take longer to start
+            yield from LocalRunner(self._folder_uri).run(bundles, workers, input_root)
+            return
+        pool = _Pool(bundles, workers, self._folder_uri, input_root)
+        try:
+            yield from pool.outcomes()
+        finally:
+            pool.close()
+
+
+class _ScoringActor:
+    """A worker: one process on some node of the cluster."""
+
+    def __init__(self, folder_uri: str, input_root: str) -> None:
+        leave_out_pandas()
+        self._scorer = BundleScorer(folder_uri, input_root)
+
+    def ready(self) -> str:
+        """Answers when the actor is up: with the id of its node."""
+        return ray.get_runtime_context().get_node_id()
+
+    def run(self, bundle: Bundle, one_by_one: bool) -> BundleOutcome:
+        return self._scorer.run(bundle, one_by_one=one_by_one)
+
+    @ray.method(concurrency_group="stop")
+    def stop(self) -> None:
+        """End what ``run`` is at; this call does not wait for it."""
+        self._scorer.stop()
+
+    def close(self) -> None:
+        self._scorer.close()
+
+
+class _Pool:
+    """Actors, and what each is at."""
+
+    def __init__(self, bundles: Sequence[Bundle], workers: WorkerPlan, folder_uri: str, input_root: str) -> None:
+        self._waiting, self._size = deque(bundles), workers.count
+        options: dict[str, Any] = {
+            "num_cpus": workers.cpus,
+            "concurrency_groups": {"stop": 1},
+            "scheduling_strategy": "SPREAD",  # fill the nodes evenly
+            "max_restarts": 0,  # another actor takes its place, and whoever is free its bundle
+        }
+        self._make = partial(ray.remote(**options)(_ScoringActor).remote, folder_uri, input_root)
+        self._at: dict[Actor, Bundle | None] = {}  # None: it is coming up
+        self._node: dict[Actor, str] = {}
+        self._crashes = Crashes(open_filesystem(folder_uri))
+        self._closing: list[ray.ObjectRef[None]] = []
+        # answers come as futures, not from ray.wait: a signal ends this wait at once, and it costs the same for any
+        # number of actors
+        self._answers: SimpleQueue[tuple[Actor, Future[BundleOutcome | str]]] = SimpleQueue()
+        self._lost_starts = 0
+
+    def outcomes(self) -> Generator[BundleOutcome, None, None]:
+        while left := len(self._waiting) + sum(bundle is not None for bundle in self._at.values()):
+            while len(self._at) < min(self._size, left):
+                new: Actor = self._make()
+                self._call(new, None, new.ready.remote())
+            actor, answer = self._answers.get()
+            error = answer.exception()
+            if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+                self._forget(actor, error)
+                continue
+            self._lost_starts = 0
+            if self._waiting:  # before anybody hears of the outcome: the actor shall not wait for that
+                bundle = self._waiting.popleft()
+                self._call(actor, bundle, actor.run.remote(bundle, self._crashes.known(bundle)))
+            else:
+                self._release(actor)
+            outcome = answer.result()
+            if isinstance(outcome, BundleOutcome):
+                yield outcome
+            else:
+                self._node[actor] = outcome
+
+    def close(self) -> None:
+        """End all actors, whatever they are at."""
+        actors = list(self._at)
+        for actor in actors:
+            actor.stop.remote()
+            self._release(actor)
+        ray.wait(self._closing, num_returns=len(self._closing), timeout=_CLOSE_SECONDS)
+        for actor in actors:
+            ray.kill(actor)
+
+    def _call(self, actor: Actor, bundle: Bundle | None, answer: ray.ObjectRef[Any]) -> None:
+        self._at[actor] = bundle
+        answer.future().add_done_callback(lambda future: self._answers.put((actor, future)))
+
+    def _release(self, actor: Actor) -> None:
+        """Let it close, end and give its CPU back."""
+        del self._at[actor]
+        self._closing.append(actor.close.remote())
+        actor.__ray_terminate__.remote()  # behind what it was told before
+
+    def _forget(self, actor: Actor, error: RayError) -> None:
+        """Its process or node is lost, or out of reach; it may still write, and the commits bear with that."""
+        ray.kill(actor)
+        bundle, node = self._at.pop(actor), self._node.pop(actor, "")
+        why = str(error).strip().splitlines()[-1]
+        logger.warning("a worker is lost%s: %s", f" at bundle {bundle.index}" if bundle else "", why)
+        if bundle:
+            if isinstance(error, ActorDiedError) and _is_alive(node):
+                self._crashes.count(bundle, why)
+            self._waiting.appendleft(bundle)
+            return
+        self._lost_starts += 1
+        if self._lost_starts == _MOST_LOST_STARTS * self._size:
+            raise WorkersLost(
+                f"{self._lost_starts} workers ended, one behind the other, before they were up: {why}",
+                mend="The logs of Ray on the nodes say more; `batch-endpoints job resume` goes on from here.",
+            )
+
+
+def _is_alive(node: str) -> bool:
+    return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())

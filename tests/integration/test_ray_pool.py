@@ -1,0 +1,122 @@
+"""Bundles on real Ray actors: what becomes of them, and of the processes, when actors are lost or not needed."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from contextlib import closing
+
+import pytest
+import ray
+from job_folders import Job, noting, wait_until
+
+from batch_endpoints.engine import ray_pool
+from batch_endpoints.engine.ray_pool import RayPoolRunner
+from batch_endpoints.errors import WorkersLost
+from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.resources import WorkerPlan
+
+TWO = WorkerPlan(2, 1.0)
+# the worker is what the host has for a parent
+KILLS_ITS_WORKER = """
+import os, signal, time
+{noting}
+def run(mini_batch):
+    (path,) = mini_batch
+    name = os.path.basename(path)
+    note(name)
+    if name == "003.txt" and (ALWAYS or not os.path.exists(MARK)):
+        open(MARK, "w").close()
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return [name]
+"""
+WAITS = """
+import os, time
+{noting}
+def run(mini_batch):
+    (path,) = mini_batch
+    if path.endswith("001.txt"):
+        note(str(os.getpid()))
+        while not os.path.exists(GO):
+            time.sleep(0.02)
+    return [path]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    folder = tempfile.mkdtemp(prefix="be-", dir="/tmp")  # a socket's path must be short
+    before = dict(os.environ)
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False, _temp_dir=folder
+    )
+    yield
+    ray.shutdown()
+    os.environ.clear()
+    os.environ.update(before)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def job_that(script, place, files, **values):
+    constants = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    settings = {"max_concurrency_per_instance": 2, "error_threshold": -1}
+    return Job(place, constants + script.format(noting=noting(place)), files, settings=settings)
+
+
+def test_what_a_killed_worker_was_at_is_scored_once_by_another(tmp_path):
+    job = job_that(KILLS_ITS_WORKER, tmp_path, 8, ALWAYS=False, MARK=str(tmp_path / "mark"))
+    state = job.run(RayPoolRunner)
+    assert (state.status, state.progress.items_failed) == ("Completed", 0)
+    assert [row["prediction"] for row in job.rows()] == [f"{n:03}.txt" for n in range(8)]
+    assert Counter(job.calls())["003.txt"] == 2
+
+
+def test_a_mini_batch_that_always_takes_its_worker_along_fails_and_the_rest_of_its_bundle_goes_on(tmp_path):
+    job = job_that(KILLS_ITS_WORKER, tmp_path, 70, ALWAYS=True, MARK=str(tmp_path / "mark"))  # two in most bundles
+    state = job.run(RayPoolRunner)
+    assert (state.status, state.progress.items_succeeded, state.progress.items_failed) == ("Completed", 69, 1)
+    assert [row["prediction"] for row in job.rows()] == [f"{n:03}.txt" for n in range(70) if n != 3]
+    (failed,) = job.failed_items()
+    assert (failed["file"], failed["attempts"]) == ("003.txt", 5)
+    assert failed["reason"].startswith("5 workers ended at it, one behind the other, outside of run(): ")
+
+
+def test_workers_that_never_come_up_fail_the_job_and_say_why(tmp_path, monkeypatch):
+    class WithoutPackage(ray_pool._ScoringActor):
+        def __init__(self, folder_uri, input_root):
+            raise ModuleNotFoundError("No module named 'pyarrow'")
+
+    monkeypatch.setattr(ray_pool, "_MOST_LOST_STARTS", 2)
+    monkeypatch.setattr(ray_pool, "_ScoringActor", WithoutPackage)
+    outcomes = RayPoolRunner(tmp_path.as_uri()).run([Bundle(0, 0, (("a",), ("b",)))], WorkerPlan(1, 0.5), "")
+    with pytest.raises(WorkersLost, match=r"2 workers ended, one behind .* were up: .*No module named 'pyarrow'"):
+        list(outcomes)
+
+
+def test_a_worker_without_work_gives_its_cpu_back_while_another_is_still_at_it(tmp_path):
+    job = job_that(WAITS, tmp_path, 2, GO=str(tmp_path / "go"))
+    bundles = [Bundle(n, n, ((f"{n:03}.txt",),)) for n in range(2)]
+    with closing(RayPoolRunner(job.job_folder.uri).run(bundles, TWO, job.input.as_uri())) as outcomes:
+        assert next(outcomes).bundle == 0
+        wait_until(lambda: ray.available_resources().get("CPU", 0) >= 1, what="a free CPU")
+        (tmp_path / "go").touch()
+        assert [outcome.bundle for outcome in outcomes] == [1]
+    assert len(job.commits()) == 2
+
+
+def test_whoever_closes_the_outcomes_ends_the_script_within_seconds(tmp_path):
+    job = job_that(WAITS, tmp_path, 2, GO=str(tmp_path / "never"))
+    bundles = [Bundle(n, n, ((f"{n:03}.txt",),)) for n in range(2)]
+    outcomes = RayPoolRunner(job.job_folder.uri).run(bundles, TWO, job.input.as_uri())
+    assert next(outcomes).bundle == 0
+    wait_until(job.calls, what="the call that does not end")
+    (host,) = map(int, job.calls())
+    began = time.monotonic()
+    outcomes.close()
+    wait_until(lambda: not os.path.exists(f"/proc/{host}"), what="the end of the host")
+    assert time.monotonic() - began < 5
+    assert len(job.commits()) == 1
+    wait_until(lambda: ray.available_resources().get("CPU", 0) == 2, what="both CPUs")
