@@ -66,7 +66,7 @@ class RayPoolRunner:
             pool.close()
 
 
-class _ScoringActor:
+class ScoringActor:
     """A worker: one process on some node of the cluster."""
 
     def __init__(self, folder_uri: str, input_root: str) -> None:
@@ -100,7 +100,7 @@ class _Pool:
             "scheduling_strategy": "SPREAD",  # fill the nodes evenly
             "max_restarts": 0,  # another actor takes its place, and whoever is free its bundle
         }
-        self._make = partial(ray.remote(**options)(_ScoringActor).remote, folder_uri, input_root)
+        self._make = partial(ray.remote(**options)(ScoringActor).remote, folder_uri, input_root)
         self._at: dict[Actor, Bundle | None] = {}  # None: it is coming up
         self._node: dict[Actor, str] = {}
         self._crashes = Crashes(open_filesystem(folder_uri))

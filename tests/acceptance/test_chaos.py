@@ -27,7 +27,7 @@ MINI_BATCHES = 400
 DRIVERS = 2  # a job may lose as many; with the third one it fails, because the next would be lost too
 VICTIMS = {
     "host": "scoring/host.py",
-    "worker": "ray::MapWorker",
+    "worker": "ray::ScoringActor",
     "driver": "batch_endpoints.engine file://",
     "controller": "ray::ServeReplica:batch-endpoints-controller",
     "ingress": "ray::ServeReplica:batch-endpoints-ingress",

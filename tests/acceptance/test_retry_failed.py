@@ -41,7 +41,7 @@ def test_failed_items_are_scored_again_into_the_same_output_whatever_is_killed(
     retried = server.home / "jobs" / job.name / "retries" / "1" / "commits"
     wait_for(lambda: len(list(retried.rglob("*.json"))) >= 2, "the first commits of the retry")
     assert predictions(server, job) == [n for n in range(60) if n % 3 != 1]
-    worker, *_ = server.pids("ray::MapWorker")
+    worker, *_ = server.pids("ray::ScoringActor")
     os.kill(worker, signal.SIGKILL)
     job.refresh().wait(timeout_seconds=240)
 

@@ -85,12 +85,12 @@ def test_a_mini_batch_that_always_takes_its_worker_along_fails_and_the_rest_of_i
 
 
 def test_workers_that_never_come_up_fail_the_job_and_say_why(tmp_path, monkeypatch):
-    class WithoutPackage(ray_pool._ScoringActor):
+    class WithoutPackage(ray_pool.ScoringActor):
         def __init__(self, folder_uri, input_root):
             raise ModuleNotFoundError("No module named 'pyarrow'")
 
     monkeypatch.setattr(ray_pool, "_MOST_LOST_STARTS", 2)
-    monkeypatch.setattr(ray_pool, "_ScoringActor", WithoutPackage)
+    monkeypatch.setattr(ray_pool, "ScoringActor", WithoutPackage)
     outcomes = RayPoolRunner(tmp_path.as_uri()).run([Bundle(0, 0, (("a",), ("b",)))], WorkerPlan(1, 0.5), "")
     with pytest.raises(WorkersLost, match=r"2 workers ended, one behind .* were up: .*No module named 'pyarrow'"):
         list(outcomes)
