@@ -45,8 +45,8 @@ def test_a_killed_driver_is_replaced_and_every_input_is_there_once(server, runni
 
 def test_killed_workers_and_replicas_cost_no_input(server, running_job):
     for marker in ("ray::ScoringActor", "ray::ServeReplica:batch-endpoints-controller", "scoring/host.py"):
-        for pid in server.pids(marker)[:1]:
-            os.kill(pid, signal.SIGKILL)
+        pid, *_ = server.pids(marker)
+        os.kill(pid, signal.SIGKILL)
     for pid in server.pids("ray::ServeReplica:batch-endpoints-ingress"):
         os.kill(pid, signal.SIGKILL)
     done = running_job.wait(timeout_seconds=240)
