@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from itertools import groupby
+from contextlib import AbstractContextManager, contextmanager
+from itertools import chain, groupby
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 
@@ -18,7 +20,9 @@ from batch_endpoints.specs import OutputFormat, RowsFile
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.formats import as_text, compressed, table_writer
 
-_ENOUGH_ROWS = 10_000  # of a record batch of a part: more of them would cost memory and save nothing
+# of a table that is written at once: more of them would cost memory and save nothing
+_ENOUGH_ROWS, _ENOUGH_BYTES = 10_000, 1 << 20
+_COLUMNS = re.compile(r"-([0-9a-f]{16})-[0-9a-f]{12}\.\w+")  # in the name of a part
 
 
 class OutputFilesystem(Protocol):
@@ -32,6 +36,8 @@ def write_parts(
 ) -> tuple[str, ...]:
     """Store rows under names nobody else uses: one file for each run of tables with the same columns.
 
+    A name holds a digest of the columns, by which ``write_rows`` knows them without opening each part twice.
+
     Args:
         format: any but Arrow is for an output that takes the parts as they are.
 
@@ -41,11 +47,12 @@ def write_parts(
         ScoringError: the format has no way to hold them.
     """
     paths = []
-    for schema, alike in groupby((table for table in tables if table.num_rows), key=lambda table: table.schema):
-        path = f"parts/{bundle:06}-{start:09}-{uuid.uuid4().hex[:12]}.{format}"
+    for schema, gathered in _gathered(_plain(table) for table in tables if table.num_rows):
+        columns = hashlib.sha256(schema.remove_metadata().serialize()).hexdigest()[:16]
+        path = f"parts/{bundle:06}-{start:09}-{columns}-{uuid.uuid4().hex[:12]}.{format}"
         try:
             with files.open_output(path) as file, table_writer(format)(file, schema) as writer:
-                for table in _gathered(alike):
+                for table in gathered:
                     writer.write_table(table)
         except pa.ArrowNotImplementedError as error:
             raise ScoringError(
@@ -55,16 +62,29 @@ def write_parts(
     return tuple(paths)
 
 
-def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in fewer tables: each record batch of a part costs time again when the output is written."""
+def _plain(table: pa.Table) -> pa.Table:
+    """The table without categories: each would have its own, and an Arrow file takes only one set of them."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(at, field.name, table.column(at).cast(field.type.value_type))
+    return table
+
+
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:
+    """The same rows in fewer tables, for each run of tables with the same columns: each one written takes time."""
+    for schema, alike in groupby(tables, key=lambda table: table.schema):
+        yield schema, _joined(alike)
+
+
+def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     some: list[pa.Table] = []
-    rows = 0
+    rows = size = 0
     for table in tables:
         some.append(table)
-        rows += table.num_rows
-        if rows >= _ENOUGH_ROWS:
+        rows, size = rows + table.num_rows, size + table.nbytes
+        if rows >= _ENOUGH_ROWS or size >= _ENOUGH_BYTES:
             yield pa.concat_tables(some).combine_chunks() if len(some) > 1 else table
-            some, rows = [], 0
+            some, rows, size = [], 0, 0
     if some:
         yield pa.concat_tables(some).combine_chunks()
 
@@ -103,14 +123,14 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
     they become the wider one, or text.
     """
     parts = [part for commit in commits for part in commit.parts]
-    schema = _common_schema(_schema(files, part) for part in parts)
+    schema = _common_schema(_schema(files, part) for part in _unlike(parts))
     with (
         target.open_output(rows.name) as file,
         compressed(file, rows.compression) as sink,
         table_writer(rows.format)(sink, schema) as writer,
     ):
-        for part in parts:
-            for table in _tables(files, part):
+        for _, gathered in _gathered(chain.from_iterable(_tables(files, part) for part in parts)):
+            for table in gathered:
                 writer.write_table(_aligned(table, schema))
 
 
@@ -165,15 +185,33 @@ def _with_stacks(failed: Iterable[FailedItem | FailedRow]) -> Iterator[FailedIte
         yield item if item.stack == stack else item.model_copy(update={"stack": stack})
 
 
+def _unlike(parts: Iterable[str]) -> Iterable[str]:
+    """Of all parts with the same columns the first one, in their order."""
+    first: dict[str, str] = {}
+    for part in parts:
+        named = _COLUMNS.search(part)  # not so in names that older versions gave
+        first.setdefault(named[1] if named else part, part)
+    return first.values()
+
+
 def _schema(files: Filesystem, part: str) -> pa.Schema:
-    with files.open_input(part) as file, pa.ipc.open_file(file) as reader:
+    with _open_part(files, part) as reader:
         return reader.schema
 
 
 def _tables(files: Filesystem, part: str) -> Iterator[pa.Table]:
-    with files.open_input(part) as file, pa.ipc.open_file(file) as reader:
+    with _open_part(files, part) as reader:
         for index in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(index)])
+
+
+@contextmanager
+def _open_part(files: Filesystem, part: str) -> Iterator[pa.ipc.RecordBatchFileReader]:
+    with files.open_input(part) as file:
+        # a buffer costs nothing, and Arrow reads what is a file through its threads, which takes far longer
+        mapped = isinstance(file, pa.MemoryMappedFile)
+        with pa.ipc.open_file(cast(Any, file).read_buffer() if mapped else file) as reader:
+            yield reader
 
 
 def _common_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:

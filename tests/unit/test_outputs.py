@@ -176,6 +176,67 @@ def test_rows_of_many_mini_batches_come_into_few_record_batches(files):
         assert reader.read_all()["a"].to_pylist() == list(range(500))
 
 
+class CountedOpens(LocalFilesystem):
+    """Knows which parts were opened."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.opened = []
+
+    def open_input(self, path):
+        self.opened.append(path)
+        return super().open_input(path)
+
+
+def test_columns_are_known_from_one_part_of_each_kind_and_all_parts_are_opened_once_besides(tmp_path):
+    files = CountedOpens(tmp_path)
+    kinds = [{"a": [1]}, {"a": [1], "b": ["x"]}, {"a": [1.5]}]
+    content = written(files, "p.csv", *(pa.table(kinds[n % 3 if n > 6 else 0]) for n in range(30)))
+    assert len(rows(content)) == 31
+    assert len(set(files.opened)) == 30
+    assert len(files.opened) == 33
+
+
+def test_parts_under_the_names_of_older_versions_are_read_as_well(files):
+    paths = [*write_parts(files, 0, 0, [pa.table({"a": [1]})]), *write_parts(files, 0, 1, [pa.table({"a": ["x"]})])]
+    older = [f"parts/000000-{at:09}-0123456789ab.arrow" for at in range(2)]
+    for path, name in zip(paths, older, strict=True):
+        (files.root / path).rename(files.root / name)
+    write_rows(files, [Commit(bundle=0, start=0, end=2, parts=older)], files, rows_file("p.csv", None))
+    assert rows(files.read("p.csv")) == [["a"], ["1"], ["x"]]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.jsonl", "p.parquet", "p.arrow"])
+def test_each_mini_batch_may_have_categories_of_its_own(files, name):
+    tables = [pa.table({"a": pa.array([f"x{n}", "y"] * 6_000).dictionary_encode()}) for n in range(3)]
+    parts = write_parts(files, 0, 0, tables[:2]) + write_parts(files, 0, 2, tables[2:])
+    write_rows(files, [Commit(bundle=0, start=0, end=3, parts=parts)], files, rows_file(name, None))
+    source = pa.BufferReader(files.read(name))
+    match name.rpartition(".")[2]:
+        case "csv":
+            found = pyarrow.csv.read_csv(source)
+        case "jsonl":
+            found = pyarrow.json.read_json(source)
+        case "parquet":
+            found = pyarrow.parquet.read_table(source)
+        case _:
+            found = pa.ipc.open_file(source).read_all()
+    assert found["a"].to_pylist() == [value for table in tables for value in table["a"].to_pylist()]
+
+
+def test_an_output_of_many_small_parts_has_few_row_groups(files):
+    content = written(files, "p.parquet", *(pa.table({"a": [n]}) for n in range(300)))
+    found = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
+    assert found.num_row_groups == 1
+    assert found.read()["a"].to_pylist() == list(range(300))
+
+
+def test_large_rows_are_written_a_few_at_a_time(files):
+    large = [pa.table({"a": [bytes(700_000)]}) for _ in range(6)]
+    found = pyarrow.parquet.ParquetFile(pa.BufferReader(written(files, "p.parquet", *large)))
+    assert [found.metadata.row_group(at).num_rows for at in range(found.num_row_groups)] == [2, 2, 2]
+
+
 def test_a_script_may_remove_its_output_folder(files, tmp_path):
     assert store_files(files, tmp_path / "gone") == []
 
