@@ -24,12 +24,14 @@ class Part(NamedTuple):
         end: where the next part begins; -1 is the end of the file.
         first_row: position of its first row in the file, 0-based.
         rows: -1 where nobody has counted them.
+        only: positions in the file, ascending, of the rows that are tried again; empty for all rows.
     """
 
     start: int
     end: int
     first_row: int
     rows: int
+    only: tuple[int, ...] = ()
 
 
 WHOLE = Part(0, -1, 0, -1)

@@ -119,11 +119,22 @@ class PartReader:
         self._open: tuple[str, TableFile] | None = None
 
     def read(self, path: str, part: Part) -> pa.Table:
-        """The rows of one part.
+        """The rows of one part, or those of them that are tried again.
 
         Raises:
             InputError: they cannot be read, or are not those that the plan has counted.
         """
+        table = self._read(path, part._replace(only=()))
+        if not part.only:
+            return table
+        if part.only[-1] - part.first_row >= table.num_rows:
+            raise InputError(
+                f"'{path}' has {table.num_rows} rows behind row {part.first_row}, and no row {part.only[-1]}",
+                mend="It has changed since the job began.",
+            )
+        return table.take([row - part.first_row for row in part.only])
+
+    def _read(self, path: str, part: Part) -> pa.Table:
         if part == WHOLE and local_path(self._root) is None:  # once, instead of piece by piece
             copy = fetch(self._root, path, self._scratch, self._access)
             try:
