@@ -93,7 +93,7 @@ def resume(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
 @click.option("--stream", is_flag=True, help="Follow it to its end.")
 @click.pass_obj
 def retry_failed(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
-    """Let a job that has ended try its failed items again.
+    """Let a job that has ended try its failed items and rows again.
 
     What succeeds joins the same output.
 

@@ -185,7 +185,7 @@ class Job:
         return self._again("resume", changes)
 
     def retry_failed(self, changes: Invocation | None = None) -> Job:
-        """Let it try its failed items again; what succeeds takes its place in the same output.
+        """Let it try its failed items and rows again; what succeeds takes its place in the same output.
 
         Args:
             changes: settings it shall have from now on, such as a longer timeout.

@@ -21,13 +21,14 @@ def resumed(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
 
 
 def with_failed_items_again(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
-    """The job, to try its failed items again.
+    """The job, to try its failed items and rows again.
 
     Raises:
         Conflict: it has not ended, or nothing has failed in it.
         InvocationError: a change to something that is fixed by what the job has done.
     """
-    check_retry_failed(job.name, job.status, job.state.progress.items_failed)
+    progress = job.state.progress
+    check_retry_failed(job.name, job.status, progress.items_failed + progress.rows_failed)
     again = _once_more(job, changes, now)
     return again.replaced(
         spec=again.spec.model_copy(update={"retries": job.spec.retries + 1}),

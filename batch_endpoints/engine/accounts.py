@@ -28,8 +28,7 @@ def unaccounted(plan: JobPlan, committed: Sequence[Commit]) -> str:
         if commit.start != reached[commit.bundle]:
             return f"{place} are committed where {reached[commit.bundle]} is the next one"
         reached[commit.bundle] = commit.end
-        batches = bundle.mini_batches[commit.start - bundle.start : commit.end - bundle.start]
-        given = [item for batch in batches for item in batch]
+        given = [item for number in range(commit.start, commit.end) for item in bundle.items(number)]
         if len(given) != done.items_succeeded + done.items_failed:
             return (
                 f"{place} have {len(given)} items, of which {done.items_succeeded} have succeeded and "

@@ -153,9 +153,9 @@ class BundleScorer:
             failed += failed_items(outcome, at, items, parts, told)
             rows_failed += failed_rows(outcome, at, self._settings.keep_failed_inputs)
             files += [*written, *store_files(self._files, contract.output_folder)]
-            items_given += len(items)
+            items_given += len(bundle.items(at))
             at += 1
-            if outcome.failed or bundle.retry:
+            if outcome.failed or outcome.rows or bundle.retry:
                 break  # what is won later, or here, belongs behind the rows of one mini-batch: see storage/rounds.py
         return Commit(
             bundle=bundle.index,

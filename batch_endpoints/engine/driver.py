@@ -26,13 +26,13 @@ from batch_endpoints.policies.error_threshold import nothing_succeeded, over_thr
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
 from batch_endpoints.specs.log_lines import stamp
-from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow, Totals, totals
+from batch_endpoints.storage.commits import Commit, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.mltable import list_mltable, read_mltable
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.outputs import write_failed_items
-from batch_endpoints.storage.rounds import failed_in, failed_rows, read_rounds, still_failed, total
+from batch_endpoints.storage.rounds import failed_in, read_rounds, still_failed, total
 
 logger = logging.getLogger(__name__)
 
@@ -149,19 +149,16 @@ def _score_rounds(
         allowed = job.deployment.settings.error_threshold if last else -1
         if last or totals(commits.committed(plan)).mini_batches < plan.mini_batches:
             if retry:
-                keeper.note(
-                    f"retry {retry}: {plan.items} failed {'item' if plan.items == 1 else 'items'} tried again"
-                )
-            scored = total(rounds)
-            before = Totals(whole.mini_batches - plan.mini_batches, whole.items - plan.items)
-            before = before._replace(rows=scored.rows, rows_failed=scored.rows_failed)
+                again = counted(Totals(items_failed=plan.items, rows_failed=plan.rows))
+                keeper.note(f"retry {retry}: {again} tried again")
+            before = Totals(whole.mini_batches - plan.mini_batches, whole.items - plan.items, rows=total(rounds).rows)
             _score(plan, before, folder, runner, workers, keeper, allowed)
 
         rounds.append(committed := commits.committed(plan))
-        done = totals(committed)._replace(rows_failed=total(rounds).rows_failed)
+        done = totals(committed)
         if over_threshold(done.failures, allowed):
             what = f"{counted(done)} failed, more than error_threshold ({allowed}) allows"
-            raise _Failed(job_error(committed, failed_rows(rounds), what))
+            raise _Failed(job_error(committed, what))
         if done.mini_batches < plan.mini_batches:
             if folder.cancel_asked:
                 raise Stopped
@@ -172,7 +169,7 @@ def _score_rounds(
         what = f"{lost} of {whole.items} items have neither succeeded nor failed"
         raise _Failed(JobError(code="ItemsUnaccountedFor", message=f"the counts of items do not add up: {what}"))
     if nothing_succeeded(total(rounds).items_succeeded, done.items_failed):
-        raise _Failed(job_error(committed, (), "There is no succeeded mini batch item returned from run()"))
+        raise _Failed(job_error(committed, "There is no succeeded mini batch item returned from run()"))
 
 
 def _score(
@@ -245,8 +242,7 @@ def _end(
     """The last word, which agrees with the list of failed items."""
     rounds = read_rounds(folder)
     done = total(rounds)
-    failed: list[FailedItem | FailedRow] = [*still_failed(rounds), *failed_rows(rounds)]
-    write_failed_items(folder.files, sorted(failed, key=lambda one: one.mini_batch))
+    write_failed_items(folder.files, failed := still_failed(rounds))
     if failed:
         keeper.note(
             f"{counted(done)} failed; the first, {named(failed[0])}: {failed[0].reason}; "

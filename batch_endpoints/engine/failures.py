@@ -49,7 +49,7 @@ def failed_rows(outcome: Outcome, mini_batch: int, keep_inputs: bool) -> list[Fa
             reason=row.failure.error.headline,
             error=row.failure.error.kind,
             attempts=row.failure.attempts,
-            input=json_row(row.values) if keep_inputs else None,
+            input=json_row(row.values) if keep_inputs and row.values is not None else None,
         )
         for row in outcome.rows
     ]

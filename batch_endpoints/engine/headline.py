@@ -8,17 +8,19 @@ from batch_endpoints.specs import JobError
 from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow, Totals
 
 
-def job_error(committed: Sequence[Commit], rows: Sequence[FailedRow], what: str) -> JobError:
+def job_error(committed: Sequence[Commit], what: str) -> JobError:
     """The first exception of the user's code as the headline, or else the first failure, with how often it was seen.
 
     It is the same one in another mini-batch where its class and line are the same: messages often name a file. Items
     come before rows, which weigh less.
 
     Args:
-        rows: failed rows of items that have succeeded.
         what: why that ends the job.
     """
-    failed: list[FailedItem | FailedRow] = [*(item for commit in committed for item in commit.failed), *rows]
+    failed: list[FailedItem | FailedRow] = [
+        *(item for commit in committed for item in commit.failed),
+        *(row for commit in committed for row in commit.failed_rows),
+    ]
     first = next((item for item in failed if item.error), failed[0])
     seen = len({item.mini_batch for item in failed if _kind(item) == _kind(first)})
     batches = sum(commit.end - commit.start for commit in committed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -29,13 +29,13 @@ class PoisonRow(NamedTuple):
 
     Args:
         row: position in its file.
-        values: one row, with what ``run()`` was given.
+        values: one row, with what ``run()`` was given; None where it could not be read again.
     """
 
     item: str
     row: int
     failure: Failure
-    values: pa.Table
+    values: pa.Table | None = None
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Outcome:
         rows: failed rows of the other items.
         attempts: tries of all of it, or of some of it.
         rows_read: rows that were there for the script or model; None where it reads files itself.
+        again: of items that have succeeded before, the positions of rows that are tried again, and fail as rows.
     """
 
     tables: list[tuple[str, int, pa.Table]] = field(default_factory=list)
@@ -55,6 +56,14 @@ class Outcome:
     rows: list[PoisonRow] = field(default_factory=list)
     attempts: int = 0
     rows_read: int | None = None
+    again: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def fail(self, item: str, failure: Failure) -> None:
+        """All that was to be scored of an item has failed."""
+        if item in self.again:
+            self.rows += [PoisonRow(item, row, failure) for row in self.again[item]]
+        else:
+            self.failed[item] = failure
 
     def in_order(self, items: Sequence[str]) -> list[pa.Table]:
         """The rows, in the order of the items."""
@@ -111,7 +120,7 @@ def score_rows(
         if not answer.failed:
             number, first, _ = next(batch.ranges(start, end))
             if answer.table is not None:
-                row = batch.first_rows[number] + first - batch.bounds[number]
+                row = batch.places[number][first - batch.bounds[number]]
                 outcome.tables.append((batch.items[number], row, answer.table))
             continue
         failure = Failure(_error(answer), attempts)
@@ -119,13 +128,13 @@ def score_rows(
             found.setdefault(number, []).append((first, count, failure))
     for number, ranges in found.items():
         item = batch.items[number]
-        if sum(count for _, count, _ in ranges) == batch.rows[number]:
+        places, begin = batch.places[number], batch.bounds[number]
+        if item not in outcome.again and sum(count for _, count, _ in ranges) == len(places):
             outcome.failed[item] = ranges[0][2]
             continue
-        offset = batch.first_rows[number] - batch.bounds[number]
         for first, count, failure in ranges:
             rows = range(first, first + count)
-            outcome.rows += [PoisonRow(item, offset + at, failure, batch.table.slice(at, 1)) for at in rows]
+            outcome.rows += [PoisonRow(item, places[at - begin], failure, batch.table.slice(at, 1)) for at in rows]
 
 
 def _error(answer: Scored) -> UserError:

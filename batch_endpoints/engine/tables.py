@@ -95,8 +95,9 @@ def score_tables(
         before_try: see ``score_rows``, which says what is raised.
     """
     output_columns, no_code = deployment.settings.output_columns, deployment.code_configuration is None
-    outcome = Outcome(rows_read=0)
-    read: list[tuple[str, int, pa.Table]] = []
+    again = {item: part.only for item, part in zip(items, parts, strict=True) if part.only}
+    outcome = Outcome(rows_read=0, again=again)
+    read: list[tuple[str, Sequence[int], pa.Table]] = []
     alike: list[object] = []  # of each; others have calls of their own, as have those around one that failed
     for item, part in zip(items, parts, strict=True):
         try:
@@ -104,22 +105,24 @@ def score_tables(
             if lacking := [n for n in output_columns if n not in table.column_names and n not in _POSITION]:
                 raise InputError(f"'{item}' has no column '{lacking[0]}', which output_columns names")
         except InputError as error:
-            outcome.failed[item] = Failure(UserError("", str(error), of_rows=False))
+            outcome.fail(item, Failure(UserError("", str(error), of_rows=False)))
         else:
             if table.num_rows:
-                read.append((item, part.first_row, table))
-                outcome.rows_read = (outcome.rows_read or 0) + table.num_rows
+                rows = part.only or range(part.first_row, part.first_row + table.num_rows)
+                read.append((item, rows, table))
+                outcome.rows_read = (outcome.rows_read or 0) + (0 if part.only else table.num_rows)
                 alike.append((table.schema, is_text(item), len(outcome.failed)) if no_code else None)
     cut: Cut = "rows" if deployment.isolates_rows else "items" if no_code else "nowhere"
     for _, group in groupby(zip(read, alike, strict=True), key=itemgetter(1)):
-        items, first_rows, tables = zip(*(one for one, _ in group), strict=True)
+        together = [one for one, _ in group]
+        items, places = [item for item, _, _ in together], [rows for _, rows, _ in together]
         try:
-            table = joined(tables)
+            table = joined([table for _, _, table in together])
         except InputError as error:
-            outcome.failed |= dict.fromkeys(items, Failure(UserError("", str(error))))
+            for item in items:
+                outcome.fail(item, Failure(UserError("", str(error))))
             continue
-        rows = [table.num_rows for table in tables]
-        score_rows(worker, TableBatch(table, items, rows, first_rows, output_columns), cut, outcome, before_try)
+        score_rows(worker, TableBatch(table, items, places, output_columns), cut, outcome, before_try)
     return outcome
 
 

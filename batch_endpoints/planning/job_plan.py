@@ -6,12 +6,12 @@ goes, so packing costs nothing when the worker is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
-from batch_endpoints.planning.partitions import Part
+from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.specs import SkippedFile
 
 BUNDLES_PER_WORKER = 32  # enough to even out skew; each costs 6 to 7 ms of the cluster's time
@@ -32,6 +32,13 @@ class Bundle:
     mini_batches: Sequence[Sequence[str]]
     parts: Sequence[Sequence[Part]] = ()
     retry: int = 0
+
+    def items(self, number: int) -> Sequence[str]:
+        """What is counted of a mini-batch: its files or parts of them, without those of which only rows are tried."""
+        files = self.mini_batches[number - self.start]
+        if not self.parts:
+            return files
+        return [file for file, part in zip(files, self.parts[number - self.start], strict=True) if not part.only]
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,16 @@ class JobPlan:
 
     @property
     def items(self) -> int:
-        return sum(len(files) for bundle in self.bundles for files in bundle.mini_batches)
+        of_rows = sum(bool(part.only) for part in self._parts())
+        return sum(len(files) for bundle in self.bundles for files in bundle.mini_batches) - of_rows
+
+    @property
+    def rows(self) -> int:
+        """Rows that are tried again, of items that have succeeded."""
+        return sum(len(part.only) for part in self._parts())
+
+    def _parts(self) -> Iterable[Part]:
+        return (part for bundle in self.bundles for parts in bundle.parts for part in parts)
 
 
 def plan_job(root: str, files: Iterable[InputFile], mini_batch_size: int, workers: int) -> JobPlan:
@@ -97,15 +113,16 @@ def plan_parts(
     return JobPlan(root, tuple(bundles), columns())
 
 
-def plan_retry(before: JobPlan, failed: Mapping[int, Collection[str]], workers: int) -> JobPlan:
+def plan_retry(before: JobPlan, failed: Mapping[int, Mapping[str, Sequence[int]]], workers: int) -> JobPlan:
     """The plan of another try for what has failed.
 
     Args:
         before: the plan that it has failed in.
-        failed: number of each mini-batch of that plan with failed items -> these items.
+        failed: number of each mini-batch of that plan in which something failed -> its items -> positions of their
+            failed rows, none where the whole item has failed.
 
     Returns: a mini-batch for each of these, in their order and with their items in order, so that the n-th one
-        belongs to the n-th that has failed.
+        belongs to the n-th in which something failed.
     """
     paths: list[tuple[str, ...]] = []
     parts: list[tuple[Part, ...]] = []
@@ -114,8 +131,10 @@ def plan_retry(before: JobPlan, failed: Mapping[int, Collection[str]], workers: 
             if again := failed.get(bundle.start + at):
                 kept = [n for n, item in enumerate(items) if item in again]
                 paths.append(tuple(items[n] for n in kept))
-                if bundle.parts:
-                    parts.append(tuple(bundle.parts[at][n] for n in kept))
+                of_items = bundle.parts[at] if bundle.parts else [WHOLE] * len(items)
+                parts.append(tuple(of_items[n]._replace(only=tuple(again[items[n]])) for n in kept))
+    if not any(bundle.parts for bundle in before.bundles) and not any(part.only for some in parts for part in some):
+        parts = []
     retry = before.retry + 1
     bundles = (
         Bundle(n, start, tuple(paths[start:end]), tuple(parts[start:end]), retry)

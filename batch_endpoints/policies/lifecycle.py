@@ -6,7 +6,8 @@ NotStarted -> Starting -> Preparing -> Running -> Finalizing -> Completed
     └─> Canceled <── CancelRequested <── any of them
 
 A job that has ended stays as it is until somebody asks for more. Then it is NotStarted again: ``resume`` takes one
-that is Failed or Canceled, ``retry-failed`` any one with failed items, and nothing else takes one that is Completed.
+that is Failed or Canceled, ``retry-failed`` any one in which items or rows failed, and nothing else takes one that is
+Completed.
 """
 
 from __future__ import annotations
@@ -37,22 +38,26 @@ def check_resume(name: str, status: JobStatus) -> None:
     if status == "Completed":
         raise Conflict(
             f"job '{name}' is Completed, so there is nothing left to go on with",
-            mend=f"Where items failed, they are tried again with `batch-endpoints job retry-failed -n {name}`.",
+            mend=f"Items and rows that failed are tried again with `batch-endpoints job retry-failed -n {name}`.",
         )
     if status not in TERMINAL:
         raise Conflict(f"job '{name}' is {status}: it goes on by itself", mend="Only what has ended is resumed.")
 
 
-def check_retry_failed(name: str, status: JobStatus, items_failed: int) -> None:
-    """Raises Conflict where there is nothing to try again, or not yet."""
+def check_retry_failed(name: str, status: JobStatus, failures: int) -> None:
+    """Raises Conflict where there is nothing to try again, or not yet.
+
+    Args:
+        failures: failed items, and failed rows of others.
+    """
     if status not in TERMINAL:
         raise Conflict(
             f"job '{name}' is {status}, and only what has ended is tried again",
             mend="Wait for its end, or cancel it.",
         )
-    if not items_failed:
+    if not failures:
         go_on = f"What it has not scored yet is scored with `batch-endpoints job resume -n {name}`."
-        raise Conflict(f"job '{name}' has no failed items", mend="" if status == "Completed" else go_on)
+        raise Conflict(f"job '{name}' has no failed items or rows", mend="" if status == "Completed" else go_on)
 
 
 def check_cancel(name: str, status: JobStatus) -> None:

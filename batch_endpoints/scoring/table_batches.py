@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import pyarrow as pa
@@ -25,15 +25,13 @@ class TableBatch:
 
     Args:
         items: the files they are of, relative to the input.
-        rows: of each item, how many.
-        first_rows: of each item, the position of its first row in its file.
+        places: of each item, the positions of its rows in its file.
         output_columns: columns that the output has besides.
     """
 
     table: pa.Table
     items: Sequence[str]
-    rows: Sequence[int]
-    first_rows: Sequence[int]
+    places: Sequence[Sequence[int]]
     output_columns: Sequence[str] = ()
 
     def payload(self) -> pa.Buffer:
@@ -46,7 +44,7 @@ class TableBatch:
     @cached_property
     def bounds(self) -> Sequence[int]:
         """Where each item begins among the rows, and the end of the last one."""
-        return [0, *accumulate(self.rows)]
+        return [0, *accumulate(map(len, self.places))]
 
     def between(self, start: int, end: int) -> TableBatch:
         """Some of the rows; where they are none, still of an item."""
@@ -55,8 +53,7 @@ class TableBatch:
             self,
             table=self.table.slice(start, end - start),
             items=[self.items[at] for at, _, _ in found],
-            rows=[count for _, _, count in found],
-            first_rows=[self.first_rows[at] + first - self.bounds[at] for at, first, _ in found],
+            places=[self.places[at][first - self.bounds[at] :][:count] for at, first, count in found],
         )
 
     def ranges(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -71,14 +68,13 @@ class TableBatch:
     @property
     def positions(self) -> pa.Array:
         """Of each row, its position in its file."""
-        ranges = zip(self.first_rows, self.rows, strict=True)
-        return pa.array([at for first, count in ranges for at in range(first, first + count)], pa.int64())
+        return pa.array(chain.from_iterable(self.places), pa.int64())
 
     @property
     def files(self) -> pa.Array:
         """Of each row, its file."""
-        named = zip(self.items, self.rows, strict=True)
-        return pa.chunked_array([pa.repeat(item, count) for item, count in named], pa.string()).combine_chunks()
+        named = zip(self.items, self.places, strict=True)
+        return pa.chunked_array([pa.repeat(item, len(rows)) for item, rows in named], pa.string()).combine_chunks()
 
 
 def read_table_reply(header: dict[str, Any], payload: bytes, batch: TableBatch) -> Scored:

@@ -31,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 _PLAN = pa.schema([("bundle", pa.int32()), ("mini_batch", pa.int64()), ("files", pa.list_(pa.string()))])
 # a plan of parts of files has these columns besides, with a number for each of its files
-_PARTS = [pa.field(name, pa.list_(pa.int64())) for name in Part._fields]
+_PARTS = [pa.field(name, pa.list_(pa.int64())) for name in Part._fields[:-1]]
+# and that of a retry of rows one more, with the rows of each file
+_ONLY = pa.field(Part._fields[-1], pa.list_(pa.list_(pa.int64())))
 
 
 _SKIPPED = TypeAdapter(tuple[SkippedFile, ...])
@@ -80,11 +82,9 @@ class JobFolder:
 
     def write_plan(self, plan: JobPlan) -> JobPlan:
         """Store the plan unless there is one; returns the one that counts."""
-        in_parts = any(bundle.parts for bundle in plan.bundles)
+        of_parts = [*_PARTS, *([_ONLY] if plan.rows else [])] if any(bundle.parts for bundle in plan.bundles) else []
         said = {"root": plan.root, "columns": plan.columns, "skipped": _SKIPPED.dump_json(plan.skipped)}
-        schema = pa.schema(
-            [*_PLAN, *_PARTS] if in_parts else _PLAN, {key: text for key, text in said.items() if text}
-        )
+        schema = pa.schema([*_PLAN, *of_parts], {key: text for key, text in said.items() if text})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, schema) as writer:
             for bundle in plan.bundles:  # a record batch each: a million files never exist twice as Python objects
@@ -94,9 +94,8 @@ class JobFolder:
                     pa.array(range(bundle.start, bundle.start + count), pa.int64()),
                     pa.array(bundle.mini_batches, pa.list_(pa.string())),
                 ]
-                for at in range(len(_PARTS) if in_parts else 0):
-                    numbers = [[part[at] for part in parts] for parts in bundle.parts]
-                    columns.append(pa.array(numbers, pa.list_(pa.int64())))
+                for at, field in enumerate(of_parts):
+                    columns.append(pa.array([[part[at] for part in parts] for parts in bundle.parts], field.type))
                 writer.write_batch(pa.record_batch(columns, schema=schema))
         if self.files.put_if_absent(f"{of_retry(plan.retry)}plan.arrow", sink.getvalue().to_pybytes()):
             return self._plans.setdefault(plan.retry, plan)
@@ -192,7 +191,9 @@ def upload_log(files: Filesystem, log: Path) -> None:
 def _parts(batch: pa.RecordBatch) -> tuple[tuple[Part, ...], ...]:
     if _PARTS[0].name not in batch.schema.names:
         return ()
-    numbers = (batch[field.name].to_pylist() for field in _PARTS)
+    numbers = [batch[field.name].to_pylist() for field in _PARTS]
+    if _ONLY.name in batch.schema.names:
+        numbers.append([[tuple(rows) for rows in of_batch] for of_batch in batch[_ONLY.name].to_pylist()])
     return tuple(tuple(map(Part, *of_batch)) for of_batch in zip(*numbers, strict=True))
 
 

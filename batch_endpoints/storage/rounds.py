@@ -1,10 +1,10 @@
 """Rounds: what has failed in a job may be tried again, and what fails then once more.
 
 Round 0 scores all of the input. Round n is retry n: its plan, made when round n - 1 is complete, has a mini-batch for
-each one of that round in which something failed, in the same order; so its n-th mini-batch belongs to the n-th of
-those, and nobody has to write that down. A commit ends behind a mini-batch with failed items, and in a retry behind
-each mini-batch. That is what lets the rows that a retry wins take their place in the output: right behind the rows of
-the mini-batch they belong to.
+each one of that round in which something failed, an item or a row, in the same order; so its n-th mini-batch belongs
+to the n-th of those, and nobody has to write that down. A commit ends behind a mini-batch in which something failed,
+and in a retry behind each mini-batch. That is what lets the rows that a retry wins take their place in the output:
+right behind the rows of the mini-batch they belong to.
 """
 
 from __future__ import annotations
@@ -39,38 +39,39 @@ def in_order(rounds: Rounds) -> list[Commit]:
     return list(chain.from_iterable(behind.values()))
 
 
-def failed_in(commits: Iterable[Commit]) -> dict[int, set[str]]:
-    """The failed items of each mini-batch that has any, in the order of the commits."""
-    failed: dict[int, set[str]] = {}
+def failed_in(commits: Iterable[Commit]) -> dict[int, dict[str, list[int]]]:
+    """What failed in each mini-batch in which something did, in their order.
+
+    Returns: of each its items -> positions of their failed rows, none where the whole item has failed.
+    """
+    failed: dict[int, dict[str, list[int]]] = {}
     for commit in commits:
+        here: dict[int, dict[str, list[int]]] = {}
         for item in commit.failed:
-            failed.setdefault(item.mini_batch, set()).add(item.file)
+            here.setdefault(item.mini_batch, {})[item.file] = []
+        for row in commit.failed_rows:
+            here.setdefault(row.mini_batch, {}).setdefault(row.file, []).append(row.row)
+        failed |= sorted(here.items())
     return failed
 
 
-def still_failed(rounds: Rounds) -> list[FailedItem]:
-    """What has failed and was not tried again since, in the order of the input.
+def still_failed(rounds: Rounds) -> list[FailedItem | FailedRow]:
+    """What has failed and was not tried again since, in the order of the input: items, and rows of other items.
 
     Returns: each with the number that its mini-batch has in round 0.
     """
-    left: list[FailedItem] = []
+    left: list[FailedItem | FailedRow] = []
     for commits, later, first in zip(rounds, [*rounds[1:], ()], _first_numbers(rounds), strict=False):
         tried_again = {commit.start for commit in later}
         numbers = {mini_batch: number for number, mini_batch in enumerate(failed_in(commits))}
-        for item in chain.from_iterable(commit.failed for commit in commits):
-            if numbers[item.mini_batch] not in tried_again:
-                left.append(item.model_copy(update={"mini_batch": first(item.mini_batch)}))
-    return sorted(left, key=lambda item: item.mini_batch)
-
-
-def failed_rows(rounds: Rounds) -> list[FailedRow]:
-    """The failed rows of items that have succeeded, which are not tried again, as ``still_failed`` has the items."""
-    rows = [
-        row.model_copy(update={"mini_batch": first(row.mini_batch)})
-        for commits, first in zip(rounds, _first_numbers(rounds), strict=True)
-        for row in chain.from_iterable(commit.failed_rows for commit in commits)
-    ]
-    return sorted(rows, key=lambda row: row.mini_batch)
+        failed: Iterable[FailedItem | FailedRow]
+        failed = chain.from_iterable((*commit.failed, *commit.failed_rows) for commit in commits)
+        left += [
+            one.model_copy(update={"mini_batch": first(one.mini_batch)})
+            for one in failed
+            if numbers[one.mini_batch] not in tried_again
+        ]
+    return sorted(left, key=lambda one: one.mini_batch)
 
 
 def _first_numbers(rounds: Rounds) -> list[Callable[[int], int]]:
@@ -83,7 +84,10 @@ def _first_numbers(rounds: Rounds) -> list[Callable[[int], int]]:
 
 def total(rounds: Rounds) -> Totals:
     """What a job amounts to: what failed and succeeded later has succeeded."""
-    scored = totals(chain.from_iterable(rounds))
+    scored, left = totals(chain.from_iterable(rounds)), still_failed(rounds)
+    items_failed = sum(isinstance(one, FailedItem) for one in left)
     return scored._replace(
-        mini_batches=totals(chain.from_iterable(rounds[:1])).mini_batches, items_failed=len(still_failed(rounds))
+        mini_batches=totals(chain.from_iterable(rounds[:1])).mini_batches,
+        items_failed=items_failed,
+        rows_failed=len(left) - items_failed,
     )

@@ -73,7 +73,7 @@ def test_whole_mini_batches_that_failed_take_their_place_in_the_same_output(tmp_
     state = job.run()
 
     assert state.status == "Completed"
-    assert "retry 1: 5 failed items tried again" in state.notes
+    assert "retry 1: 5 items tried again" in state.notes
     assert files_of(job) == names(20)
     assert job.calls()[called:] == ["003.txt", "004.txt", "005.txt", "018.txt", "019.txt"]
     assert counts(job) == (20, 20, 0, 20)
@@ -100,7 +100,7 @@ def test_what_fails_again_is_told_and_is_tried_in_a_second_round(tmp_path):
     ask_for_retry(job, retries=2)
     state = job.run()
     assert state.status == "Completed"
-    assert state.notes == ("retry 2: 2 failed items tried again",)
+    assert state.notes == ("retry 2: 2 items tried again",)
     assert job.calls()[called:] == ["001.txt", "009.txt"]
     assert counts(job) == (12, 12, 0, 12)
     assert files_of(job) == [f"{n:03}.txt" for n in (0, 3, 2, 1, 4, 5, 6, 7, 8, 10, 11, 9)]
@@ -189,6 +189,128 @@ def test_parts_of_a_file_that_failed_come_back_in_the_order_of_its_rows(tmp_path
         (file, n) for file in ("a.csv", "b.parquet") for n in range(200)
     ]
     assert [int(row["prediction"]) for row in job.rows()] == [2 * n for n in range(200)] * 2
+
+
+# single rows
+
+INVERSE = """
+import os
+import pandas as pd
+{note}
+
+def run(mini_batch: pd.DataFrame):
+    note(str(len(mini_batch)))
+    if not os.path.exists({cured!r}):
+        for n in mini_batch["n"]:
+            if n % 7 == 3 or 40 <= n < 60:
+                raise ValueError("no inverse")
+    return (mini_batch["n"] * 2).tolist()
+"""
+
+
+def of_rows(place, size="20 rows", **settings):
+    """A job of two files of 100 rows; single rows fail until a mark is there, and a whole part of one file."""
+    script = INVERSE.format(note=noting(place), cured=str(place / "cured"))
+    limits = {"max_retries": 0, "timeout": 60}
+    job = Job(
+        place,
+        script,
+        files=0,
+        settings={"mini_batch_size": size, "on_error": "isolate", "retry_settings": limits, **settings},
+    )
+    frame = pd.DataFrame({"n": range(100), "id": [f"i{n}" for n in range(100)]})
+    frame.to_csv(job.input / "a.csv", index=False)
+    frame.assign(n=frame["n"] + 1_001).to_parquet(job.input / "b.parquet", row_group_size=30)  # 1001 is 7 * 143
+    return job
+
+
+def places_of(job):
+    return [(row["file"], int(row["row"])) for row in job.rows()]
+
+
+def test_rows_that_failed_are_tried_again_alone_and_stand_behind_those_of_their_mini_batch(tmp_path):
+    job = of_rows(tmp_path)
+    assert job.run().status == "Completed"
+    failed = job.failed_items()
+    rows = [(one["file"], one["row"]) for one in failed if "row" in one]
+    items = [(one["file"], one["first_row"]) for one in failed if "first_row" in one]
+    assert items == [("a.csv", 40)]
+    assert rows == [("a.csv", n) for n in range(100) if n % 7 == 3 and not 40 <= n < 60] + [
+        ("b.parquet", n) for n in range(100) if n % 7 == 3
+    ]
+    before = job.report()
+    (tmp_path / "calls").unlink()
+
+    (tmp_path / "cured").touch()
+    ask_for_retry(job)
+    state = job.run()
+
+    assert (state.status, state.error) == ("Completed", None)
+    assert f"retry 1: 1 item and {len(rows)} rows tried again" in state.notes
+    assert sum(map(int, job.calls())) == len(rows) + 20
+    assert job.failed_items() == []
+    batches = {place: (place[0], place[1] // 20) for place in places_of(job)}
+    assert places_of(job) == sorted(batches, key=lambda place: (batches[place], place in rows, place[1]))
+    assert len(batches) == 200
+    assert all(int(row["prediction"]) == 2 * (int(row["row"]) + 1_001 * (row["file"] > "b")) for row in job.rows())
+    report = job.report()
+    assert report["items"] == before["items"] | {"succeeded": before["items"]["given"], "failed": 0}
+    assert report["rows"] == {"read": 220, "failed": 0, "written": 200}  # those of the item that failed twice
+    assert job.run() == state
+
+
+@pytest.mark.parametrize("size", ["20 rows", 2])
+def test_rows_that_fail_again_are_told_with_their_values_and_are_won_another_time(tmp_path, size):
+    job = of_rows(tmp_path, size, keep_failed_inputs=True)
+    job.run()
+    first = job.failed_items()
+    output = job.rows()
+    ask_for_retry(job)
+
+    assert job.run().status == "Completed"
+
+    again = job.failed_items()
+    assert [{**one, "stack": ""} for one in again] == [{**one, "stack": ""} for one in first]
+    assert all(one["input"]["id"] == f"i{one['row']}" for one in again if "row" in one)
+    assert job.rows() == output
+    assert job.report()["progress"]["rows_failed"] == sum("row" in one for one in first)
+
+    (tmp_path / "cured").touch()
+    ask_for_retry(job, retries=2)
+    assert job.run().status == "Completed"
+    assert job.failed_items() == []
+    assert sorted(places_of(job)) == [(file, n) for file in ("a.csv", "b.parquet") for n in range(100)]
+
+
+def test_rows_that_fail_again_count_towards_the_threshold_and_those_before_do_not(tmp_path):
+    job = of_rows(tmp_path, error_threshold=3)
+    assert job.run().status == "Failed"
+
+    ask_for_retry(job)
+    state = job.run()
+    assert state.status == "Failed"
+    assert "rows failed, more than error_threshold (3) allows" in state.error.details
+
+    (tmp_path / "cured").touch()
+    ask_for_retry(job, retries=2)
+    assert job.run().status == "Completed"
+    assert job.failed_items() == []
+    assert sorted(places_of(job)) == [(file, n) for file in ("a.csv", "b.parquet") for n in range(100)]
+
+
+def test_rows_of_a_file_that_is_gone_stay_failed_with_that_reason(tmp_path):
+    job = of_rows(tmp_path)
+    job.run()
+    rows = [(one["file"], one["row"]) for one in job.failed_items() if "row" in one]
+    (job.input / "b.parquet").unlink()
+    (tmp_path / "cured").touch()
+    ask_for_retry(job)
+
+    assert job.run().status == "Completed"
+
+    left = job.failed_items()
+    assert [(one["file"], one["row"]) for one in left] == [place for place in rows if place[0] == "b.parquet"]
+    assert all("b.parquet" in one["reason"] for one in left)
 
 
 # killed and canceled in the middle of a retry

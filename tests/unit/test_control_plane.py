@@ -703,6 +703,13 @@ def test_failed_items_of_a_job_that_has_ended_are_tried_again_with_other_setting
     assert again.state.progress.items_failed == 2
 
 
+def test_failed_rows_alone_are_tried_again_as_well(server):
+    job = ended_with_failures(server, "Completed", failed=0)
+    state = job.state.model_copy(update={"progress": Progress(items=5, rows_failed=3)})
+    server.store.update_job(job.name, lambda now: now.replaced(state=state))
+    assert server.jobs.retry_failed(job.name, Invocation()).spec.retries == 1
+
+
 def test_failed_items_are_not_tried_again_where_there_are_none_or_the_job_goes_on(server):
     job = ended_with_failures(server, "Completed", failed=0)
     with pytest.raises(Conflict, match=f"job '{job.name}' has no failed items"):

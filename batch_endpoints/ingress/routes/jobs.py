@@ -107,7 +107,7 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
         return job_answer(jobs.resume(job, parse_invocation(body or {"properties": {}})))
 
     @router.post(
-        "/jobs/{job}/retry-failed", status_code=202, summary="Let a job that has ended try failed items again"
+        "/jobs/{job}/retry-failed", status_code=202, summary="Let a job that has ended try again what failed"
     )
     def retry_failed(job: str, body: ResumeBody = None) -> dict[str, Any]:
         return job_answer(jobs.retry_failed(job, parse_invocation(body or {"properties": {}})))
