@@ -37,7 +37,7 @@ def unaccounted(plan: JobPlan, committed: Sequence[Commit]) -> str:
         if strange := {item.file for item in commit.failed}.difference(given):
             return f"'{min(strange)}' has failed in {place}, and is not in them"
     for index, end in reached.items():
-        if end != bundles[index].start + len(bundles[index].mini_batches):
+        if end != bundles[index].end:
             return f"mini-batch {end} of bundle {index} is not committed"
     return ""
 

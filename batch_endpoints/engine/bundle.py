@@ -19,14 +19,13 @@ import pyarrow as pa
 from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
 from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.interpreter import job_interpreter
-from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderAhead, items_of, parts_of
+from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderAhead
 from batch_endpoints.engine.poison_rows import Failure, Outcome
 from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.errors import BatchEndpointError, ScoringError
 from batch_endpoints.interfaces import BundleOutcome
-from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.planning.partitions import WHOLE
+from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.policies.error_threshold import over_threshold
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
@@ -67,13 +66,15 @@ class BundleScorer:
         self._settings = ModelDeploymentSettings()
         self._reader: PartReaderAhead | None = None
         self._fetcher: MiniBatchFiles | None = None
+        self._following: MiniBatch | None = None
         self._fatal: BatchEndpointError | None = None
         self._stopped, self._told, self._looked = False, False, -_LOOK_SECONDS
 
-    def run(self, bundle: Bundle, *, one_by_one: bool = False) -> BundleOutcome:
+    def run(self, bundle: Bundle, following: MiniBatch | None = None, *, one_by_one: bool = False) -> BundleOutcome:
         """Score what is not committed yet of a bundle.
 
         Args:
+            following: what will probably come behind it, to be fetched while its last mini-batch is scored.
             one_by_one: commit each mini-batch at once.
 
         Returns: what the whole bundle amounts to, with what others have committed; less than all of it where
@@ -82,14 +83,14 @@ class BundleScorer:
         Raises:
             WorkerStopped: ``stop`` was called.
         """
+        self._following = following
         commits = CommitLog(self._files, bundle.retry)
         chain = commits.chain(bundle)
-        end = bundle.start + len(bundle.mini_batches)
         try:
-            while (at := chain[-1].end if chain else bundle.start) < end and not self._told_to_stop():
+            while (at := chain[-1].end if chain else bundle.start) < bundle.end and not self._told_to_stop():
                 if self._fatal:  # another try would end like the first one
                     raise self._fatal
-                chain.append(commits.add(self._score_some(bundle, at, at + 1 if one_by_one else end)))
+                chain.append(commits.add(self._score_some(bundle, at, at + 1 if one_by_one else bundle.end)))
                 self._upload_log()
         except BatchEndpointError as error:  # nothing that another worker could do better
             self._fatal = error
@@ -135,12 +136,14 @@ class BundleScorer:
         items_given, at = 0, start
         tries, seconds, rows_read = 0, 0.0, None
         while at < end and (at == start or (time.monotonic() < until and not self._told_to_stop())):
-            items = items_of(bundle, at)
-            parts = parts_of(bundle, at)
+            mini_batch = bundle.mini_batch(at)
+            following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else self._following
             written: list[CommittedFile] = []
             began = time.monotonic()
             try:
-                outcome = self._score(worker, bundle, at, self._between_tries(contract.output_folder, written))
+                outcome = self._score(
+                    worker, mini_batch, following, self._between_tries(contract.output_folder, written)
+                )
             except WorkerStopped:
                 if self._stopped or at == start:
                     raise
@@ -149,9 +152,9 @@ class BundleScorer:
             if outcome.rows_read is not None:
                 rows_read = (rows_read or 0) + outcome.rows_read
             if self._settings.output_action == "append_row":
-                tables += outcome.in_order(items)
-            failed += failed_items(outcome, at, items, parts, told)
-            rows_failed += failed_rows(outcome, at, self._settings.keep_failed_inputs)
+                tables += outcome.in_order(mini_batch.files)
+            failed += failed_items(outcome, mini_batch, told)
+            rows_failed += failed_rows(outcome, mini_batch, self._settings.keep_failed_inputs)
             files += [*written, *store_files(self._files, contract.output_folder)]
             items_given += len(bundle.items(at))
             at += 1
@@ -272,37 +275,35 @@ class BundleScorer:
         return look
 
     def _score(
-        self, worker: ScoringWorker, bundle: Bundle, at: int, before_try: Callable[[Sequence[Failure]], None]
+        self,
+        worker: ScoringWorker,
+        mini_batch: MiniBatch,
+        following: MiniBatch | None,
+        before_try: Callable[[Sequence[Failure]], None],
     ) -> Outcome:
-        items = items_of(bundle, at)
         if worker.takes_tables():
-            parts, deployment = parts_of(bundle, at), self._job.deployment
-            reader = self._tables()
-            reader.begin(bundle, at)
-            outcome = score_tables(worker, reader, items, parts or [WHOLE] * len(items), deployment, before_try)
-            for item in better_as_files(outcome, items, parts, deployment):
+            reader, deployment = self._tables(), self._job.deployment
+            reader.begin(mini_batch, following)
+            outcome = score_tables(worker, reader, mini_batch.ranges(), deployment, before_try)
+            for file in better_as_files(outcome, mini_batch.ranges(), deployment):
                 before_try(())
-                self._score_files(worker, at, [item], (), outcome)
+                self._score_files(worker, MiniBatch(mini_batch.number, [file]), None, outcome)
             return outcome
-        refuse_paths(self._settings, bool(bundle.parts))
-        return self._score_files(worker, at, items, items_of(bundle, at + 1), Outcome())
+        refuse_paths(self._settings, bool(mini_batch.parts))
+        return self._score_files(worker, mini_batch, following, Outcome())
 
     def _score_files(
-        self, worker: ScoringWorker, at: int, items: Sequence[str], following: Sequence[str], outcome: Outcome
+        self, worker: ScoringWorker, mini_batch: MiniBatch, following: MiniBatch | None, outcome: Outcome
     ) -> Outcome:
-        """Score whole files by their paths.
-
-        Args:
-            following: the files of the next mini-batch.
-        """
-        with self._paths().of(at, items, following) as (paths, errors):
-            for item in items:
+        """Score whole files by their paths."""
+        with self._paths().of(mini_batch, following) as (paths, errors):
+            for item in mini_batch.files:
                 outcome.failed.pop(item, None)
             outcome.failed |= {item: Failure(UserError("", str(error))) for item, error in errors.items()}
             if paths:
                 scored, attempts = worker.score(list(paths.values()), list(paths))
                 outcome.attempts += attempts
-                outcome.tables += [] if scored.table is None else [(items[0], 0, scored.table)]
+                outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
         return outcome
 

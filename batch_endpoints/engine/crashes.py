@@ -3,8 +3,7 @@ reads its input or writes its rows, or the memory that this takes."""
 
 from __future__ import annotations
 
-from batch_endpoints.engine.failures import failed_items
-from batch_endpoints.engine.mini_batch_inputs import items_of, parts_of
+from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.poison_rows import Failure, Outcome
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.planning.job_plan import Bundle
@@ -36,10 +35,21 @@ class Crashes:
         known, before = self._at.get(bundle.index, (at, 0))
         crashes = before + 1 if known == at else 1
         self._at[bundle.index] = at, crashes
-        if crashes < MOST_CRASHES or at == bundle.start + len(bundle.mini_batches):
+        if crashes < MOST_CRASHES or at == bundle.end:
             return
-        items, parts = items_of(bundle, at), parts_of(bundle, at)
+        mini_batch = bundle.mini_batch(at)
         error = UserError("", f"{crashes} workers ended at it, one behind the other, outside of run(): {why}")
-        outcome = Outcome(failed=dict.fromkeys(items, Failure(error, crashes)), attempts=crashes)
-        failed = failed_items(outcome, at, items, parts, set())
-        commits.add(Commit(bundle=bundle.index, start=at, end=at + 1, attempts=crashes, failed=tuple(failed)))
+        again = {file: part.only for file, part in mini_batch.ranges() if part.only}
+        outcome = Outcome(again=again)
+        for file in mini_batch.files:
+            outcome.fail(file, Failure(error, crashes))
+        commits.add(
+            Commit(
+                bundle=bundle.index,
+                start=at,
+                end=at + 1,
+                attempts=crashes,
+                failed=tuple(failed_items(outcome, mini_batch, set())),
+                failed_rows=tuple(failed_rows(outcome, mini_batch, keep_inputs=False)),
+            )
+        )

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from batch_endpoints.engine.poison_rows import Outcome
+from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.storage.commits import FailedItem, FailedRow
 from batch_endpoints.storage.formats import json_row
 
 
-def failed_items(
-    outcome: Outcome, mini_batch: int, items: Sequence[str], parts: Sequence[Part], told: set[str]
-) -> list[FailedItem]:
+def failed_items(outcome: Outcome, mini_batch: MiniBatch, told: set[str]) -> list[FailedItem]:
     """The items without any result, in the order of the input.
 
     Args:
-        parts: of each item the part of its file; empty where they are whole files.
         told: reasons whose stack is in the commit already; gets those of these items.
     """
     failed = []
-    for item, part in zip(items, parts or [WHOLE] * len(items), strict=True):
+    for item, part in mini_batch.ranges():
         if failure := outcome.failed.get(item):
             error = failure.error
             failed.append(
                 FailedItem(
                     file=item,
-                    mini_batch=mini_batch,
+                    mini_batch=mini_batch.number,
                     reason=error.headline,
                     error=error.kind,
                     attempts=failure.attempts,
@@ -39,12 +36,12 @@ def failed_items(
     return failed
 
 
-def failed_rows(outcome: Outcome, mini_batch: int, keep_inputs: bool) -> list[FailedRow]:
+def failed_rows(outcome: Outcome, mini_batch: MiniBatch, keep_inputs: bool) -> list[FailedRow]:
     """The rows without a result of items that have some."""
     return [
         FailedRow(
             file=row.item,
-            mini_batch=mini_batch,
+            mini_batch=mini_batch.number,
             row=row.row,
             reason=row.failure.error.headline,
             error=row.failure.error.kind,

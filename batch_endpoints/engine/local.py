@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Generator, Sequence
+from queue import SimpleQueue
 
 from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
+from batch_endpoints.policies.work_queue import WorkQueue
 
 
 class LocalRunner:
@@ -27,25 +28,27 @@ class LocalRunner:
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
     ) -> Generator[BundleOutcome, None, None]:
         """Outcomes as they come; closing the iterator ends the hosts and the mini-batches they are at."""
-        waiting: queue.SimpleQueue[Bundle] = queue.SimpleQueue()
-        for bundle in bundles:
-            waiting.put(bundle)
-        done: queue.SimpleQueue[BundleOutcome | BaseException] = queue.SimpleQueue()
+        waiting: WorkQueue[int, Bundle] = WorkQueue(bundles)
+        taking = threading.Lock()
+        done: SimpleQueue[BundleOutcome | BaseException] = SimpleQueue()
         stop = threading.Event()
         scorers: list[BundleScorer] = []
 
-        def work() -> None:
+        def work(worker: int) -> None:
             try:
                 with BundleScorer(self._folder_uri, input_root) as scorer:
                     scorers.append(scorer)
                     while not stop.is_set():
-                        done.put(scorer.run(waiting.get_nowait()))
-            except queue.Empty:
-                pass
+                        with taking:
+                            if not waiting:
+                                return
+                            bundle, kept = waiting.take(worker)
+                        done.put(scorer.run(bundle, kept.mini_batch(kept.start) if kept else None))
             except BaseException as error:
                 done.put(error)
 
-        threads = [threading.Thread(target=work, name=f"worker-{n}") for n in range(min(workers.count, len(bundles)))]
+        count = min(workers.count, len(bundles))
+        threads = [threading.Thread(target=work, args=(n,), name=f"worker-{n}") for n in range(count)]
         for thread in threads:
             thread.start()
         try:

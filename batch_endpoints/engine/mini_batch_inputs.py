@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from batch_endpoints.engine.ahead import Ahead
 from batch_endpoints.errors import InputError
-from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.planning.partitions import WHOLE, Part
+from batch_endpoints.planning.job_plan import MiniBatch
+from batch_endpoints.planning.partitions import Part
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.inputs import fetch
@@ -35,28 +35,29 @@ class MiniBatchFiles:
 
     @contextmanager
     def of(
-        self, number: int, items: Sequence[str], following: Sequence[str]
+        self, mini_batch: MiniBatch, following: MiniBatch | None
     ) -> Iterator[tuple[dict[str, str], dict[str, InputError]]]:
-        """The files of one mini-batch, while they are needed: item -> path, and item -> why it cannot be read.
+        """The files of one mini-batch, while they are needed: file -> path, and file -> why it cannot be read.
 
         Args:
-            following: those of the mini-batch with the next number.
+            following: the one that will probably be asked for next.
 
         Raises:
             WorkerStopped: ``stop`` was called.
         """
-        wanted = [(number, item) for item in items] + [(number + 1, item) for item in following]
+        number = mini_batch.number
         if self._ahead:
-            self._ahead.begin(wanted)
-            self._remove_but(number, number + 1)  # what was fetched ahead, and another worker has scored
+            soon = [one for one in (mini_batch, following) if one]
+            self._ahead.begin([(one.number, file) for one in soon for file in one.files])
+            self._remove_but(*(one.number for one in soon))  # what was fetched ahead, and another worker has scored
         paths: dict[str, str] = {}
         unreadable: dict[str, InputError] = {}
         try:
-            for item in items:
+            for file in mini_batch.files:
                 try:
-                    paths[item] = str((self._ahead.get if self._ahead else self._fetch)((number, item)))
+                    paths[file] = str((self._ahead.get if self._ahead else self._fetch)((number, file)))
                 except InputError as error:
-                    unreadable[item] = error
+                    unreadable[file] = error
             yield paths, unreadable
         finally:
             shutil.rmtree(self._scratch / str(number), ignore_errors=True)
@@ -73,8 +74,8 @@ class MiniBatchFiles:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _fetch(self, wanted: tuple[int, str]) -> Path:
-        number, item = wanted
-        return fetch(self._root, item, self._scratch / str(number), self._access)
+        number, file = wanted
+        return fetch(self._root, file, self._scratch / str(number), self._access)
 
 
 class PartReaderAhead(PartReader):
@@ -89,10 +90,10 @@ class PartReaderAhead(PartReader):
         # a single thread: a reader is none that threads may share
         self._ahead = Ahead[tuple[str, Part], pa.Table](lambda wanted: read(*wanted), 1) if _is_remote(root) else None
 
-    def begin(self, bundle: Bundle, number: int) -> None:
-        """Read the parts of this mini-batch and of the next one."""
+    def begin(self, mini_batch: MiniBatch, following: MiniBatch | None) -> None:
+        """Read the parts of this mini-batch, and of the one that will probably be asked for next."""
         if self._ahead:
-            self._ahead.begin([part for at in (number, number + 1) for part in _parts(bundle, at)])
+            self._ahead.begin([part for one in (mini_batch, following) if one for part in one.ranges()])
 
     def read(self, path: str, part: Part) -> pa.Table:
         return self._ahead.get((path, part)) if self._ahead else super().read(path, part)
@@ -105,18 +106,3 @@ class PartReaderAhead(PartReader):
 
 def _is_remote(root: str) -> bool:
     return not root or local_path(root) is None
-
-
-def items_of(bundle: Bundle, number: int) -> tuple[str, ...]:
-    """Those of one mini-batch; none behind the last one."""
-    return tuple(*bundle.mini_batches[number - bundle.start : number - bundle.start + 1])
-
-
-def parts_of(bundle: Bundle, number: int) -> tuple[Part, ...]:
-    """Of each item of one mini-batch the part of its file; empty where they are whole files."""
-    return tuple(*bundle.parts[number - bundle.start : number - bundle.start + 1])
-
-
-def _parts(bundle: Bundle, number: int) -> list[tuple[str, Part]]:
-    items = items_of(bundle, number)
-    return list(zip(items, parts_of(bundle, number) or [WHOLE] * len(items), strict=True))

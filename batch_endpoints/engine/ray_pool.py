@@ -8,7 +8,6 @@ goes to the next that is free, and what it had committed counts.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -24,8 +23,9 @@ from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import WorkersLost
 from batch_endpoints.interfaces import BundleOutcome
-from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
+from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.storage.filesystem import open_filesystem
 
 Actor = Any  # a handle: Ray's own type does not have the methods of the class behind it
@@ -77,8 +77,8 @@ class ScoringActor:
         """Answers when the actor is up: with the id of its node."""
         return ray.get_runtime_context().get_node_id()
 
-    def run(self, bundle: Bundle, one_by_one: bool) -> BundleOutcome:
-        return self._scorer.run(bundle, one_by_one=one_by_one)
+    def run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool) -> BundleOutcome:
+        return self._scorer.run(bundle, following, one_by_one=one_by_one)
 
     @ray.method(concurrency_group="stop")
     def stop(self) -> None:
@@ -93,7 +93,8 @@ class _Pool:
     """Actors, and what each is at."""
 
     def __init__(self, bundles: Sequence[Bundle], workers: WorkerPlan, folder_uri: str, input_root: str) -> None:
-        self._waiting, self._size = deque(bundles), workers.count
+        self._waiting: WorkQueue[Actor, Bundle] = WorkQueue(bundles)
+        self._size = workers.count
         options: dict[str, Any] = {
             "num_cpus": workers.cpus,
             "concurrency_groups": {"stop": 1},
@@ -122,8 +123,9 @@ class _Pool:
                 continue
             self._lost_starts = 0
             if self._waiting:  # before anybody hears of the outcome: the actor shall not wait for that
-                bundle = self._waiting.popleft()
-                self._call(actor, bundle, actor.run.remote(bundle, self._crashes.known(bundle)))
+                bundle, kept = self._waiting.take(actor)
+                following = kept.mini_batch(kept.start) if kept else None
+                self._call(actor, bundle, actor.run.remote(bundle, following, self._crashes.known(bundle)))
             else:
                 self._release(actor)
             outcome = answer.result()
@@ -161,7 +163,7 @@ class _Pool:
         if bundle:
             if isinstance(error, ActorDiedError) and _is_alive(node):
                 self._crashes.count(bundle, why)
-            self._waiting.appendleft(bundle)
+            self._waiting.give_back(actor, bundle)
             return
         self._lost_starts += 1
         if self._lost_starts == _MOST_LOST_STARTS * self._size:

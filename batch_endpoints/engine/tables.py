@@ -80,8 +80,7 @@ def _all_tables(files: Iterable[InputFile], tensors: bool) -> bool:
 def score_tables(
     worker: ScoringWorker,
     reader: PartReader,
-    items: Sequence[str],
-    parts: Sequence[Part],
+    ranges: Sequence[tuple[str, Part]],
     deployment: ModelDeployment,
     before_try: Callable[[Sequence[Failure]], None],
 ) -> Outcome:
@@ -92,14 +91,15 @@ def score_tables(
     it makes of a file must not depend on the others.
 
     Args:
+        ranges: its files, with the part of each.
         before_try: see ``score_rows``, which says what is raised.
     """
     output_columns, no_code = deployment.settings.output_columns, deployment.code_configuration is None
-    again = {item: part.only for item, part in zip(items, parts, strict=True) if part.only}
+    again = {item: part.only for item, part in ranges if part.only}
     outcome = Outcome(rows_read=0, again=again)
     read: list[tuple[str, Sequence[int], pa.Table]] = []
     alike: list[object] = []  # of each; others have calls of their own, as have those around one that failed
-    for item, part in zip(items, parts, strict=True):
+    for item, part in ranges:
         try:
             table = reader.read(item, part)
             if lacking := [n for n in output_columns if n not in table.column_names and n not in _POSITION]:
@@ -126,9 +126,7 @@ def score_tables(
     return outcome
 
 
-def better_as_files(
-    outcome: Outcome, items: Sequence[str], parts: Sequence[Part], deployment: ModelDeployment
-) -> list[str]:
+def better_as_files(outcome: Outcome, ranges: Sequence[tuple[str, Part]], deployment: ModelDeployment) -> list[str]:
     """Files that failed as tables, and may not when the model's own side reads each, and predicts it by itself.
 
     That is the way of whole files (``mini_batch_size`` as a number); where nobody has said which way to go, what it
@@ -137,7 +135,7 @@ def better_as_files(
     settings = deployment.settings
     if deployment.code_configuration or settings.mini_batch_size is not None or settings.output_columns:
         return []
-    failed = [item for item, part in zip(items, parts, strict=True) if part == WHOLE and item in outcome.failed]
+    failed = [item for item, part in ranges if part == WHOLE and item in outcome.failed]
     return [one for one in failed if not outcome.failed[one].error.of_rows and one.lower().endswith(_MODELS_OWN)]
 
 

@@ -9,12 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
 from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.specs import SkippedFile
 
 BUNDLES_PER_WORKER = 32  # enough to even out skew; each costs 6 to 7 ms of the cluster's time
+
+
+class MiniBatch(NamedTuple):
+    """What one call of ``run()`` gets.
+
+    Args:
+        number: its place in the plan.
+        files: relative to the input.
+        parts: of each file the part of it; empty where they are whole.
+    """
+
+    number: int
+    files: Sequence[str]
+    parts: Sequence[Part] = ()
+
+    def ranges(self) -> list[tuple[str, Part]]:
+        """Each file with the part of it."""
+        return list(zip(self.files, self.parts or [WHOLE] * len(self.files), strict=True))
 
 
 @dataclass(frozen=True)
@@ -32,6 +51,15 @@ class Bundle:
     mini_batches: Sequence[Sequence[str]]
     parts: Sequence[Sequence[Part]] = ()
     retry: int = 0
+
+    @property
+    def end(self) -> int:
+        """The number behind that of its last mini-batch."""
+        return self.start + len(self.mini_batches)
+
+    def mini_batch(self, number: int) -> MiniBatch:
+        at = number - self.start
+        return MiniBatch(number, self.mini_batches[at], self.parts[at] if self.parts else ())
 
     def items(self, number: int) -> Sequence[str]:
         """What is counted of a mini-batch: its files or parts of them, without those of which only rows are tried."""
@@ -156,4 +184,4 @@ def remaining(plan: JobPlan, committed_until: Mapping[int, int]) -> list[Bundle]
     Args:
         committed_until: bundle index -> end of its chain of commits (exclusive mini-batch number).
     """
-    return [b for b in plan.bundles if committed_until.get(b.index, b.start) < b.start + len(b.mini_batches)]
+    return [b for b in plan.bundles if committed_until.get(b.index, b.start) < b.end]

@@ -119,8 +119,8 @@ class CommitLog:
     def chain(self, bundle: Bundle) -> list[Commit]:
         """The commits of a bundle, in order, from its start to where the next one is to be written."""
         found: list[Commit] = []
-        at, end = bundle.start, bundle.start + len(bundle.mini_batches)
-        while at < end and (commit := self.at(bundle.index, at)):
+        at = bundle.start
+        while at < bundle.end and (commit := self.at(bundle.index, at)):
             found.append(commit)
             at = commit.end
         return found

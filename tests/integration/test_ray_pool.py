@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import ray
@@ -99,11 +99,12 @@ def test_workers_that_never_come_up_fail_the_job_and_say_why(tmp_path, monkeypat
 def test_a_worker_without_work_gives_its_cpu_back_while_another_is_still_at_it(tmp_path):
     job = job_that(WAITS, tmp_path, 2, GO=str(tmp_path / "go"))
     bundles = [Bundle(n, n, ((f"{n:03}.txt",),)) for n in range(2)]
-    with closing(RayPoolRunner(job.job_folder.uri).run(bundles, TWO, job.input.as_uri())) as outcomes:
-        assert next(outcomes).bundle == 0
+    with ThreadPoolExecutor() as pool:
+        outcomes = pool.submit(list, RayPoolRunner(job.job_folder.uri).run(bundles, TWO, job.input.as_uri()))
+        wait_until(lambda: len(job.commits()) == 1 and job.calls(), what="one that is done and one that waits")
         wait_until(lambda: ray.available_resources().get("CPU", 0) >= 1, what="a free CPU")
         (tmp_path / "go").touch()
-        assert [outcome.bundle for outcome in outcomes] == [1]
+        assert [outcome.bundle for outcome in outcomes.result()] == [0, 1]
     assert len(job.commits()) == 2
 
 
