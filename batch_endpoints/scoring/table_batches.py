@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -68,7 +68,11 @@ class TableBatch:
     @property
     def positions(self) -> pa.Array:
         """Of each row, its position in its file."""
-        return pa.array(chain.from_iterable(self.places), pa.int64())
+        found = [
+            pa.arange(rows.start, rows.stop) if isinstance(rows, range) else pa.array(rows, pa.int64())
+            for rows in self.places
+        ]
+        return pa.chunked_array(found, pa.int64()).combine_chunks()
 
     @property
     def files(self) -> pa.Array:
