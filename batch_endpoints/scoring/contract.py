@@ -100,9 +100,11 @@ def read_reply(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> 
         missing = UserError("", "run() returned rows, but none for this file")
         return Scored(table, {item: missing for item in items if item not in named})
     if table.num_rows < len(items):
+        files = f"{len(items)} file{'s' * (len(items) != 1)}"
         count = "no rows" if not table.num_rows else "1 row" if table.num_rows == 1 else f"{table.num_rows} rows"
         raise RunFailed(
-            f"run() returned {count} for {len(items)} files, and no column says which files they are of",
+            f"run() returned {count} for {files}"
+            + (", and no column says which files they are of" if table.num_rows else ""),
             mend="Return one row per file, or a column with the file's name.",
         )
     return Scored(table)
@@ -132,14 +134,16 @@ def returned_rows(header: dict[str, Any], payload: bytes) -> pa.Table:
 
 
 def _rows(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> tuple[pa.Table, bool]:
-    """The returned rows, and whether their position says which item each is of."""
+    """The returned rows, and whether it is certain which item each is of."""
     if header["kind"] != "values":
         return _table(header, payload), False
     values = header["values"]
     if values and all(isinstance(value, dict) for value in values):
         names = list(dict.fromkeys(name for value in values for name in value))
         return pa.table({name: _array([value.get(name) for value in values]) for name in names}), False
-    if len(values) != len(items):
+    if len(items) == 1:
+        items = [items[0]] * len(values)
+    if len(values) != len(items) or not values:
         return pa.table({"prediction": _array(values)}), False
     return pa.table({"prediction": _array(values), "file": pa.array(items, pa.string())}), True
 

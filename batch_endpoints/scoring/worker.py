@@ -185,7 +185,7 @@ class ScoringWorker:
             # the code can be loaded: a host that replaces another one has failed, perhaps for want of memory
             return Scored(None, dict.fromkeys(items, UserError("", error.what, stack=error.mend)))
         except RunFailed as error:
-            return Scored(None, dict.fromkeys(items, UserError("", str(error))))
+            return Scored(None, dict.fromkeys(items, UserError("", f"{error.what}. {error.mend}")))
 
     def _ready_host(self) -> HostProcess:
         if self._host is not None:

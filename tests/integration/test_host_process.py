@@ -215,7 +215,7 @@ def test_a_script_that_cannot_be_loaded_fails_at_once_with_file_and_line(tmp_pat
         ("yield 1", "TypeError: run() returned a generator; it must return"),
         ("return 'text'", "TypeError: run() returned a str; it must return"),
         ("return 7", "TypeError: run() returned an int; it must return"),
-        ("return []", "run() returned no rows for 1 files"),
+        ("return []", "run() returned no rows for 1 file. Return one row per file"),
         ("raise ValueError('\\udcff')", "score.py:3: ValueError: \\udcff"),
     ],
     ids=lambda text: text[:40],
