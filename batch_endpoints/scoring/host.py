@@ -250,7 +250,7 @@ def _describe(error: BaseException, code: str) -> dict[str, Any]:
         "message": _text(message),
         "file": file,
         "line": line,
-        "stack": _text("".join(stack)[-20000:]),
+        "stack": _text("".join(stack)[-20000:]).replace(f'File "{os.path.join(code, "")}', 'File "'),
     }
 
 
@@ -270,8 +270,8 @@ def _inside(file: str, code: str) -> bool:
 
 
 def _behind_host(trace: types.TracebackType | None) -> types.TracebackType | None:
-    """The stack without the frames that call or load the script."""
-    while trace is not None and trace.tb_next is not None:
+    """The stack without the frames that call or load the script; none where it has no others."""
+    while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if file != __file__ and not file.startswith("<frozen importlib"):
             break

@@ -228,6 +228,10 @@ def test_a_run_that_goes_wrong_is_a_failed_item_and_the_next_one_is_scored(tmp_p
         assert b.reason("bad").startswith(reason)
         assert b.value("good") == "/in/good"
 
+    log = b.log.read_text()
+    assert "host.py" not in log, "a stack is that of the script"
+    assert str(tmp_path) not in log, "with its files as the deployment names them"
+
 
 BUSY = {
     "a busy loop": "while True: pass",
@@ -521,5 +525,5 @@ def test_the_log_has_what_the_script_printed_and_the_stack_of_failed_tries(tmp_p
         "try 1 failed for a, b, c and 2 more: score.py:4: ValueError: odd",
         "try 2 failed for a, b, c and 2 more: score.py:4: ValueError: odd (again)",
     ]
-    assert log.count('score.py", line 4, in run') == 1, "the same stack is not written for each try"
+    assert log.count('File "score.py", line 4, in run') == 1, "the same stack is not written for each try"
     assert "host.py" not in log
