@@ -283,8 +283,10 @@ def _end_with_worker(reader: int, writer: int) -> None:
     """Leave nothing behind, however the worker ends: neither this process nor what the script has started.
 
     A process beside this one waits until the worker's end of the pipe is closed, and then kills the group that
-    they are in. It is a grandchild, so that the script's own ``os.wait()`` never meets it.
+    they are in, and what has left it. It is a grandchild, so that the script's own ``os.wait()`` never meets it.
     """
+    left_behind = _beside("left_behind")
+    output_folder = os.environ[left_behind.MARK]
     child = os.fork()
     if child:
         os.waitpid(child, 0)
@@ -297,6 +299,7 @@ def _end_with_worker(reader: int, writer: int) -> None:
     closed = select.poll()
     closed.register(reader, 0)
     closed.poll()
+    left_behind.kill_descendants(output_folder)
     os.killpg(0, signal.SIGKILL)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_endpoints.errors import HostKilled, HostLost
+from batch_endpoints.scoring.left_behind import MARK, kill_descendants
 
 HOST_SCRIPT = Path(__file__).with_name("host.py")
 _HEADER = struct.Struct(">IQ")
@@ -26,7 +27,7 @@ class HostProcess:
 
     Args:
         interpreter: the deployment's Python.
-        environment: the host's whole environment.
+        environment: the host's whole environment; its AZUREML_BI_OUTPUT_PATH is no other worker's.
         folder: its working directory.
         log: file that gets its stdout and stderr.
     """
@@ -48,6 +49,7 @@ class HostProcess:
         finally:
             os.close(to_host)
             os.close(from_host)
+        self._output_folder = environment[MARK]
         self._in, self._out = ours_in, ours_out
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
@@ -92,6 +94,7 @@ class HostProcess:
         """End the host and every process it has started; a call under way raises HostLost. From any thread."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
+        kill_descendants(self._output_folder)
 
     def close(self) -> None:
         """``kill()``, and let go of it; harmless when it has ended."""

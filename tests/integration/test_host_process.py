@@ -383,8 +383,9 @@ CHILDREN = """
 import os, subprocess, time
 def run(mini_batch):
     child = subprocess.Popen(["sleep", "600"])
+    daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
     with open(os.environ["PIDS"], "w") as file:
-        file.write(f"{os.getpid()} {child.pid}")
+        file.write(f"{os.getpid()} {child.pid} {daemon.pid}")
     os.rename(os.environ["PIDS"], os.environ["PIDS"] + ".done")
     if "hang" in mini_batch[0]:
         time.sleep(600)
@@ -422,14 +423,14 @@ threading.Event().wait()
             assert time.monotonic() < until
             assert worker.poll() is None
             threading.Event().wait(0.05)
-        host, child = (int(pid) for pid in done.read_text().split())
+        host, child, daemon = (int(pid) for pid in done.read_text().split())
         group = {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _group(pid) == host}
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
 
     assert group >= {host, child}
-    assert [pid for pid in group if not gone(pid)] == []
+    assert [pid for pid in {*group, daemon} if not gone(pid)] == []
 
 
 def _group(pid):
