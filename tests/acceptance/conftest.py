@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -100,26 +101,27 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def deploy(server: Server, tmp_path: Path) -> Callable[..., str]:
     """Puts a scoring script behind an endpoint of its own and returns the endpoint's name."""
+    return partial(deploy_script, server, tmp_path)
 
-    def put(name: str, script: str, **settings: object) -> str:
-        folder = tmp_path / name
-        (folder / "src").mkdir(parents=True)
-        (folder / "src" / "score.py").write_text(script)
-        (folder / "weights.txt").write_text("42")
-        client = server.client
-        client.endpoints.create({"name": name})
-        client.deployments(name).create(
-            {
-                "name": "scripted",
-                "model": {"path": str(folder / "weights.txt")},
-                "code_configuration": {"code": str(folder / "src"), "scoring_script": "score.py"},
-                "settings": settings,
-            }
-        )
-        client.endpoints.update(name, {"defaults": {"deployment_name": "scripted"}})
-        return name
 
-    return put
+def deploy_script(server: Server, place: Path, name: str, script: str, **settings: object) -> str:
+    """As ``deploy``, for stories that keep one job for several tests."""
+    folder = place / name
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "score.py").write_text(script)
+    (folder / "weights.txt").write_text("42")
+    client = server.client
+    client.endpoints.create({"name": name})
+    client.deployments(name).create(
+        {
+            "name": "scripted",
+            "model": {"path": str(folder / "weights.txt")},
+            "code_configuration": {"code": str(folder / "src"), "scoring_script": "score.py"},
+            "settings": settings,
+        }
+    )
+    client.endpoints.update(name, {"defaults": {"deployment_name": "scripted"}})
+    return name
 
 
 @pytest.fixture

@@ -19,6 +19,14 @@ def command_of(pid: int) -> str:
         return ""
 
 
+def runs(pid: int) -> bool:
+    """Not one that has ended, and waits for its parent to take note of it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def is_python(pid: int) -> bool:
     """Not the shell that Ray starts a driver with."""
     return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("python")
