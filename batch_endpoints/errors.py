@@ -12,7 +12,7 @@ BatchEndpointError
 │   ├── InitFailed        … before the first mini-batch: the whole job fails, at once
 │   ├── RunFailed         … in one run(): the mini-batch is tried again
 │   └── HostLost          … by taking its process with it (crash, timeout, memory)
-│       └── HostKilled    … killed from outside, which says nothing of the code
+│       └── HostKilled    … killed from outside, mostly for want of memory
 ├── WorkersLost           the cluster's processes that score end before they can begin
 ├── JobFailed             a job somebody waited for did not end as Completed
 └── ServerError           the server could not be reached, or answered with an error of its own
@@ -106,7 +106,7 @@ class HostLost(ScoringError):
 
 
 class HostKilled(HostLost):
-    """Somebody else killed the user's process: the system for want of memory, or a person."""
+    """The user's process was killed from outside: for want of memory, or by a person."""
 
 
 class WorkersLost(BatchEndpointError):

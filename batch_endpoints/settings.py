@@ -9,6 +9,8 @@
 | ``BATCH_ENDPOINTS_CACHE`` | ``~/.cache/batch-endpoints`` | interpreters built for deployments, on each node |
 | ``BATCH_ENDPOINTS_MAX_RUNNING_JOBS`` | from the head's memory and cores | jobs whose drivers run at the same time |
 | ``BATCH_ENDPOINTS_STORE_TIMEOUT`` | 30 | seconds that a store may be silent before it is asked again |
+
+Ray's own ``RAY_memory_usage_threshold`` is respected.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from batch_endpoints.errors import SpecError
 
 DEFAULT_PORT = 8700
 _CACHE = "~/.cache/batch-endpoints"
+_BEFORE_RAY = 0.95  # it kills its own workers at that threshold, which hosts are not
 DRIVER_BYTES = 1 << 30  # a driver with Ray Data imported holds about 0.4 GiB; the rest is for its plan
 
 
@@ -38,6 +41,7 @@ class Settings:
     cache: Path = field(default_factory=lambda: Path(_CACHE).expanduser())
     root: str = ""  # "" means the home
     store_timeout_seconds: float = 30.0
+    memory_share: float = _BEFORE_RAY * 0.95  # of a node's memory; where more is in use, its largest host is ended
 
     @property
     def database_url(self) -> str:
@@ -81,6 +85,7 @@ class Settings:
             cache=Path(cache).expanduser().absolute(),
             root=_uri(environment.get("BATCH_ENDPOINTS_ROOT", "")),
             store_timeout_seconds=float(timeout),
+            memory_share=_BEFORE_RAY * float(environment.get("RAY_memory_usage_threshold") or 0.95),
         )
 
 

@@ -207,9 +207,12 @@ class BundleScorer:
             job = self._job
             self._settings = job.deployment.settings
             self._access = job.credentials
-            self._interpreter = job_interpreter(job, Settings.read().cache)  # kept while this worker lives
+            settings = Settings.read()
+            self._interpreter = job_interpreter(job, settings.cache)  # kept while this worker lives
             contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log)
-            contract = replace(contract, mini_batch_format=mini_batch_format(job, in_parts))
+            contract = replace(
+                contract, mini_batch_format=mini_batch_format(job, in_parts), memory_share=settings.memory_share
+            )
             self._ready = contract, ScoringWorker(contract)
             self._stop_if_asked()
         return self._ready

@@ -285,8 +285,8 @@ def _end_with_worker(reader: int, writer: int) -> None:
     A process beside this one waits until the worker's end of the pipe is closed, and then kills the group that
     they are in, and what has left it. It is a grandchild, so that the script's own ``os.wait()`` never meets it.
     """
-    left_behind = _beside("left_behind")
-    output_folder = os.environ[left_behind.MARK]
+    family = _beside("host_family")
+    output_folder = os.environ[family.MARK]
     child = os.fork()
     if child:
         os.waitpid(child, 0)
@@ -299,7 +299,7 @@ def _end_with_worker(reader: int, writer: int) -> None:
     closed = select.poll()
     closed.register(reader, 0)
     closed.poll()
-    left_behind.kill_descendants(output_folder)
+    family.kill_processes(output_folder)
     os.killpg(0, signal.SIGKILL)
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from batch_endpoints.errors import HostKilled, HostLost
-from batch_endpoints.scoring.left_behind import MARK, kill_descendants
+from batch_endpoints.scoring.host_family import MARK, kill_processes
+from batch_endpoints.scoring.memory import why_to_end
 
 HOST_SCRIPT = Path(__file__).with_name("host.py")
 _HEADER = struct.Struct(">IQ")
-_LOOK_SECONDS = 0.2  # how soon a host that died without closing its pipe is noticed
+_LOOK_SECONDS = 0.2  # how soon a host that died without closing its pipe, or takes all memory, is noticed
 
 
 class HostProcess:
@@ -30,9 +31,12 @@ class HostProcess:
         environment: the host's whole environment; its AZUREML_BI_OUTPUT_PATH is no other worker's.
         folder: its working directory.
         log: file that gets its stdout and stderr.
+        memory_share: of the node's memory; where more is in use and this host holds most, it is ended.
     """
 
-    def __init__(self, interpreter: str, environment: Mapping[str, str], folder: Path, log: Path) -> None:
+    def __init__(
+        self, interpreter: str, environment: Mapping[str, str], folder: Path, log: Path, memory_share: float
+    ) -> None:
         to_host, ours_out = os.pipe()
         ours_in, from_host = os.pipe()
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +53,7 @@ class HostProcess:
         finally:
             os.close(to_host)
             os.close(from_host)
-        self._output_folder = environment[MARK]
+        self._output_folder, self._memory_share, self._looked = environment[MARK], memory_share, 0.0
         self._in, self._out = ours_in, ours_out
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
@@ -69,7 +73,7 @@ class HostProcess:
         Returns: header and payload of the reply.
 
         Raises:
-            HostLost: it ended, or did not answer in time; it is dead when this is raised.
+            HostLost: it ended, or did not answer in time, or takes too much memory; it is dead when this is raised.
         """
         deadline = time.monotonic() + timeout_seconds
         encoded = json.dumps(request).encode()
@@ -89,12 +93,18 @@ class HostProcess:
             ) from None
         except (EOFError, BrokenPipeError):
             raise self._lost() from None
+        except _MemoryShort as short:
+            self.close()
+            raise HostKilled(
+                f"the scoring process was killed for want of memory: {short}",
+                mend="Make mini_batch_size or max_concurrency_per_instance smaller.",
+            ) from None
 
     def kill(self) -> None:
         """End the host and every process it has started; a call under way raises HostLost. From any thread."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
-        kill_descendants(self._output_folder)
+        kill_processes(self._output_folder)
 
     def close(self) -> None:
         """``kill()``, and let go of it; harmless when it has ended."""
@@ -129,6 +139,7 @@ class HostProcess:
         Raises:
             TimeoutError: it is not in time.
             EOFError: the host has ended.
+            _MemoryShort: it has to be.
         """
         ready = select.poll()  # not select(), which refuses descriptors above 1023
         ready.register(fd, event)
@@ -136,10 +147,17 @@ class HostProcess:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
+            self._look_at_memory()
             if ready.poll(min(left, _LOOK_SECONDS) * 1000):
                 return
             if self._process.poll() is not None:
                 raise EOFError
+
+    def _look_at_memory(self) -> None:
+        if time.monotonic() - self._looked >= _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            if why := why_to_end(self._output_folder, self._memory_share):
+                raise _MemoryShort(why)
 
     def _lost(self) -> HostLost:
         try:  # a host that has just closed its pipe ends within a moment
@@ -148,6 +166,10 @@ class HostProcess:
             code = None
         self.close()
         return (HostKilled if code == -signal.SIGKILL else HostLost)(_how_it_ended(code))
+
+
+class _MemoryShort(Exception):
+    """The node has none left because of this host."""
 
 
 def _start(

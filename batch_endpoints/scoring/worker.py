@@ -39,6 +39,7 @@ class ScoringContract:
         log: file for what the code prints.
         mini_batch_format: what ``run()`` gets; "" is for the script to say.
         azure_layout: rows become text, in Azure ML's layout.
+        memory_share: of this node's memory; where more is in use, the host that holds most is ended.
     """
 
     interpreter: str
@@ -54,6 +55,7 @@ class ScoringContract:
     max_retries: int = 3
     mini_batch_format: str = ""
     azure_layout: bool = False
+    memory_share: float = 0.9
 
 
 class WorkerStopped(Exception):
@@ -215,7 +217,9 @@ class ScoringWorker:
                 raise WorkerStopped
             self._log.loads(contract.script if contract.code else "the model")
             try:
-                self._host = HostProcess(contract.interpreter, self._environment(), self._code, contract.log)
+                self._host = HostProcess(
+                    contract.interpreter, self._environment(), self._code, contract.log, contract.memory_share
+                )
             except HostLost as lost:
                 raise InitFailed(lost.what, mend=lost.mend) from None
             return self._host

@@ -13,6 +13,7 @@ import pytest
 from scoring_workers import bench
 
 from batch_endpoints.errors import InitFailed
+from batch_endpoints.scoring.memory import node_memory
 from batch_endpoints.scoring.worker import WorkerStopped
 
 PYENV = Path.home() / ".pyenv" / "versions"
@@ -346,6 +347,38 @@ def test_a_script_may_do_odd_things_and_goes_on_scoring(tmp_path, body):
         pid = b.worker._host.pid
         assert b.value("b") == "/in/b"
         assert b.worker._host.pid == pid
+
+
+def test_where_memory_runs_short_the_largest_host_is_ended_and_says_what_it_held(tmp_path):
+    script = """
+    import time
+    kept = []
+    def run(mini_batch):
+        while mini_batch == ["/in/greedy"]:
+            kept.append(b"x" * (64 << 20))
+            time.sleep(0.01)
+        return mini_batch
+    """
+    memory = node_memory()
+    share = (memory.used + (1 << 30)) / memory.total
+    places = tmp_path / "one", tmp_path / "other"
+    for place in places:
+        place.mkdir()
+    with bench(places[0], script, memory_share=share) as one, bench(places[1], script, memory_share=share) as other:
+        assert other.value("b") == "/in/b"
+        bystander = other.worker._host.pid
+        reason = one.reason("greedy")
+        assert one.value("a") == "/in/a"
+        assert other.value("b") == "/in/b"
+        assert other.worker._host.pid == bystander
+
+    held = re.fullmatch(
+        r"the scoring process was killed for want of memory: it held (\d+\.\d) GB when \d+\.\d GB of its node's "
+        r"\d+\.\d GB of memory were in use",
+        reason,
+    )
+    assert held, reason
+    assert float(held[1]) > 0.5
 
 
 def test_a_script_that_waits_for_its_children_meets_only_its_own(tmp_path):
