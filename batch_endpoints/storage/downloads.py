@@ -10,7 +10,7 @@ import pyarrow.fs
 
 from batch_endpoints.errors import InputError, NotFound
 from batch_endpoints.storage.access import AMBIENT, Access
-from batch_endpoints.storage.filesystem import is_s3, local_path, open_uri, s3_filesystem
+from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 
 
 class OutputFile(NamedTuple):
@@ -26,8 +26,8 @@ def output_files(uri: str, access: Access = AMBIENT) -> list[OutputFile]:
     Raises:
         InputError: it cannot be read.
     """
-    if is_s3(uri):
-        return sorted(_s3_files(uri, access))
+    if in_store(uri):
+        return sorted(_store_files(uri, access))
     top = local_path(uri)
     if top is None:
         return sorted(_remote_files(uri, access))
@@ -55,8 +55,8 @@ def open_output_file(uri: str, path: str, access: Access = AMBIENT) -> Path | Bi
     Raises:
         NotFound: it is not there, or not inside the output.
     """
-    if is_s3(uri):
-        return _open_s3_file(uri, path, access)
+    if in_store(uri):
+        return _open_store_file(uri, path, access)
     top = local_path(uri)
     if top is not None:
         if top.is_file() and path == top.name:
@@ -73,21 +73,21 @@ def open_output_file(uri: str, path: str, access: Access = AMBIENT) -> Path | Bi
     raise NotFound(f"the output '{uri}' has no file '{path}'")
 
 
-def _s3_files(uri: str, access: Access) -> list[OutputFile]:
+def _store_files(uri: str, access: Access) -> list[OutputFile]:
     try:
-        store = s3_filesystem(uri, access)
-        if store.place.key and store.exists(""):
-            return [OutputFile(store.place.key.rpartition("/")[2], store.size(""))]
+        store = store_filesystem(uri, access)
+        if store.key and store.exists(""):
+            return [OutputFile(store.key.rpartition("/")[2], store.stat("").size)]
         return [OutputFile(file.path, file.size) for file in store.files()]
     except OSError as error:
         raise InputError(f"the output '{uri}' cannot be read: {error.strerror}") from None
 
 
-def _open_s3_file(uri: str, path: str, access: Access) -> BinaryIO:
+def _open_store_file(uri: str, path: str, access: Access) -> BinaryIO:
     folder, _, name = uri.rpartition("/")
     for root in (uri, folder) if name == path else (uri,):
         try:
-            return s3_filesystem(root, access).open_input(path)
+            return store_filesystem(root, access).open_input(path)
         except FileNotFoundError:
             continue
         except OSError as error:

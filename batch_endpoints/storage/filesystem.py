@@ -22,7 +22,7 @@ from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.storage.access import AMBIENT, Access, credentials_for
 
 if TYPE_CHECKING:
-    from batch_endpoints.storage.s3 import S3Filesystem
+    from batch_endpoints.storage.objects import ObjectFilesystem
 
 _FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 
@@ -132,10 +132,10 @@ class ArrowFilesystem:
         return found
 
 
-def output_filesystem(uri: str, access: Access = AMBIENT) -> LocalFilesystem | ArrowFilesystem | S3Filesystem:
+def output_filesystem(uri: str, access: Access = AMBIENT) -> LocalFilesystem | ArrowFilesystem | ObjectFilesystem:
     """Where the files of an output go, below its URI."""
-    if is_s3(uri):
-        return s3_filesystem(uri, access)
+    if in_store(uri):
+        return store_filesystem(uri, access)
     folder = local_path(uri)
     return LocalFilesystem(folder) if folder else ArrowFilesystem(uri, access)
 
@@ -144,32 +144,39 @@ def open_filesystem(uri: str) -> Filesystem:
     """Where the files of a job folder are; a store is entered with the credentials that each node has.
 
     Raises:
-        InputError: a place that cannot hold job folders yet.
+        InputError: a place that cannot hold job folders.
     """
-    if is_s3(uri):
-        return s3_filesystem(uri)
+    if in_store(uri):
+        return store_filesystem(uri)
     folder = local_path(uri)
     if folder is None:
         raise InputError(
-            f"job folders cannot live at '{uri}' yet",
-            mend="Use s3://<bucket>/<path>, or a folder of a disk that all nodes share.",
+            f"job folders cannot live at '{uri}'",
+            mend="Use a folder of a disk that all nodes share, or a path in an object store (s3://).",
         )
     return LocalFilesystem(folder)
 
 
-def is_s3(uri: str) -> bool:
-    return uri[:5].lower() == "s3://"
+def in_store(uri: str) -> bool:
+    """Does this name something in an object store that we have the protocol of?"""
+    return bool(_store(uri))
 
 
-def s3_filesystem(uri: str, access: Access = AMBIENT) -> S3Filesystem:
-    """A store that speaks Amazon's S3 protocol.
+def store_filesystem(uri: str, access: Access = AMBIENT) -> ObjectFilesystem:
+    """What is below a prefix in an object store.
 
     Raises:
         InputError: its client is not installed, or the URI says nothing.
     """
     with _client_wanted(uri):
         from batch_endpoints.storage.s3 import S3Filesystem
-    return S3Filesystem(uri, credentials_for(uri, access))
+
+        return S3Filesystem(uri, credentials_for(uri, access))
+
+
+def _store(uri: str) -> str:
+    """The extra that brings a store's client; "" for what is in none."""
+    return "s3" if uri[:5].lower() == "s3://" else ""
 
 
 @contextmanager
@@ -181,7 +188,7 @@ def _client_wanted(uri: str) -> Iterator[None]:
             raise
         raise InputError(
             f"'{uri}' needs the package {error.name}, which is not installed on this machine",
-            mend="Install batch-endpoints[s3].",
+            mend=f"Install batch-endpoints[{_store(uri)}].",
         ) from None
 
 
@@ -192,7 +199,7 @@ def open_uri(uri: str, access: Access = AMBIENT) -> tuple[pyarrow.fs.FileSystem,
         InputError: no file system for this kind of URI.
     """
     credentials = credentials_for(uri, access)
-    if is_s3(uri):
+    if _store(uri) == "s3":
         with _client_wanted(uri):
             from batch_endpoints.storage.s3_client import s3_arrow
         return s3_arrow(uri, credentials)

@@ -17,7 +17,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.storage.access import AMBIENT, Access
-from batch_endpoints.storage.filesystem import is_s3, local_path, open_uri, s3_filesystem
+from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.listing import is_streamed, walk
 
@@ -91,8 +91,8 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
 
             with smart_open.open(root, "rb", compression="disable") as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
-        elif is_s3(root):
-            s3_filesystem(root, access).download(path, target)
+        elif in_store(root):
+            store_filesystem(root, access).download(path, target)
         else:
             files, top = open_uri(root, access)
             pyarrow.fs.copy_files(f"{top}/{path}", str(target), files, pyarrow.fs.LocalFileSystem())
@@ -124,8 +124,8 @@ def fetch_tree(uri: str, scratch: Path, access: Access = AMBIENT) -> Path:
         if not place.exists():
             raise InputError(f"'{uri}' does not exist on this machine", mend="Every node must be able to read it.")
         return place
-    if is_s3(uri):
-        return _fetch_s3_tree(uri, scratch, access)
+    if in_store(uri):
+        return _fetch_store_tree(uri, scratch, access)
     files, path = open_uri(uri, access)
     target = scratch / path.rpartition("/")[2]
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -147,8 +147,8 @@ def read_texts(uri: str, names: Iterable[str], access: Access = AMBIENT) -> dict
         places = {name: folder / name for name in names}
         return {name: place.read_text(encoding="utf-8") for name, place in places.items() if place.is_file()}
     try:
-        if is_s3(uri):
-            store = s3_filesystem(uri, access)
+        if in_store(uri):
+            store = store_filesystem(uri, access)
             return {name: store.read(name).decode() for name in names if store.exists(name)}
         files, top = open_uri(uri, access)
         found = {name: files.get_file_info(f"{top}/{name}") for name in names}
@@ -159,12 +159,12 @@ def read_texts(uri: str, names: Iterable[str], access: Access = AMBIENT) -> dict
         raise InputError(f"cannot read '{uri}': {error}") from None
 
 
-def _fetch_s3_tree(uri: str, scratch: Path, access: Access) -> Path:
-    store = s3_filesystem(uri, access)
-    target = scratch / (store.place.key.rpartition("/")[2] or store.place.bucket)
+def _fetch_store_tree(uri: str, scratch: Path, access: Access) -> Path:
+    store = store_filesystem(uri, access)
+    target = scratch / store.uri.rpartition("/")[2]
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if store.place.key and store.exists(""):
+        if store.key and store.exists(""):
             store.download("", target)
             return target
         for file in store.files():

@@ -15,7 +15,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.storage.access import AMBIENT, Access
-from batch_endpoints.storage.filesystem import is_s3, local_path, open_uri, s3_filesystem
+from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 from batch_endpoints.storage.globs import Pattern, split_pattern
 
 Found = InputFile | SkippedFile
@@ -44,8 +44,8 @@ def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:
     if is_streamed(uri):
         name = unquote(urlsplit(uri).path.rpartition("/")[2])
         return uri, iter([InputFile(name if name not in ("", ".", "..") else "input", _size_of_stream(uri))])
-    if is_s3(uri):
-        return _walk_s3(uri, access)
+    if in_store(uri):
+        return _walk_objects(uri, access)
     place = local_path(uri)
     return _walk_remote(uri, access) if place is None else _walk_place(uri, place)
 
@@ -146,14 +146,14 @@ def _utf8(path: str) -> str:
     return path
 
 
-def _walk_s3(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
+def _walk_objects(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
     """A key is a file, a prefix of keys a folder."""
     pattern = split_pattern(uri)
     try:
-        files = s3_filesystem(uri, access)
-        if files.place.key and not uri.partition("?")[0].endswith("/"):
+        files = store_filesystem(uri, access)
+        if files.key and not uri.partition("?")[0].endswith("/"):
             try:
-                size = files.size("")
+                size = files.stat("").size
             except FileNotFoundError:
                 pass
             else:
@@ -161,12 +161,12 @@ def _walk_s3(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
                 folder, _, name = root.rpartition("/")
                 return folder + query, iter([InputFile(name, size)])
         first = next(found := files.objects(), None)
-        if first is None and pattern is None and files.place.key:
+        if first is None and pattern is None and files.key:
             raise InputError(f"the input '{uri}' does not exist")
         if first or pattern is None:
             root, query = _without_query(uri)
             return root.rstrip("/") + query, _told(uri, _sorted_out(chain([first] if first else [], found)))
-        below = s3_filesystem(pattern[0], access).objects()
+        below = store_filesystem(pattern[0], access).objects()
         matching = (found for found in below if pattern[1].matches(found.path.rstrip("/")))
         return pattern[0], _told(uri, _sorted_out(matching))
     except OSError as error:
@@ -174,7 +174,7 @@ def _walk_s3(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
 
 
 def _sorted_out(objects: Iterable[InputFile]) -> Iterator[Found]:
-    """Keys that end with a slash stand for folders (see ``S3Filesystem.objects``), unless something is in them."""
+    """Keys that end with a slash stand for folders, unless something is in them (see ``ObjectFilesystem``)."""
     for found in objects:
         if not found.path.endswith("/"):
             yield found

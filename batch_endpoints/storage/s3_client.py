@@ -1,56 +1,29 @@
-"""Talking to a store that speaks Amazon's S3 protocol: where it is, what is tried again, what its errors mean.
+"""Clients of stores that speak Amazon's S3 protocol: where the store is, and who asks.
 
 ``AWS_ENDPOINT_URL_S3`` and ``AWS_ENDPOINT_URL`` name a store that is not Amazon's.
 """
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
-import random
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 import boto3
 import botocore
 import pyarrow.fs
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-)
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.policies.retry import pause_seconds
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import Credentials
 from batch_endpoints.storage.access import secret
+from batch_endpoints.storage.objects import CONNECT_SECONDS, TRIES
 
-TRIES = 10  # with their pauses half a minute where the store refuses at once, minutes where it does not answer
-CONNECT_SECONDS = 10
 _URI = re.compile(r"s3://(?P<bucket>[^/?]*)(?P<key>/.*?)?(?:\?(?P<query>[\w.-]+=.*))?", re.IGNORECASE | re.DOTALL)
-_AGAIN = {429, 500, 502, 503, 504}
-_AGAIN_CODES = {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "ConditionalRequestConflict", "InternalError"}
-_ABSENT_CODES = {"404", "NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NotFound"}
-
-_BROKEN_OFF = (HTTPError, ResponseParserError)  # in the middle of an answer; the client passes them on as they are
-
-T = TypeVar("T")
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,10 +34,6 @@ class S3Place:
     key: str
     region: str = ""
     endpoint: str = ""  # "" is what the environment says, and else Amazon
-
-    @property
-    def uri(self) -> str:
-        return f"s3://{self.bucket}/{self.key}".rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -149,7 +118,7 @@ def _client(process: int, endpoint: str, region: str, keys: Keys | None, timeout
     config = Config(
         connect_timeout=min(CONNECT_SECONDS, timeout),
         read_timeout=timeout,
-        retries={"total_max_attempts": 1},  # ours know what a lost answer means
+        retries={"total_max_attempts": 1},  # ours know what a lost answer means (``ObjectFilesystem.call``)
         max_pool_connections=32,
         request_checksum_calculation="when_required",  # other stores than Amazon's do not all know the newer ones
         response_checksum_validation="when_required",
@@ -162,56 +131,3 @@ def _client(process: int, endpoint: str, region: str, keys: Keys | None, timeout
 
 def _endpoint() -> str:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-
-
-def call(action: Callable[[], T], uri: str) -> T:
-    """Do something with a store, again with growing pauses where it is busy, broken or out of reach for a while.
-
-    Args:
-        action: may be done several times; its earlier tries may have had their effect although it failed.
-        uri: what it is about, for errors.
-
-    Raises:
-        OSError: FileNotFoundError, PermissionError where that is the reason.
-        InputError: nothing that S3 could hold.
-    """
-    for attempt in count(1):
-        try:
-            return action()
-        except (BotoCoreError, ClientError, *_BROKEN_OFF) as error:
-            if attempt >= TRIES or not _passes(error):
-                raise _told(error, uri, attempt) from error
-            logger.debug("the store is tried again", extra={"uri": uri, "attempt": attempt, "error": str(error)})
-            time.sleep(pause_seconds(attempt, random.random()))
-    raise AssertionError("not reached")
-
-
-def code_of(error: BaseException | None) -> str:
-    """The store's own word for what went wrong; "" where it said nothing."""
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _passes(error: Exception) -> bool:
-    """May the same be answered otherwise in a moment?"""
-    if isinstance(error, ClientError):
-        return _status(error) in _AGAIN or code_of(error) in _AGAIN_CODES
-    return isinstance(error, (HTTPClientError, IncompleteReadError, *_BROKEN_OFF))
-
-
-def _told(error: Exception, uri: str, attempt: int) -> Exception:
-    if isinstance(error, ParamValidationError):
-        return InputError(f"'{uri}' is nothing that S3 can hold: {error}")
-    if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return PermissionError(errno.EACCES, "there are no credentials for it on this machine", uri)
-    if not isinstance(error, ClientError):
-        return OSError(errno.EIO, f"the store does not answer ({attempt} tries): {error}", uri)
-    code, message = code_of(error), error.response.get("Error", {}).get("Message", "")
-    if code in _ABSENT_CODES:
-        return FileNotFoundError(errno.ENOENT, "no such bucket" if code == "NoSuchBucket" else "not there", uri)
-    if _status(error) in (401, 403):
-        return PermissionError(errno.EACCES, f"the store refuses ({code})", uri)
-    return OSError(errno.EIO, f"the store answers {code}: {message} ({attempt} tries)", uri)

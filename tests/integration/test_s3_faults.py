@@ -13,7 +13,7 @@ from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage import s3_client
+from batch_endpoints.storage import objects
 from batch_endpoints.storage.commits import CommitLog
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.inputs import fetch_tree, list_files
@@ -25,7 +25,7 @@ FOLDER = "s3://lake/jobs/job"
 @pytest.fixture
 def behind(s3, s3_url, monkeypatch):
     """Puts a proxy with chosen faults between this process and the store; pauses are short."""
-    monkeypatch.setattr(s3_client, "pause_seconds", lambda attempt, jitter: 0.002 * jitter)
+    monkeypatch.setattr(objects, "pause_seconds", lambda attempt, jitter: 0.002 * jitter)
     proxies = []
 
     def put_between(choose, **more):
@@ -102,7 +102,7 @@ def test_a_store_that_stays_broken_is_told_and_not_waited_for_for_ever(behind):
     with pytest.raises(OSError, match="SlowDown") as told:
         open_filesystem(FOLDER).read("job.json")
     assert "s3://lake/jobs/job/job.json" in str(told.value)
-    assert proxy.seen["503"] == s3_client.TRIES
+    assert proxy.seen["503"] == objects.TRIES
     with pytest.raises(InputError, match=r"the input 's3://lake/in' cannot be read: the store answers"):
         list_files("s3://lake/in")
 

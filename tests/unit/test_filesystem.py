@@ -52,9 +52,9 @@ def test_a_file_uri_of_another_machine_is_refused():
 
 def test_job_folders_are_on_a_disk_or_in_s3(tmp_path):
     assert isinstance(open_filesystem(tmp_path.as_uri()), LocalFilesystem)
-    assert open_filesystem("S3://bucket/x/").place.uri == "s3://bucket/x"
-    with pytest.raises(InputError, match="job folders cannot live at 'gs://bucket/x' yet"):
-        open_filesystem("gs://bucket/x")
+    assert open_filesystem("S3://bucket/x/").uri == "s3://bucket/x"
+    with pytest.raises(InputError, match="job folders cannot live at 'hdfs://host/x'"):
+        open_filesystem("hdfs://host/x")
 
 
 def test_without_its_client_a_store_says_what_to_install(monkeypatch):

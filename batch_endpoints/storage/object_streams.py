@@ -1,0 +1,112 @@
+"""Objects of a store as Python's files: read by ranges, written in parts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batch_endpoints.storage.objects import Upload
+
+PIECE_BYTES = 8 << 20  # read or written by one request
+_MANY = 1000  # parts after which they become twice as large: S3 takes 10,000 of an object
+
+
+class ObjectReader(io.RawIOBase):
+    """An object that is read by ranges.
+
+    Args:
+        piece: asks for some bytes, by start and length.
+        begin: the first bytes, which the request has brought that told the size.
+        size: of the object, in bytes.
+    """
+
+    def __init__(self, piece: Callable[[int, int], bytes], begin: bytes, size: int) -> None:
+        self._piece, self.begin, self._size = piece, begin, size
+        self._at = 0
+
+    @property
+    def whole(self) -> bool:
+        """Is all of it here?"""
+        return len(self.begin) == self._size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        length = min(len(buffer), self._size - self._at)
+        if length <= 0:
+            return 0
+        data = self.begin[self._at : self._at + length]
+        if len(data) < length:  # never short of what is asked for: Arrow takes that for the end
+            data += self._piece(self._at + len(data), length - len(data))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def readall(self) -> bytes:
+        """The rest; io's own way would ask for it in pieces of some kilobytes."""
+        pieces = []
+        while piece := self.read(PIECE_BYTES):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+class ObjectWriter(io.BufferedIOBase):
+    """An object that is being written: one put where it is small, otherwise in parts.
+
+    Args:
+        put: writes all of a small one.
+        begin: begins an upload in parts.
+    """
+
+    def __init__(self, put: Callable[[bytes], None], begin: Callable[[], Upload]) -> None:
+        self._put, self._begin = put, begin
+        self._waiting = bytearray()
+        self._upload: Upload | None = None
+        self._parts = self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._written
+
+    def write(self, data: Any) -> int:
+        piece = memoryview(data).cast("B")
+        self._waiting += piece
+        self._written += len(piece)
+        while len(self._waiting) > (length := PIECE_BYTES << self._parts // _MANY):
+            self._send(length, last=False)
+        return len(piece)
+
+    def finish(self) -> None:
+        """Make it appear."""
+        if self._upload is None:
+            self._put(bytes(self._waiting))
+            return
+        self._send(len(self._waiting), last=True)
+        self._upload.finish()
+
+    def abort(self) -> None:
+        """Forget what was sent."""
+        if self._upload is not None:
+            self._upload.abort()
+
+    def _send(self, length: int, *, last: bool) -> None:
+        if self._upload is None:
+            self._upload = self._begin()
+        self._upload.send(bytes(self._waiting[:length]), last)
+        self._parts += 1
+        del self._waiting[:length]
