@@ -1,4 +1,4 @@
-"""What tests of several kinds share: a store that speaks the S3 protocol, and a user who may not read everything."""
+"""What tests of several kinds share: object stores, and a user who may not read everything."""
 
 import os
 import pwd
@@ -7,8 +7,10 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import azure_server
 import pytest
 import s3_server
+from object_stores import STORES
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +32,35 @@ def s3(s3_url, monkeypatch):
     while found := client.list_objects_v2(Bucket=s3_server.BUCKET).get("Contents"):
         client.delete_objects(Bucket=s3_server.BUCKET, Delete={"Objects": [{"Key": one["Key"]} for one in found]})
     client.delete_bucket(Bucket=s3_server.BUCKET)
+
+
+@pytest.fixture(scope="session")
+def azure_url():
+    """URL of a running Azurite; skips where there is none to run, but not in CI, which must have one."""
+    pytest.importorskip("azure.storage.blob")
+    program = azure_server.program()
+    if program is None:
+        without = pytest.fail if os.environ.get("CI") else pytest.skip
+        without("no Azurite on the path: npm install --global azurite")
+    with azure_server.azure_server(program) as url:
+        yield url
+
+
+@pytest.fixture
+def azure(azure_url, monkeypatch):
+    """An empty container that all clients of this process find; a client to look into it."""
+    azure_server.use_store(monkeypatch, azure_url)
+    client = azure_server.client(azure_url)
+    client.create_container()
+    yield client
+    client.delete_container()
+
+
+@pytest.fixture(params=STORES)
+def store(request):
+    """A server of each kind of object store, empty."""
+    request.getfixturevalue(request.param)
+    return STORES[request.param]
 
 
 @pytest.fixture

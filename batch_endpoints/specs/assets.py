@@ -116,8 +116,12 @@ class Credentials(Spec):
     access_key_id: str = ""
     secret_access_key: str = ""
     session_token: str = Field("", description="ours: of temporary keys for S3")
+    connection_string: str = Field("", description="ours: of an account of Azure's blob storage")
 
-    @field_validator("account_key", "sas_token", "client_secret", "certificate", "secret_access_key", "session_token")
+    @field_validator(
+        *("account_key", "sas_token", "connection_string", "client_secret", "certificate"),
+        *("secret_access_key", "session_token"),
+    )
     @classmethod
     def _only_references(cls, value: str) -> str:
         if value and not SECRET_REFERENCE.fullmatch(value):

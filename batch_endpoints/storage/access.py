@@ -7,13 +7,17 @@ what they stand for goes into a store's client and nowhere else.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import Credentials
+from batch_endpoints.storage.azure_places import azure_place
 
+T = TypeVar("T")
 Access = Mapping[str, Credentials]
 """URI prefix -> the credentials for what is below it."""
 
@@ -54,7 +58,26 @@ def secret(reference: str) -> str:
     return reference
 
 
+def machine_identity(cloud: str, find: Callable[[], T | None]) -> T | None:
+    """Who this machine is to a cloud, where its client has to look around for that.
+
+    Args:
+        find: looks; what it finds is kept for this process. None, for nothing, holds for a minute: what would tell
+            may be busy.
+    """
+    key = (os.getpid(), cloud)
+    if key not in _identities or (_identities[key][0] is None and time.monotonic() > _identities[key][1]):
+        _identities[key] = (find(), time.monotonic() + 60)
+    found: T | None = _identities[key][0]
+    return found
+
+
+_identities: dict[tuple[int, str], tuple[Any, float]] = {}
+
+
 def _plain(uri: str) -> str:
-    """Without its query and final slashes, with its scheme in lower case."""
+    """Without its query and final slashes, in one of its spellings, with its scheme in lower case."""
+    if place := azure_place(uri):
+        return f"{place.container_uri}/{place.key}".rstrip("/")
     scheme, mark, rest = uri.partition("?")[0].rstrip("/").partition("://")
     return f"{scheme.lower()}{mark}{rest}" if mark else scheme

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 from urllib.parse import unquote
 
 import pyarrow.fs
@@ -20,10 +20,13 @@ import pyarrow.fs
 from batch_endpoints.errors import InputError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.storage.access import AMBIENT, Access, credentials_for
+from batch_endpoints.storage.azure_places import is_azure
 
 if TYPE_CHECKING:
     from batch_endpoints.storage.objects import ObjectFilesystem
 
+_CLIENTS = ("boto3", "botocore", "azure")
+_FIRST_BYTES = 64 << 10  # read when a file is opened; the rest is read where Arrow wants it
 _FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -152,7 +155,7 @@ def open_filesystem(uri: str) -> Filesystem:
     if folder is None:
         raise InputError(
             f"job folders cannot live at '{uri}'",
-            mend="Use a folder of a disk that all nodes share, or a path in an object store (s3://).",
+            mend="Use a folder of a disk that all nodes share, or a path in an object store: s3:// or abfss://.",
         )
     return LocalFilesystem(folder)
 
@@ -168,15 +171,20 @@ def store_filesystem(uri: str, access: Access = AMBIENT) -> ObjectFilesystem:
     Raises:
         InputError: its client is not installed, or the URI says nothing.
     """
+    credentials = credentials_for(uri, access)
     with _client_wanted(uri):
+        if _store(uri) == "azure":
+            from batch_endpoints.storage.azure import AzureFilesystem
+
+            return AzureFilesystem(uri, credentials)
         from batch_endpoints.storage.s3 import S3Filesystem
 
-        return S3Filesystem(uri, credentials_for(uri, access))
+        return S3Filesystem(uri, credentials)
 
 
-def _store(uri: str) -> str:
+def _store(uri: str) -> Literal["s3", "azure", ""]:
     """The extra that brings a store's client; "" for what is in none."""
-    return "s3" if uri[:5].lower() == "s3://" else ""
+    return "s3" if uri[:5].lower() == "s3://" else "azure" if is_azure(uri) else ""
 
 
 @contextmanager
@@ -184,12 +192,25 @@ def _client_wanted(uri: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
+        if (error.name or "").partition(".")[0] not in _CLIENTS:
             raise
         raise InputError(
             f"'{uri}' needs the package {error.name}, which is not installed on this machine",
             mend=f"Install batch-endpoints[{_store(uri)}].",
         ) from None
+
+
+def open_seekable(root: str, path: str, access: Access = AMBIENT) -> pyarrow.NativeFile:
+    """A remote file for Arrow's readers, which jump about in it.
+
+    Raises:
+        InputError: no file system for this kind of URI.
+    """
+    if _store(root) not in ("", "s3"):
+        # what Arrow itself has for these takes other credentials, and tells and tries again what fails otherwise
+        return pyarrow.PythonFile(store_filesystem(root, access).open_reader(path, _FIRST_BYTES), mode="r")
+    files, top = open_uri(root, access)
+    return files.open_input_file(f"{top}/{path}")
 
 
 def open_uri(uri: str, access: Access = AMBIENT) -> tuple[pyarrow.fs.FileSystem, str]:
@@ -205,7 +226,7 @@ def open_uri(uri: str, access: Access = AMBIENT) -> tuple[pyarrow.fs.FileSystem,
         return s3_arrow(uri, credentials)
     if credentials is not None:
         raise InputError(
-            f"credentials of a datastore cannot be used for '{uri}' yet; they can for s3://",
+            f"credentials of a datastore cannot be used for '{uri}'",
             mend="Leave them out of the datastore and let the machines have them in their environment.",
         )
     try:

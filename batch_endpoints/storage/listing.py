@@ -26,7 +26,7 @@ _STREAMED = re.compile(r"(https?|ftps?|sftp|ssh|scp|webhdfs)://", re.IGNORECASE)
 
 def is_streamed(uri: str) -> bool:
     """Is this one file that smart-open reads? There is no listing then, and the root is the file's own URI."""
-    return bool(_STREAMED.match(uri))
+    return bool(_STREAMED.match(uri)) and not in_store(uri)
 
 
 def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:

@@ -15,7 +15,7 @@ from batch_endpoints.specs import ReadDelimited, TableReading
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
 from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
-from batch_endpoints.storage.filesystem import local_path, open_uri
+from batch_endpoints.storage.filesystem import local_path, open_seekable
 from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.listing import is_streamed
 from batch_endpoints.storage.text_tables import CsvTable, JsonLinesTable
@@ -246,8 +246,7 @@ def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
     if is_streamed(root):
         target = scratch / path
         return pa.memory_map(str(target if target.exists() else fetch(root, path, scratch, access)))
-    files, top = open_uri(root, access)
-    return files.open_input_file(f"{top}/{path}")
+    return open_seekable(root, path, access)
 
 
 def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:

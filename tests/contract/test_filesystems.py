@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from object_stores import STORES
 
 from batch_endpoints.storage.filesystem import (
     ArrowFilesystem,
@@ -14,13 +15,13 @@ from batch_endpoints.storage.filesystem import (
 )
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", *STORES])
 def place(request, tmp_path):
     """URI of an empty job folder, of each kind."""
     if request.param == "local":
         return (tmp_path / "job").as_uri()
-    request.getfixturevalue("s3")
-    return "s3://lake/jobs/job"
+    request.getfixturevalue(request.param)
+    return f"{STORES[request.param].PLACE}/jobs/job"
 
 
 @pytest.fixture
@@ -28,11 +29,11 @@ def files(place):
     return open_filesystem(place)
 
 
-@pytest.fixture(params=["local", "arrow", "s3"])
+@pytest.fixture(params=["local", "arrow", *STORES])
 def outputs(request, tmp_path):
-    if request.param == "s3":
-        request.getfixturevalue("s3")
-        return output_filesystem("s3://lake/out")
+    if request.param in STORES:
+        request.getfixturevalue(request.param)
+        return output_filesystem(f"{STORES[request.param].PLACE}/out")
     (tmp_path / "out" / "deep").mkdir(parents=True)  # a store has no folders; a disk behind pyarrow.fs needs them
     return (
         output_filesystem(str(tmp_path / "out"))

@@ -2,8 +2,9 @@
 
 import pytest
 import s3_server
+from faulty_proxy import FaultyProxy
 from job_folders import Job
-from s3_server import BUCKET, FaultyProxy
+from s3_server import BUCKET
 
 # waits until the store was asked for the next file, which it is not before this call ends unless somebody looks ahead
 WAITS = """

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import s3_server
+from faulty_proxy import FaultyProxy
 from job_folders import ECHO
-from s3_server import BUCKET, FaultyProxy
+from s3_server import BUCKET
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.errors import Conflict, InputError
+from batch_endpoints.errors import Conflict
 from batch_endpoints.specs import (
     BatchEndpoint,
     CodeConfiguration,
@@ -31,7 +32,6 @@ from batch_endpoints.specs import (
 )
 from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.filesystem import open_filesystem
-from batch_endpoints.storage.inputs import check_readable, list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.logs import merged_logs
 from batch_endpoints.stores.memory import MemoryRecordStore
@@ -56,37 +56,6 @@ def put(s3, *keys):
 
 def text_of(s3, key):
     return s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
-
-
-@pytest.mark.parametrize(
-    ("path", "root", "found"),
-    [
-        ("in", "in", ["a.csv", "deep/b.csv", "deep/c d.txt"]),
-        ("in/", "in", ["a.csv", "deep/b.csv", "deep/c d.txt"]),
-        ("in/a.csv", "in", ["a.csv"]),
-        ("in/deep/c d.txt", "in/deep", ["c d.txt"]),
-        ("in/*.csv", "in", ["a.csv"]),
-        ("in/**/*.csv", "in", ["a.csv", "deep/b.csv"]),
-        ("odd/[1].csv", "odd", ["[1].csv"]),
-    ],
-)
-def test_an_input_is_a_file_a_folder_or_a_pattern(s3, path, root, found):
-    put(s3, "in/a.csv", "in/deep/b.csv", "in/deep/c d.txt", "in/deep/", "inner/x", "odd/[1].csv", "odd/1.csv")
-    listed, files, _ = list_files(f"s3://lake/{path}")
-    assert (listed, [file.path for file in files]) == (f"s3://lake/{root}", found)
-
-
-@pytest.mark.parametrize(
-    ("uri", "why"),
-    [
-        ("s3://lake/no", "'s3://lake/no' does not exist"),
-        ("s3://lake/no/*.csv", "matches no file"),
-        ("s3://pond/in", "cannot be read: no such bucket"),
-    ],
-)
-def test_an_input_that_is_not_there_is_told(s3, uri, why):
-    with pytest.raises(InputError, match=why):
-        check_readable(uri, "uri_folder")
 
 
 def test_a_request_reaches_into_a_datastore_with_references_to_its_keys(lake, s3, tmp_path):

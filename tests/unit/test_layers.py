@@ -30,6 +30,7 @@ ROOMS = {
     "mlflow": ("scoring/",),
     "boto3": ("storage/",),
     "botocore": ("storage/",),
+    "azure": ("storage/",),
     "sqlalchemy": ("stores/",),
     "alembic": ("stores/",),
     "smart_open": ("storage/",),

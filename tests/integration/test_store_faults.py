@@ -1,13 +1,14 @@
-"""Everything in a store that answers badly: nothing is lost, and nothing is there twice."""
+"""Everything in stores that answer badly: nothing is lost, and nothing is there twice."""
 
 import csv
 import io
+import re
 import threading
+from itertools import cycle
 
 import pytest
-import s3_server
+from faulty_proxy import FaultyProxy, now_and_then
 from job_folders import ECHO
-from s3_server import BUCKET, FaultyProxy, now_and_then
 
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
@@ -19,19 +20,23 @@ from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.inputs import fetch_tree, list_files
 from batch_endpoints.storage.job_folder import JobFolder
 
-FOLDER = "s3://lake/jobs/job"
+
+@pytest.fixture
+def folder(store):
+    return f"{store.PLACE}/jobs/job"
 
 
 @pytest.fixture
-def behind(s3, s3_url, monkeypatch):
+def behind(request, store, monkeypatch):
     """Puts a proxy with chosen faults between this process and the store; pauses are short."""
     monkeypatch.setattr(objects, "pause_seconds", lambda attempt, jitter: 0.002 * jitter)
+    url = request.getfixturevalue(f"{request.node.callspec.params['store']}_url")
     proxies = []
 
     def put_between(choose, **more):
-        proxy = FaultyProxy(s3_url, choose, **more).__enter__()
+        proxy = FaultyProxy(url, choose, **more).__enter__()
         proxies.append(proxy)
-        s3_server.use_store(monkeypatch, proxy.url, timeout="1.5")
+        store.use_store(monkeypatch, proxy.url, timeout="1.5")
         return proxy
 
     yield put_between
@@ -39,32 +44,38 @@ def behind(s3, s3_url, monkeypatch):
         proxy.__exit__()
 
 
-def first(faults, method="PUT"):
-    """A choice of faults for the first requests of one method."""
+def first(faults, *methods):
+    """A choice of faults for the first requests of some methods."""
     left = list(faults)
-    return lambda asked, path: left.pop(0) if asked == method and left else ""
+    return lambda asked, path: left.pop(0) if asked in methods and left else ""
+
+
+def put(uri, *names):
+    """Files that hold their names."""
+    for name in names:
+        open_filesystem(uri).replace(name, name.encode())
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "lost 500", "lost reset", "stall"])
-def test_a_put_wins_though_its_first_answer_was_bad(behind, fault):
-    proxy = behind(first([fault]))
-    files = open_filesystem(FOLDER)
+def test_a_put_wins_though_its_first_answer_was_bad(behind, store, folder, fault):
+    proxy = behind(first([fault], store.WRITES))
+    files = open_filesystem(folder)
     assert files.put_if_absent("commits/0", b"mine")
     assert files.read("commits/0") == b"mine"
     assert proxy.seen[fault] == 1
 
 
 @pytest.mark.parametrize("fault", ["500", "lost reset"])
-def test_a_put_of_the_same_content_does_not_take_another_ones_win_for_its_own(behind, fault):
-    behind(first(["", fault]))
-    files = open_filesystem(FOLDER)
+def test_a_put_of_the_same_content_does_not_take_another_ones_win_for_its_own(behind, store, folder, fault):
+    behind(first(["", fault], store.WRITES))
+    files = open_filesystem(folder)
     assert files.put_if_absent("cancel", b"")
     assert not files.put_if_absent("cancel", b"")
 
 
-def test_threads_that_put_one_file_have_one_winner_also_where_answers_are_lost(behind):
+def test_threads_that_put_one_file_have_one_winner_also_where_answers_are_lost(behind, folder):
     behind(now_and_then(seed=1, rate=0.5, faults=FaultyProxy.FAULTS))
-    files = open_filesystem(FOLDER)
+    files = open_filesystem(folder)
     won = []
 
     def put(name):
@@ -80,9 +91,10 @@ def test_threads_that_put_one_file_have_one_winner_also_where_answers_are_lost(b
     assert files.read("x") == won[0].encode()
 
 
-def test_a_large_file_appears_though_the_answer_that_completed_it_was_lost(behind):
-    behind(first(["", "lost 500"], method="POST"))  # begin, complete
-    files = open_filesystem(FOLDER)
+def test_a_large_file_appears_though_the_answer_that_completed_it_was_lost(behind, store, folder):
+    answers = cycle(["lost 500", ""])
+    behind(lambda method, path: next(answers) if re.match(store.COMPLETES, f"{method} {path}") else "")
+    files = open_filesystem(folder)
     with files.open_output("large") as file:
         file.write(b"x" * (9 << 20))
     with files.open_input("large") as file:
@@ -90,36 +102,35 @@ def test_a_large_file_appears_though_the_answer_that_completed_it_was_lost(behin
 
 
 @pytest.mark.parametrize("fault", ["half", "reset", "503"])
-def test_a_body_that_breaks_off_is_read_again(behind, s3, fault):
-    s3.put_object(Bucket=BUCKET, Key="jobs/job/x", Body=bytes(range(256)) * 40_000)  # beyond one piece
-    behind(first([fault, "", fault], method="GET"))
-    with open_filesystem(FOLDER).open_input("x") as file:
+def test_a_body_that_breaks_off_is_read_again(behind, folder, fault):
+    with open_filesystem(folder).open_output("x") as file:
+        file.write(bytes(range(256)) * 40_000)  # beyond one piece
+    behind(first([fault, "", fault], "GET"))
+    with open_filesystem(folder).open_input("x") as file:
         assert file.read() == bytes(range(256)) * 40_000
 
 
-def test_a_store_that_stays_broken_is_told_and_not_waited_for_for_ever(behind):
+def test_a_store_that_stays_broken_is_told_and_not_waited_for_for_ever(behind, store, folder):
     proxy = behind(lambda method, path: "503")
-    with pytest.raises(OSError, match="SlowDown") as told:
-        open_filesystem(FOLDER).read("job.json")
-    assert "s3://lake/jobs/job/job.json" in str(told.value)
+    with pytest.raises(OSError, match="the store answers") as told:
+        open_filesystem(folder).read("job.json")
+    assert f"{folder}/job.json" in str(told.value)
     assert proxy.seen["503"] == objects.TRIES
-    with pytest.raises(InputError, match=r"the input 's3://lake/in' cannot be read: the store answers"):
-        list_files("s3://lake/in")
+    with pytest.raises(InputError, match=f"the input '{store.PLACE}/in' cannot be read: the store answers"):
+        list_files(f"{store.PLACE}/in")
 
 
-def test_a_model_folder_is_fetched_whole(behind, s3, tmp_path):
-    for name in ("MLmodel", "data/weights"):
-        s3.put_object(Bucket=BUCKET, Key=f"models/m/{name}", Body=name.encode())
+def test_a_model_folder_is_fetched_whole(behind, store, tmp_path):
+    put(f"{store.PLACE}/models/m", "MLmodel", "data/weights")
     behind(now_and_then(seed=2, rate=0.3))
-    tree = fetch_tree("s3://lake/models/m", tmp_path)
+    tree = fetch_tree(f"{store.PLACE}/models/m", tmp_path)
     assert (tree / "data" / "weights").read_text() == "data/weights"
-    assert fetch_tree("s3://lake/models/m/MLmodel", tmp_path / "one").read_text() == "MLmodel"
+    assert fetch_tree(f"{store.PLACE}/models/m/MLmodel", tmp_path / "one").read_text() == "MLmodel"
 
 
-def test_a_job_in_a_store_that_answers_badly_loses_nothing_and_has_nothing_twice(behind, s3, tmp_path):
+def test_a_job_in_a_store_that_answers_badly_loses_nothing_and_has_nothing_twice(behind, store, folder, tmp_path):
     names = [f"part-{number:03}.txt" for number in range(20)]
-    for name in names:
-        s3.put_object(Bucket=BUCKET, Key=f"in/deep/{name}", Body=name.encode())
+    put(f"{store.PLACE}/in/deep", *names)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "m.bin").write_bytes(b"m")
     (tmp_path / "code").mkdir()
@@ -137,26 +148,26 @@ def test_a_job_in_a_store_that_answers_badly_loses_nothing_and_has_nothing_twice
                     "retry_settings": {"max_retries": 0},
                 },
             },
-            "inputs": {"data": {"type": "uri_folder", "path": "s3://lake/in"}},
-            "outputs": {"score": {"type": "uri_folder", "path": "s3://lake/out"}},
+            "inputs": {"data": {"type": "uri_folder", "path": f"{store.PLACE}/in"}},
+            "outputs": {"score": {"type": "uri_folder", "path": f"{store.PLACE}/out"}},
         }
     )
     proxy = behind(now_and_then(seed=3, rate=0.25, stall_at=40))
-    folder = JobFolder(open_filesystem(FOLDER), FOLDER)
-    folder.write_job(spec)
+    job = JobFolder(open_filesystem(folder), folder)
+    job.write_job(spec)
 
-    state = run_job(folder, LocalRunner)
+    state = run_job(job, LocalRunner)
 
     assert state.status == "Completed", state.error
     assert (state.progress.items_succeeded, state.progress.items_failed) == (20, 0)
-    text = s3.get_object(Bucket=BUCKET, Key="out/predictions.csv")["Body"].read().decode()
+    text = open_filesystem(f"{store.PLACE}/out").read("predictions.csv").decode()
     assert [row["file"] for row in csv.DictReader(io.StringIO(text))] == [f"deep/{name}" for name in names]
     assert proxy.seen["stall"] == 1
     assert all(proxy.seen[fault] for fault in (*FaultyProxy.FAULTS, "half"))
-    plan = folder.plan()
-    ranges = [(c.start, c.end) for chain in CommitLog(folder.files).chains(plan).values() for c in chain]
+    plan = job.plan()
+    ranges = [(c.start, c.end) for chain in CommitLog(job.files).chains(plan).values() for c in chain]
     assert [start for start, _ in ranges[1:]] == [end for _, end in ranges[:-1]]
     assert (ranges[0][0], ranges[-1][1]) == (0, 10)
-    logs = folder.files.names("logs")
+    logs = job.files.names("logs")
     assert logs
-    assert all("the script is loaded" in folder.files.read(f"logs/{log}").decode() for log in logs)
+    assert all("the script is loaded" in job.files.read(f"logs/{log}").decode() for log in logs)

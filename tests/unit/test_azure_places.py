@@ -1,0 +1,110 @@
+"""The spellings of a place in Azure's blob storage, and who asks there."""
+
+import pytest
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.specs import Credentials
+from batch_endpoints.storage.access import credentials_for
+from batch_endpoints.storage.azure_places import AzurePlace, azure_place, is_azure
+from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.listing import is_streamed
+
+PLACE = AzurePlace("pond", "core.windows.net", "lake", "a b/c%20d")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "abfss://lake@pond.dfs.core.windows.net/a b/c%20d",
+        "abfs://lake@pond.dfs.core.windows.net/a b/c%20d/",
+        "ABFSS://lake@Pond.dfs.core.windows.net/a b/c%20d",
+        "wasbs://lake@pond.blob.core.windows.net/a b/c%20d",
+        "https://pond.blob.core.windows.net/lake/a b/c%20d",
+        "https://pond.dfs.core.windows.net/lake/a b/c%20d/",
+    ],
+)
+def test_one_place_has_many_spellings(uri):
+    assert azure_place(uri) == PLACE
+    assert is_azure(uri)
+    assert not is_streamed(uri)
+    keys = Credentials(account_key="env:POND_KEY")
+    assert credentials_for(uri, {"abfss://lake@pond.dfs.core.windows.net": keys}) == keys
+    assert credentials_for(uri, {"abfss://other@pond.dfs.core.windows.net": keys}) is None
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://pond.blob.core.windows.net/lake/a.csv?sv=2024&sig=hush",  # one file, with a signature of its own
+        "https://pond.blob.core.windows.net",
+        "https://core.windows.net/lake/a",
+        "s3://lake/a",
+        "/lake/a",
+    ],
+)
+def test_other_places_are_not_in_azure(uri):
+    assert azure_place(uri) is None
+    assert not is_azure(uri)
+
+
+@pytest.mark.parametrize("uri", ["abfss://lake/a", "abfss://pond.dfs.core.windows.net/lake", "abfss://lake@pond/a"])
+def test_a_uri_without_container_or_account_is_told(uri):
+    pytest.importorskip("azure.storage.blob")
+    with pytest.raises(InputError, match=r"names no container of an account.*\nWrite abfss://<container>@<account>"):
+        open_filesystem(uri)
+
+
+def test_a_signature_in_a_uri_is_refused_and_not_repeated():
+    pytest.importorskip("azure.storage.blob")
+    with pytest.raises(InputError) as told:
+        open_filesystem("abfss://lake@pond.dfs.core.windows.net/a?sv=2024&sig=hush")
+    assert "hush" not in str(told.value)
+
+
+def login(monkeypatch, **credentials):
+    client = pytest.importorskip("batch_endpoints.storage.azure_client")
+    return client.azure_login(PLACE, Credentials(**credentials) if credentials else None)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch):
+    for name in ("CONNECTION_STRING", "ACCOUNT", "KEY", "SAS_TOKEN"):
+        monkeypatch.delenv(f"AZURE_STORAGE_{name}", raising=False)
+    monkeypatch.setenv("HUSH", "hush")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "secret"),
+    [
+        ({"account_key": "env:HUSH"}, lambda login: login.account_key),
+        ({"sas_token": "env:HUSH"}, lambda login: login.sas_token),
+        ({"tenant_id": "t", "client_id": "c", "client_secret": "env:HUSH"}, lambda login: login.principal[2]),
+    ],
+)
+def test_credentials_of_a_datastore_are_resolved_and_not_shown(monkeypatch, credentials, secret):
+    endpoint, found = login(monkeypatch, **credentials)
+    assert endpoint == "https://pond.blob.core.windows.net"
+    assert secret(found) == "hush"
+    assert "hush" not in repr(found)
+
+
+def test_a_connection_string_says_where_the_account_is(monkeypatch):
+    monkeypatch.setenv("STRING", "AccountName=pond;AccountKey=hush==;BlobEndpoint=http://host:1/pond;")
+    endpoint, found = login(monkeypatch, connection_string="env:STRING")
+    assert (endpoint, found.account_key) == ("http://host:1/pond", "hush==")
+
+
+@pytest.mark.parametrize(
+    ("account", "key"), [pytest.param("pond", "hush", id="this account"), pytest.param("sea", "", id="another one")]
+)
+def test_what_the_machine_has_is_for_its_own_account(monkeypatch, account, key):
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", account)
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "hush")
+    assert login(monkeypatch)[1].account_key == key
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"AccountName={account};AccountKey=hush")
+    assert login(monkeypatch)[1].account_key == key
+
+
+def test_credentials_that_azure_does_not_take_are_told(monkeypatch):
+    with pytest.raises(InputError, match=r"none of a datastore's credentials can be used for 'abfss://lake@pond"):
+        login(monkeypatch, access_key_id="x")
