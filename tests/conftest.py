@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import azure_server
+import gcs_server
 import pytest
 import s3_server
 from object_stores import STORES
@@ -54,6 +55,28 @@ def azure(azure_url, monkeypatch):
     client.create_container()
     yield client
     client.delete_container()
+
+
+@pytest.fixture(scope="session")
+def gcs_servers():
+    """A running server that speaks Google's JSON API."""
+    pytest.importorskip("google.cloud.storage")
+    with gcs_server.gcs_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_url(gcs_servers):
+    return f"http://127.0.0.1:{gcs_servers.server_port}"
+
+
+@pytest.fixture
+def gcs(gcs_servers, gcs_url, monkeypatch):
+    """An empty bucket that all clients of this process find; what is in the store."""
+    gcs_server.use_store(monkeypatch, gcs_url)
+    gcs_servers.store.buckets[gcs_server.BUCKET] = {}
+    yield gcs_servers.store
+    gcs_servers.store.__init__()
 
 
 @pytest.fixture(params=STORES)

@@ -117,10 +117,11 @@ class Credentials(Spec):
     secret_access_key: str = ""
     session_token: str = Field("", description="ours: of temporary keys for S3")
     connection_string: str = Field("", description="ours: of an account of Azure's blob storage")
+    service_account_key: str = Field("", description="ours: the JSON key of a service account of Google's cloud")
 
     @field_validator(
         *("account_key", "sas_token", "connection_string", "client_secret", "certificate"),
-        *("secret_access_key", "session_token"),
+        *("secret_access_key", "session_token", "service_account_key"),
     )
     @classmethod
     def _only_references(cls, value: str) -> str:

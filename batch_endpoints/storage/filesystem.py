@@ -25,7 +25,8 @@ from batch_endpoints.storage.azure_places import is_azure
 if TYPE_CHECKING:
     from batch_endpoints.storage.objects import ObjectFilesystem
 
-_CLIENTS = ("boto3", "botocore", "azure")
+_SCHEMES: dict[str, Literal["s3", "gcs"]] = {"s3": "s3", "gs": "gcs"}
+_CLIENTS = ("boto3", "botocore", "google", "azure")
 _FIRST_BYTES = 64 << 10  # read when a file is opened; the rest is read where Arrow wants it
 _FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 
@@ -155,7 +156,7 @@ def open_filesystem(uri: str) -> Filesystem:
     if folder is None:
         raise InputError(
             f"job folders cannot live at '{uri}'",
-            mend="Use a folder of a disk that all nodes share, or a path in an object store: s3:// or abfss://.",
+            mend="Use a folder of a disk that all nodes share, or a path in an object store: s3://, gs:// or abfss://.",
         )
     return LocalFilesystem(folder)
 
@@ -173,18 +174,26 @@ def store_filesystem(uri: str, access: Access = AMBIENT) -> ObjectFilesystem:
     """
     credentials = credentials_for(uri, access)
     with _client_wanted(uri):
-        if _store(uri) == "azure":
-            from batch_endpoints.storage.azure import AzureFilesystem
+        match _store(uri):
+            case "azure":
+                from batch_endpoints.storage.azure import AzureFilesystem
 
-            return AzureFilesystem(uri, credentials)
-        from batch_endpoints.storage.s3 import S3Filesystem
+                return AzureFilesystem(uri, credentials)
+            case "gcs":
+                from batch_endpoints.storage.gcs import GcsFilesystem
 
-        return S3Filesystem(uri, credentials)
+                return GcsFilesystem(uri, credentials)
+            case _:
+                from batch_endpoints.storage.s3 import S3Filesystem
+
+                return S3Filesystem(uri, credentials)
 
 
-def _store(uri: str) -> Literal["s3", "azure", ""]:
+def _store(uri: str) -> Literal["s3", "gcs", "azure", ""]:
     """The extra that brings a store's client; "" for what is in none."""
-    return "s3" if uri[:5].lower() == "s3://" else "azure" if is_azure(uri) else ""
+    if is_azure(uri):
+        return "azure"
+    return _SCHEMES.get(uri.partition("://")[0].lower(), "")
 
 
 @contextmanager

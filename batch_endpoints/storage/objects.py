@@ -185,13 +185,17 @@ class ObjectFilesystem(ABC):
 
     def open_reader(self, path: str, begin_bytes: int = PIECE_BYTES) -> ObjectReader:
         """One object, of which each read is a request of its own once the begin is read."""
-        begin = self.call(path, lambda key: self._begin(key, begin_bytes))
 
-        def piece(start: int, length: int) -> bytes:
+        def asked(ask: Callable[[str], T]) -> T:
             try:
-                return self.call(path, lambda key: self._piece(key, start, length, begin.version))
+                return self.call(path, ask)
             except FileExistsError:
                 raise OSError(errno.EIO, "it was replaced while it was read", self.uri_of(path)) from None
+
+        begin = asked(lambda key: self._begin(key, begin_bytes))
+
+        def piece(start: int, length: int) -> bytes:
+            return asked(lambda key: self._piece(key, start, length, begin.version))
 
         return ObjectReader(piece, begin.data, begin.size)
 
@@ -211,7 +215,7 @@ class ObjectFilesystem(ABC):
             writer.abort()
             raise
 
-    def call(self, path: str, ask: Callable[[str], T]) -> T:
+    def call(self, path: str, ask: Callable[[str], T], tries: int = TRIES) -> T:
         """Make a request for one key, again with growing pauses where the store is busy, broken or out of reach.
 
         Raises:
@@ -224,7 +228,7 @@ class ObjectFilesystem(ABC):
                 return ask(self._key(path))
             except self.errors as error:
                 trouble = self._trouble(error)
-                if attempt >= TRIES or not trouble.passes:
+                if attempt >= tries or not trouble.passes:
                     raise trouble.error(uri, attempt) from error
                 logger.debug("the store is tried again", extra={"uri": uri, "attempt": attempt, "error": str(error)})
                 time.sleep(pause_seconds(attempt, random.random()))

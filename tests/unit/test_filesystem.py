@@ -50,21 +50,28 @@ def test_a_file_uri_of_another_machine_is_refused():
         local_path("file://data/x")
 
 
-def test_job_folders_are_on_a_disk_or_in_s3(tmp_path):
+def test_job_folders_are_on_a_disk_or_in_a_store(tmp_path):
     assert isinstance(open_filesystem(tmp_path.as_uri()), LocalFilesystem)
     assert open_filesystem("S3://bucket/x/").uri == "s3://bucket/x"
     with pytest.raises(InputError, match="job folders cannot live at 'hdfs://host/x'"):
         open_filesystem("hdfs://host/x")
 
 
-def test_without_its_client_a_store_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "batch_endpoints.storage.s3", None)
-    monkeypatch.delitem(sys.modules, "batch_endpoints.storage.s3")
-    monkeypatch.delitem(sys.modules, "batch_endpoints.storage.s3_client", raising=False)
-    monkeypatch.setitem(sys.modules, "boto3", None)
-    for look in (open_filesystem, open_uri, output_filesystem):
-        with pytest.raises(InputError, match=r"needs the package boto3.*\nInstall batch-endpoints\[s3\]\."):
-            look("s3://bucket/x")
+@pytest.mark.parametrize(
+    ("uri", "module", "extra"),
+    [
+        ("s3://bucket/x", "boto3", "s3"),
+        ("gs://bucket/x", "google.cloud.storage", "gcs"),
+        ("abfss://container@account.dfs.core.windows.net/x", "azure.storage.blob", "azure"),
+    ],
+)
+def test_without_its_client_a_store_says_what_to_install(monkeypatch, uri, module, extra):
+    for name in ("s3", "s3_client", "gcs", "gcs_client", "azure", "azure_client"):
+        monkeypatch.delitem(sys.modules, f"batch_endpoints.storage.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    for look in (open_filesystem, output_filesystem):
+        with pytest.raises(InputError, match=rf"needs the package {module}.*\nInstall batch-endpoints\[{extra}\]\."):
+            look(uri)
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///key", "s3://?region=eu"])

@@ -31,6 +31,7 @@ ROOMS = {
     "boto3": ("storage/",),
     "botocore": ("storage/",),
     "azure": ("storage/",),
+    "google": ("storage/",),
     "sqlalchemy": ("stores/",),
     "alembic": ("stores/",),
     "smart_open": ("storage/",),

@@ -1,0 +1,131 @@
+"""Files in Google's Cloud Storage: its requests, and what its errors mean."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
+from google.auth.exceptions import GoogleAuthError, InvalidOperation, TransportError
+from google.cloud.storage import Blob
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.specs import Credentials
+from batch_endpoints.storage.gcs_client import UPLOAD_RETRY, gcs_client, limits
+from batch_endpoints.storage.object_streams import PIECE_BYTES
+from batch_endpoints.storage.objects import WRITER, Begin, ObjectFilesystem, Stat, Trouble, answered
+
+_URI = re.compile(r"gs://(?P<bucket>[^/?@]+)(?P<key>/(?:(?!\?[\w.-]+=).)*)?", re.IGNORECASE | re.DOTALL)
+_ONCE: dict[str, Any] = {"retry": None}  # ours know what a lost answer means (``ObjectFilesystem.call``)
+
+logger = logging.getLogger(__name__)
+
+
+class GcsFilesystem(ObjectFilesystem):
+    """Objects below one prefix of a bucket.
+
+    Args:
+        uri: ``gs://bucket/prefix``; names are taken as they are written.
+        credentials: references; None takes what this machine has.
+    """
+
+    errors = (GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse, RequestException, HTTPError)
+
+    def __init__(self, uri: str, credentials: Credentials | None = None) -> None:
+        found = _URI.fullmatch(uri)
+        if found is None:
+            raise InputError(
+                f"'{uri.partition('?')[0]}' names no bucket, or has a query behind it",
+                mend="Write gs://<bucket>/<path>.",
+            )
+        bucket = f"gs://{found['bucket']}"
+        super().__init__(bucket, (found["key"] or "").removeprefix("/").rstrip("/"))
+        self._client = gcs_client(bucket, credentials)
+        self._bucket = self._client.bucket(found["bucket"])
+        self._limits = limits()
+
+    def blob(self, key: str) -> Blob:
+        return self._bucket.blob(key)
+
+    def _get(self, key: str) -> bytes:
+        return bytes(self.blob(key).download_as_bytes(raw_download=True, **_ONCE, **self._limits))
+
+    def _begin(self, key: str, length: int) -> Begin:
+        blob = self.blob(key)
+        blob.reload(**_ONCE, **self._limits)
+        version = str(blob.generation)
+        data = self._piece(key, 0, min(length, blob.size), version) if blob.size else b""
+        return Begin(data, blob.size, version)
+
+    def _piece(self, key: str, start: int, length: int, version: str) -> bytes:
+        wanted = {"start": start, "end": start + length - 1, "if_generation_match": int(version)}
+        return bytes(self.blob(key).download_as_bytes(raw_download=True, **wanted, **_ONCE, **self._limits))
+
+    def _put(self, key: str, data: bytes, writer: str, if_absent: bool) -> None:
+        blob = self.blob(key)
+        if writer:
+            blob.metadata = {WRITER: writer}
+        condition = {"if_generation_match": 0} if if_absent else {}
+        blob.upload_from_string(data, "application/octet-stream", **condition, **_ONCE, **self._limits)
+
+    def _stat(self, key: str) -> Stat:
+        blob = self.blob(key)
+        blob.reload(**_ONCE, **self._limits)
+        return Stat(blob.size, (blob.metadata or {}).get(WRITER, ""))
+
+    def _page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
+        listed = self._client.list_blobs(
+            self._bucket,
+            prefix=prefix or None,
+            page_token=after or None,
+            page_size=limit,
+            fields="items(name,size),nextPageToken",
+            **_ONCE,
+            **self._limits,
+        )
+        page = next(listed.pages, ())
+        return [InputFile(blob.name, blob.size) for blob in page], listed.next_page_token or ""
+
+    def _delete(self, key: str) -> None:
+        self.blob(key).delete(**_ONCE, **self._limits)
+
+    def _upload(self, path: str) -> _Upload:
+        blob = self.blob(self._key(path))
+        return _Upload(self, path, blob.open("wb", chunk_size=PIECE_BYTES, retry=UPLOAD_RETRY, **self._limits))
+
+    def _trouble(self, error: Exception) -> Trouble:
+        if isinstance(error, GoogleAPICallError) and error.code:
+            if error.code == 404 and "bucket does not exist" in error.message:
+                return Trouble("absent", "no such bucket")
+            return answered(int(error.code), str(int(error.code)), error.message)
+        if isinstance(error, InvalidResponse):
+            return answered(error.response.status_code, str(error.response.status_code), error.response.reason)
+        if isinstance(error, InvalidOperation):  # the store wants to know who asks, and it is nobody
+            return Trouble("refused", "there are no credentials for it on this machine")
+        if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError) and not error.retryable:
+            return Trouble("refused", f"its credentials do not work: {error}")
+        return Trouble("silent", str(error))
+
+
+class _Upload:
+    """An upload in parts, which Google calls resumable; its client knows how to go on where an answer was lost."""
+
+    def __init__(self, files: GcsFilesystem, path: str, writer: Any) -> None:
+        self._files, self._path, self._writer = files, path, writer
+
+    def send(self, part: bytes, last: bool) -> None:
+        self._files.call(self._path, lambda key: self._writer.write(part), tries=1)
+
+    def finish(self) -> None:
+        self._files.call(self._path, lambda key: self._writer.close(), tries=1)
+
+    def abort(self) -> None:
+        try:
+            self._files.call(self._path, lambda key: self._writer.terminate(), tries=1)
+        except OSError as error:
+            logger.debug("an upload that broke off is left behind: %s", error)
