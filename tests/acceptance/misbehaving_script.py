@@ -27,7 +27,7 @@ def run(mini_batch):
         print(*pids, file=record)
     rows = BEHAVIOURS.get(what, lambda: None)()
     if isinstance(rows, pa.Table):
-        return rows.append_column("file", pa.array([path.name] * len(rows)))
+        return rows.append_column("file", pa.repeat(path.name, len(rows)))
     return [float(number)] if rows is None else rows
 
 
