@@ -89,13 +89,26 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples, prepared: their models trained and their data written."""
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data", "ml*"))
-    for name, files in (("tumor", 8), ("digits", 60)):
-        subprocess.run(
+    prepare = [
+        subprocess.Popen(
             [sys.executable, folder / name / "prepare.py", folder / name, f"--files={files}"],
-            check=True,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+        for name, files in (("tumor", 8), ("digits", 60))
+    ]
+    for process in prepare:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _wait_no_longer_than_needed() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batch_endpoints.client.jobs.LONGEST_POLL_SECONDS", 0.3)
+        yield
 
 
 @pytest.fixture
