@@ -107,12 +107,7 @@ def _run(
         keeper.note(note)
     if plan is None:  # a resumed job never lists again: its input may have changed
         keeper.enter("list")
-        data = _data_input(job)
-        table = (job.table or read_mltable(data.path, str, job.credentials)) if data.type == "mltable" else None
-        found = list_mltable(table, job.credentials) if table else list_files(data.path, job.credentials)
-        root, files, skipped = found
-        planned = plan_mini_batches(job, root, files, workers.count, table.reading if table else None)
-        plan = folder.write_plan(replace(planned, skipped=tuple(skipped)))
+        plan = folder.write_plan(_new_plan(job, workers))
         keeper.enter("environment")
     keeper.leave_out(plan.skipped)
 
@@ -127,6 +122,15 @@ def _run(
     _score_rounds(job, plan, folder, runner, workers, keeper)
     keeper.finalize()
     return output
+
+
+def _new_plan(job: JobSpec, workers: WorkerPlan) -> JobPlan:
+    """List the input and cut it; the list, some 200 MB for a million files, is gone with this call."""
+    data = _data_input(job)
+    table = (job.table or read_mltable(data.path, str, job.credentials)) if data.type == "mltable" else None
+    root, files, skipped = list_mltable(table, job.credentials) if table else list_files(data.path, job.credentials)
+    plan = plan_mini_batches(job, root, files, workers.count, table.reading if table else None)
+    return replace(plan, skipped=tuple(skipped))
 
 
 def _score_rounds(
