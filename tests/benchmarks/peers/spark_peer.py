@@ -3,7 +3,7 @@
 import os
 import sys
 
-import pandas as pd
+import pyarrow as pa
 from pyspark.sql import SparkSession
 from tasks import KINDS, chunks
 
@@ -34,7 +34,8 @@ if __name__ == "__main__":
     def score_files(frames):
         task = KINDS[kind](model)
         for frame in frames:
-            yield pd.concat([task.score(list(paths)).to_pandas() for paths in frame["paths"]])
+            table = pa.concat_tables([task.score(list(paths)) for paths in frame["paths"]])
+            yield table.combine_chunks().to_pandas()  # PySpark takes no text in several chunks
 
     if kind == "tabular":
         scored = spark.read.parquet(folder).mapInPandas(score_frames, KINDS[kind].schema)
