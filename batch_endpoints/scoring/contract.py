@@ -82,7 +82,7 @@ class Scored:
     rows_read: int | None = None
 
 
-def read_reply(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> Scored:
+def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[str]) -> Scored:
     """Understand a reply to ``run``.
 
     Args:
@@ -110,7 +110,7 @@ def read_reply(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> 
     return Scored(table)
 
 
-def by_item(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> Scored:
+def by_item(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[str]) -> Scored:
     """Understand a reply that says of each item how many rows it has, or why it has none."""
     failed: dict[str, UserError] = {}
     files: list[str] = []
@@ -128,12 +128,12 @@ def by_item(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> Sco
     return Scored(table.append_column(name, pa.array(files, pa.string())), failed)
 
 
-def returned_rows(header: dict[str, Any], payload: bytes) -> pa.Table:
+def returned_rows(header: dict[str, Any], payload: bytes | bytearray) -> pa.Table:
     """The returned rows alone."""
     return _rows(header, payload, ())[0]
 
 
-def _rows(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> tuple[pa.Table, bool]:
+def _rows(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[str]) -> tuple[pa.Table, bool]:
     """The returned rows, and whether it is certain which item each is of."""
     if header["kind"] != "values":
         return _table(header, payload), False
@@ -148,7 +148,7 @@ def _rows(header: dict[str, Any], payload: bytes, items: Sequence[str]) -> tuple
     return pa.table({"prediction": _array(values), "file": pa.array(items, pa.string())}), True
 
 
-def _table(header: dict[str, Any], payload: bytes) -> pa.Table:
+def _table(header: dict[str, Any], payload: bytes | bytearray) -> pa.Table:
     if header["kind"] == "table":
         return pa.ipc.open_stream(payload).read_all()
     return pa.table({name: _array(values) for name, values in zip(header["names"], header["data"], strict=True)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -20,6 +21,7 @@ from batch_endpoints.scoring.memory import why_to_end
 
 HOST_SCRIPT = Path(__file__).with_name("host.py")
 _HEADER = struct.Struct(">IQ")
+_PIPE_BYTES = 1 << 20
 _LOOK_SECONDS = 0.2  # how soon a host that died without closing its pipe, or takes all memory, is noticed
 
 
@@ -37,8 +39,8 @@ class HostProcess:
     def __init__(
         self, interpreter: str, environment: Mapping[str, str], folder: Path, log: Path, memory_share: float
     ) -> None:
-        to_host, ours_out = os.pipe()
-        ours_in, from_host = os.pipe()
+        to_host, ours_out = _wide_pipe()
+        ours_in, from_host = _wide_pipe()
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
             with log.open("ab") as output:
@@ -64,7 +66,7 @@ class HostProcess:
 
     def call(
         self, request: Mapping[str, Any], timeout_seconds: float, payload: Any = b""
-    ) -> tuple[dict[str, Any], bytes]:
+    ) -> tuple[dict[str, Any], bytearray]:
         """Ask the host and wait for its answer.
 
         Args:
@@ -123,15 +125,16 @@ class HostProcess:
             with contextlib.suppress(BlockingIOError):
                 view = view[os.write(self._out, view) :]
 
-    def _read(self, size: int, deadline: float) -> bytes:
-        data = bytearray()
-        while len(data) < size:
+    def _read(self, size: int, deadline: float) -> bytearray:
+        data = bytearray(size)
+        left = memoryview(data)
+        while left:
             self._wait(self._in, select.POLLIN, deadline)
-            block = os.read(self._in, min(size - len(data), 1 << 20))
-            if not block:
+            count = os.readv(self._in, [left])
+            if not count:
                 raise EOFError
-            data += block
-        return bytes(data)
+            left = left[count:]
+        return data
 
     def _wait(self, fd: int, event: int, deadline: float) -> None:
         """Until the pipe is ready.
@@ -166,6 +169,16 @@ class HostProcess:
             code = None
         self.close()
         return (HostKilled if code == -signal.SIGKILL else HostLost)(_how_it_ended(code))
+
+
+def _wide_pipe() -> tuple[int, int]:
+    """A pipe that takes a megabyte at once, where the system lets it: tables go through it, and each time it is full
+    the other side has to be waited for."""
+    read, write = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):  # a user may have so many
+            fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return read, write
 
 
 class _MemoryShort(Exception):

@@ -36,10 +36,15 @@ class TableBatch:
 
     def payload(self) -> pa.Buffer:
         """An Arrow stream."""
-        sink = pa.BufferOutputStream()
+        sized = pa.MockOutputStream()
+        self._write(sized)
+        buffer = pa.allocate_buffer(sized.size())  # at once: one that grows is copied again and again
+        self._write(pa.FixedSizeBufferWriter(buffer))
+        return buffer
+
+    def _write(self, sink: pa.NativeFile) -> None:
         with pa.ipc.new_stream(sink, self.table.schema) as writer:
             writer.write_table(self.table)
-        return sink.getvalue()
 
     @cached_property
     def bounds(self) -> Sequence[int]:
@@ -81,7 +86,7 @@ class TableBatch:
         return pa.chunked_array([pa.repeat(item, len(rows)) for item, rows in named], pa.string()).combine_chunks()
 
 
-def read_table_reply(header: dict[str, Any], payload: bytes, batch: TableBatch) -> Scored:
+def read_table_reply(header: dict[str, Any], payload: bytes | bytearray, batch: TableBatch) -> Scored:
     """Understand a reply to ``run`` of a table.
 
     Raises:
@@ -109,7 +114,7 @@ def read_table_reply(header: dict[str, Any], payload: bytes, batch: TableBatch) 
     return Scored(_with_place(table, batch))
 
 
-def _predicted(header: dict[str, Any], payload: bytes, batch: TableBatch) -> Scored:
+def _predicted(header: dict[str, Any], payload: bytes | bytearray, batch: TableBatch) -> Scored:
     """What a model without a script has made of the rows: one result, or the exception that it raised."""
     (result,) = header["items"]
     if "error" in result:
