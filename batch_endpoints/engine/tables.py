@@ -99,13 +99,12 @@ def score_tables(
     outcome = Outcome(rows_read=0, again=again)
     read: list[tuple[str, Sequence[int], pa.Table]] = []
     alike: list[object] = []  # of each; others have calls of their own, as have those around one that failed
-    for item, part in ranges:
-        try:
-            table = reader.read(item, part)
-            if lacking := [n for n in output_columns if n not in table.column_names and n not in _POSITION]:
-                raise InputError(f"'{item}' has no column '{lacking[0]}', which output_columns names")
-        except InputError as error:
-            outcome.fail(item, Failure(UserError("", str(error), of_rows=False)))
+    for (item, part), table in zip(ranges, reader.read_each(ranges), strict=True):
+        if isinstance(table, InputError):
+            outcome.fail(item, Failure(UserError("", str(table), of_rows=False)))
+        elif lacking := [n for n in output_columns if n not in table.column_names and n not in _POSITION]:
+            error = f"'{item}' has no column '{lacking[0]}', which output_columns names"
+            outcome.fail(item, Failure(UserError("", error, of_rows=False)))
         else:
             if table.num_rows:
                 rows = part.only or range(part.first_row, part.first_row + table.num_rows)

@@ -18,6 +18,7 @@ from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
 from batch_endpoints.storage.filesystem import local_path, open_seekable
 from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.listing import is_streamed
+from batch_endpoints.storage.small_texts import read_together
 from batch_endpoints.storage.text_tables import CsvTable, JsonLinesTable
 
 _TEXT = (".csv", ".jsonl", ".ndjson")
@@ -25,6 +26,7 @@ _COLUMNAR = {
     **dict.fromkeys((".parquet", ".pqt"), ParquetTable),
     **dict.fromkeys((".arrow", ".feather", ".ipc"), ArrowTable),
 }
+_PLAIN_CSV = (".csv", None)
 _SAID = {"delimited": ".csv", "parquet": ".parquet", "json_lines": ".jsonl"}
 _COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".br": "brotli"}
 
@@ -133,6 +135,23 @@ class PartReader:
                 mend="It has changed since the job began.",
             )
         return table.take([row - part.first_row for row in part.only])
+
+    def read_each(self, ranges: Sequence[tuple[str, Part]]) -> Iterator[pa.Table | InputError]:
+        """What ``read`` returns or raises for each of these, sooner where many of them are small files."""
+        for (path, part), table in zip(ranges, self._together(ranges), strict=True):
+            try:
+                yield self.read(path, part) if table is None else table
+            except InputError as error:
+                yield error
+
+    def _together(self, ranges: Sequence[tuple[str, Part]]) -> Sequence[pa.Table | None]:
+        """The tables of files that can be read together; None for all others."""
+        folder, types, wanted = local_path(self._root), self._types, self._wanted
+        known = types is not None and wanted is not None and set(wanted) <= set(types.names)
+        small = known and self._reading == TableReading()
+        if not (folder and small and all(part == WHOLE and _kind(path) == _PLAIN_CSV for path, part in ranges)):
+            return [None] * len(ranges)
+        return read_together([folder / path for path, _ in ranges], wanted or [], types)
 
     def _read(self, path: str, part: Part) -> pa.Table:
         if part == WHOLE and local_path(self._root) is None:  # once, instead of piece by piece
