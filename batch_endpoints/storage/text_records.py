@@ -71,10 +71,7 @@ class RecordScanner:
             self._before = int(data[-1]) if data[-1] != _QUOTE or closed else 0
         if not inside and not len(quotes):
             return breaks
-        toggles = np.zeros(len(data), np.uint8)
-        toggles[quotes] = 1
-        odd = np.cumsum(toggles, dtype=np.uint8)  # modulo 256, which is all that parity needs
-        return breaks[(odd[breaks] + inside) & 1 == 0]
+        return breaks[(np.searchsorted(quotes, breaks) + inside) & 1 == 0]
 
     def _one_by_one(self, quotes: Positions, before: Any) -> Positions:
         """The quotes that open or close a field, where there are others as well."""
