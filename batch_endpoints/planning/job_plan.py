@@ -6,12 +6,14 @@ goes, so packing costs nothing when the worker is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from batch_endpoints.planning.mini_batches import InputFile, mini_batches
+from batch_endpoints.planning.made import Made
+from batch_endpoints.planning.mini_batches import InputFile, by_path
 from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.specs import SkippedFile
 
@@ -86,16 +88,16 @@ class JobPlan:
     retry: int = 0
     skipped: tuple[SkippedFile, ...] = ()
 
-    @property
+    @cached_property
     def mini_batches(self) -> int:
         return sum(len(bundle.mini_batches) for bundle in self.bundles)
 
-    @property
+    @cached_property
     def items(self) -> int:
         of_rows = sum(bool(part.only) for part in self._parts())
         return sum(len(files) for bundle in self.bundles for files in bundle.mini_batches) - of_rows
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Rows that are tried again, of items that have succeeded."""
         return sum(len(part.only) for part in self._parts())
@@ -115,9 +117,28 @@ def plan_job(root: str, files: Iterable[InputFile], mini_batch_size: int, worker
 
     Returns: bundles of consecutive mini-batches, whose lengths differ by one at most.
     """
-    cut = [tuple(file.path for file in batch) for batch in mini_batches(files, mini_batch_size)]
-    bundles = (Bundle(n, start, tuple(cut[start:end])) for n, (start, end) in enumerate(_ranges(len(cut), workers)))
+    ordered = by_path(files)
+    count = -(-len(ordered) // mini_batch_size)
+    bundles = (
+        Bundle(n, start, _WholeFiles(ordered, mini_batch_size, range(start, end)))
+        for n, (start, end) in enumerate(_ranges(count, workers))
+    )
     return JobPlan(root, tuple(bundles))
+
+
+class _WholeFiles(Made[tuple[str, ...]]):
+    """Mini-batches of so many files."""
+
+    def __init__(self, files: Sequence[InputFile], size: int, numbers: range) -> None:
+        self._files, self._size, self._numbers = files, size, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def make(self, numbers: range) -> Iterator[tuple[str, ...]]:
+        first, size = self._numbers.start, self._size
+        paths = [file.path for file in self._files[(first + numbers.start) * size : (first + numbers.stop) * size]]
+        return (tuple(paths[at : at + size]) for at in range(0, len(paths), size))
 
 
 def plan_parts(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import attrgetter
 
 
@@ -22,5 +23,14 @@ class InputFile:
 
 def mini_batches(files: Iterable[InputFile], size: int) -> list[tuple[InputFile, ...]]:
     """Cut the files, sorted by path, into mini-batches of ``size`` files; the last one may be shorter."""
-    ordered = sorted(files, key=attrgetter("path"))
+    ordered = by_path(files)
     return [tuple(ordered[at : at + size]) for at in range(0, len(ordered), size)]
+
+
+def by_path(files: Iterable[InputFile]) -> Sequence[InputFile]:
+    """The files in their order; what has it already, as listings have, stays as it is."""
+    given = files if isinstance(files, Sequence) else list(files)
+    return given if all(one.path <= other.path for one, other in pairwise(given)) else sorted(given, key=_path)
+
+
+_path = attrgetter("path")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.file_list import FileList
 from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.listing import is_streamed, walk
@@ -26,7 +27,7 @@ class InputListing(NamedTuple):
     """What an input has: its files sorted by path, and what is left out of them. ``fetch`` takes root and path."""
 
     root: str
-    files: list[InputFile]
+    files: Sequence[InputFile]
     skipped: list[SkippedFile]
 
 
@@ -41,16 +42,19 @@ def list_files(uri: str, access: Access = AMBIENT) -> InputListing:
         InputError: missing, empty or unreadable.
     """
     root, found = walk(uri, access)
-    files: list[InputFile] = []
     skipped: list[SkippedFile] = []
-    for one in found:
-        if isinstance(one, InputFile):
-            files.append(one)
-        else:
-            skipped.append(one)
-    if not files:
+
+    def files() -> Iterator[InputFile]:
+        for one in found:
+            if isinstance(one, InputFile):
+                yield one
+            else:
+                skipped.append(one)
+
+    listed = FileList(files())
+    if not listed:
         raise _nothing(uri)
-    return InputListing(root, sorted(files, key=attrgetter("path")), sorted(skipped, key=attrgetter("file")))
+    return InputListing(root, listed, sorted(skipped, key=attrgetter("file")))
 
 
 def check_readable(uri: str, type: str, access: Access = AMBIENT) -> None:
