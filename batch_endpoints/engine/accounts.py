@@ -8,6 +8,7 @@ from typing import Any
 
 from batch_endpoints.planning.job_plan import JobPlan
 from batch_endpoints.specs import ItemCounts, RowCounts
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.commits import Commit, totals
 from batch_endpoints.storage.rounds import Rounds, total
 
@@ -35,7 +36,7 @@ def unaccounted(plan: JobPlan, committed: Sequence[Commit]) -> str:
                 f"{done.items_failed} have failed"
             )
         if strange := {item.file for item in commit.failed}.difference(given):
-            return f"'{min(strange)}' has failed in {place}, and is not in them"
+            return f"'{shown(min(strange))}' has failed in {place}, and is not in them"
     for index, end in reached.items():
         if end != bundles[index].end:
             return f"mini-batch {end} of bundle {index} is not committed"

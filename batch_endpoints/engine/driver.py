@@ -26,6 +26,7 @@ from batch_endpoints.policies.error_threshold import nothing_succeeded, over_thr
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
 from batch_endpoints.specs.log_lines import stamp
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.commits import Commit, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
@@ -229,7 +230,7 @@ def _write_output(output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper
         raise _Failed(
             JobError(
                 code="OutputFailed",
-                message=f"the output '{output.folder}' cannot be written: {error.strerror}",
+                message=f"the output '{shown(output.folder)}' cannot be written: {error.strerror}",
                 details=f"It is about '{error.filename}'.",
             )
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batch_endpoints.specs import JobError
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow, Totals
 
 
@@ -43,7 +44,7 @@ def counted(done: Totals) -> str:
 
 def named(failure: FailedItem | FailedRow) -> str:
     """What has failed, as a sentence names it."""
-    return f"'{failure.file}'" + (f" row {failure.row}" if isinstance(failure, FailedRow) else "")
+    return f"'{shown(failure.file)}'" + (f" row {failure.row}" if isinstance(failure, FailedRow) else "")
 
 
 def _kind(failure: FailedItem | FailedRow) -> str:

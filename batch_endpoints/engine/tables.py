@@ -21,6 +21,7 @@ from batch_endpoints.scoring.signature import signature_columns, takes_tensors
 from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.partitions import PartReader, cut_tables, is_table, is_text, joined, said
@@ -103,7 +104,7 @@ def score_tables(
         if isinstance(table, InputError):
             outcome.fail(item, Failure(UserError("", str(table), of_rows=False)))
         elif lacking := [n for n in output_columns if n not in table.column_names and n not in _POSITION]:
-            error = f"'{item}' has no column '{lacking[0]}', which output_columns names"
+            error = f"'{shown(item)}' has no column '{lacking[0]}', which output_columns names"
             outcome.fail(item, Failure(UserError("", error, of_rows=False)))
         else:
             if table.num_rows:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.specs.log_lines import stamp
+from batch_endpoints.specs.uris import shown
 
 _SECONDS_BETWEEN_LINES = 1.0
 _MOST_ALIKE = 1000  # failures at one place of the code that are told: of rows there may be millions
@@ -84,4 +85,4 @@ class WorkerLog:
 
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return ", ".join(map(shown, names[:3])) + more

@@ -18,6 +18,9 @@ from batch_endpoints.specs import Credentials
 from batch_endpoints.storage.azure_places import azure_place
 
 T = TypeVar("T")
+OWN_SETTINGS = (
+    "BATCH_ENDPOINTS_"  # how variables begin that are nobody's credentials: one has the database's password
+)
 Access = Mapping[str, Credentials]
 """URI prefix -> the credentials for what is below it."""
 
@@ -36,9 +39,14 @@ def secret(reference: str) -> str:
     """What ``env:NAME`` or ``file:PATH`` stands for on this machine; any other text stands for itself.
 
     Raises:
-        InputError: there is no such variable or file; it names the reference only.
+        InputError: there is no such variable or file, or it is a setting of the server; it names the reference only.
     """
     kind, _, name = reference.partition(":")
+    if kind == "env" and name.startswith(OWN_SETTINGS):
+        raise InputError(
+            f"the credentials refer to {name}, which is a setting of the server",
+            mend="Put the secret into a variable of another name.",
+        )
     if kind == "env":
         if name not in os.environ:
             raise InputError(
@@ -56,6 +64,12 @@ def secret(reference: str) -> str:
                 mend="Put it wherever the server and its workers run.",
             ) from None
     return reference
+
+
+def secret_variables(access: Access) -> frozenset[str]:
+    """The environment variables that these credentials refer to."""
+    values = (value for credentials in access.values() for value in credentials.model_dump().values() if value)
+    return frozenset(value.removeprefix("env:") for value in values if value.startswith("env:"))
 
 
 def machine_identity(cloud: str, find: Callable[[], T | None]) -> T | None:

@@ -14,8 +14,9 @@ from azure.storage.blob import BlobBlock, BlobClient
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import Credentials
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.azure_client import container_client
-from batch_endpoints.storage.azure_places import azure_place
+from batch_endpoints.storage.azure_places import CLOUDS, azure_place, unknown_cloud
 from batch_endpoints.storage.objects import WRITER, Begin, ObjectFilesystem, Stat, Trouble, answered
 
 _EXISTS_CODES = {"BlobAlreadyExists", "ConditionNotMet", "UnauthorizedBlobOverwrite"}
@@ -33,9 +34,15 @@ class AzureFilesystem(ObjectFilesystem):
 
     def __init__(self, uri: str, credentials: Credentials | None = None) -> None:
         place = azure_place(uri)
+        if place is None and (cloud := unknown_cloud(uri)):
+            raise InputError(
+                f"'{shown(uri)}' is in no cloud of Azure's: '{cloud}' is none of {', '.join(CLOUDS)}",
+                mend="Name one of them. Another store of this protocol is entered with a connection_string that says "
+                "its BlobEndpoint.",
+            )
         if place is None:
             raise InputError(
-                f"'{uri.partition('?')[0]}' names no container of an account, or has a query behind it",
+                f"'{shown(uri)}' names no container of an account, or has a query behind it",
                 mend="Write abfss://<container>@<account>.dfs.core.windows.net/<path>; a signature goes into the "
                 "sas_token of a datastore.",
             )

@@ -1,7 +1,8 @@
 """The spellings of a place in Azure's blob storage, which Data Lake Gen2 is as well.
 
 ``abfss://container@account.dfs.core.windows.net/path``, ``wasbs://container@account.blob.core.windows.net/path`` and
-``https://account.blob.core.windows.net/container/path`` are one place.
+``https://account.blob.core.windows.net/container/path`` are one place. Only the hosts of Azure's own clouds are taken
+for it, because what this machine has (tokens, signatures) is sent there.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_HOST = r"(?P<account>[^./@:?]+)\.(?:blob|dfs)\.(?P<suffix>core\.[^/@:?]+)"
+CLOUDS = ("core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net", "core.cloudapi.de")
+
+_HOST = rf"(?P<account>[\w-]+)\.(?:blob|dfs)\.(?P<suffix>{'|'.join(map(re.escape, CLOUDS))})"
 _KEY = r"(?P<key>/(?:(?!\?[\w.-]+=).)*)?"  # a name may have a question mark, and a query is none of it
-_URI = re.compile(rf"(?:abfss?|wasbs?)://(?P<container>[^@/?]+)@{_HOST}{_KEY}", re.IGNORECASE | re.DOTALL)
-_URL = re.compile(rf"https://{_HOST}/(?P<container>[^/?]+){_KEY}", re.IGNORECASE | re.DOTALL)
+_FLAGS = re.IGNORECASE | re.DOTALL | re.ASCII  # a letter of another alphabet can stand for a dot in a host's name
+_URI = re.compile(rf"(?:abfss?|wasbs?)://(?P<container>[^@/?]+)@{_HOST}{_KEY}", _FLAGS)
+_URL = re.compile(rf"https://{_HOST}/(?P<container>[^/?]+){_KEY}", _FLAGS)
+_ANY_CLOUD = re.compile(r"(?:abfss?|wasbs?)://[^@/?]+@[^./?]+\.(?:blob|dfs)\.(?P<suffix>[^/?]+)(?:[/?].*)?", _FLAGS)
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class AzurePlace:
     """A container, and a name or the begin of names in it."""
 
     account: str
-    suffix: str  # of the hosts: core.windows.net, or that of a sovereign cloud
+    suffix: str  # of the hosts: one of CLOUDS
     container: str
     key: str
 
@@ -32,6 +37,12 @@ class AzurePlace:
 def is_azure(uri: str) -> bool:
     """Is it meant to be such a place? With a query (of a signature, say) a URL is one file, read over HTTP."""
     return bool(re.match(r"(abfss?|wasbs?)://", uri, re.IGNORECASE) or _URL.fullmatch(uri))
+
+
+def unknown_cloud(uri: str) -> str:
+    """The suffix of hosts that a URI of Azure's schemes names and that is in no cloud of Azure's; "" for none."""
+    found = _ANY_CLOUD.fullmatch(uri)
+    return found["suffix"] if found and found["suffix"].lower() not in CLOUDS else ""
 
 
 def azure_place(uri: str) -> AzurePlace | None:

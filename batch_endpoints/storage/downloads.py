@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple, cast
 import pyarrow.fs
 
 from batch_endpoints.errors import InputError, NotFound
+from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 
@@ -70,7 +71,7 @@ def open_output_file(uri: str, path: str, access: Access = AMBIENT) -> Path | Bi
             found = files.get_file_info(f"{root}/{path}")
         if found.type == pyarrow.fs.FileType.File and f"/{found.path}".endswith(f"/{path}"):
             return cast(BinaryIO, files.open_input_stream(found.path))
-    raise NotFound(f"the output '{uri}' has no file '{path}'")
+    raise NotFound(f"the output '{shown(uri)}' has no file '{path}'")
 
 
 def _store_files(uri: str, access: Access) -> list[OutputFile]:
@@ -80,7 +81,7 @@ def _store_files(uri: str, access: Access) -> list[OutputFile]:
             return [OutputFile(store.key.rpartition("/")[2], store.stat("").size)]
         return [OutputFile(file.path, file.size) for file in store.files()]
     except OSError as error:
-        raise InputError(f"the output '{uri}' cannot be read: {error.strerror}") from None
+        raise InputError(f"the output '{shown(uri)}' cannot be read: {error.strerror}") from None
 
 
 def _open_store_file(uri: str, path: str, access: Access) -> BinaryIO:
@@ -91,8 +92,8 @@ def _open_store_file(uri: str, path: str, access: Access) -> BinaryIO:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise InputError(f"the output '{uri}' cannot be read: {error.strerror}") from None
-    raise NotFound(f"the output '{uri}' has no file '{path}'")
+            raise InputError(f"the output '{shown(uri)}' cannot be read: {error.strerror}") from None
+    raise NotFound(f"the output '{shown(uri)}' has no file '{path}'")
 
 
 def _inside(file: Path, top: Path) -> bool:
@@ -112,7 +113,7 @@ def _remote_files(uri: str, access: Access) -> list[OutputFile]:
             return [OutputFile(info.base_name, info.size)]
         below = files.get_file_info(pyarrow.fs.FileSelector(root, recursive=True, allow_not_found=True))
     except OSError as error:
-        raise InputError(f"the output '{uri}' cannot be read: {error}") from None
+        raise InputError(f"the output '{shown(uri)}' cannot be read: {shown_text(error)}") from None
     return [
         OutputFile(found.path[len(root) :].lstrip("/"), found.size)
         for found in below

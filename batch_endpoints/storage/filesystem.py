@@ -19,13 +19,14 @@ import pyarrow.fs
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import AMBIENT, Access, credentials_for
 from batch_endpoints.storage.azure_places import is_azure
+from batch_endpoints.storage.schemes import STORES, check_scheme, scheme_of
 
 if TYPE_CHECKING:
     from batch_endpoints.storage.objects import ObjectFilesystem
 
-_SCHEMES: dict[str, Literal["s3", "gcs"]] = {"s3": "s3", "gs": "gcs"}
 _CLIENTS = ("boto3", "botocore", "google", "azure")
 _FIRST_BYTES = 64 << 10  # read when a file is opened; the rest is read where Arrow wants it
 _FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
@@ -37,13 +38,15 @@ def local_path(uri: str) -> Path | None:
     ``?`` and ``#`` are characters of a name here, not the begin of a query.
 
     Raises:
-        InputError: ``file://`` with something that is no slash behind it.
+        InputError: ``file:`` with something that is no slash behind it.
     """
     if found := _FILE_URI.fullmatch(uri):
         if found["host"] not in (None, "", "localhost"):
             raise InputError(
                 f"'{uri}' names the machine '{found['host']}'", mend="Write file:/// and the whole path."
             )
+        if not found["path"].startswith("/"):
+            raise InputError(f"'{uri}' is relative, and to what?", mend="Write file:/// and the whole path.")
         return Path(unquote(found["path"]))
     return None if "://" in uri else Path(uri).absolute()
 
@@ -155,7 +158,7 @@ def open_filesystem(uri: str) -> Filesystem:
     folder = local_path(uri)
     if folder is None:
         raise InputError(
-            f"job folders cannot live at '{uri}'",
+            f"job folders cannot live at '{shown(uri)}'",
             mend="Use a folder of a disk that all nodes share, or a path in an object store: s3://, gs:// or abfss://.",
         )
     return LocalFilesystem(folder)
@@ -193,7 +196,7 @@ def _store(uri: str) -> Literal["s3", "gcs", "azure", ""]:
     """The extra that brings a store's client; "" for what is in none."""
     if is_azure(uri):
         return "azure"
-    return _SCHEMES.get(uri.partition("://")[0].lower(), "")
+    return STORES.get(scheme_of(uri), "")
 
 
 @contextmanager
@@ -204,7 +207,7 @@ def _client_wanted(uri: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] not in _CLIENTS:
             raise
         raise InputError(
-            f"'{uri}' needs the package {error.name}, which is not installed on this machine",
+            f"'{shown(uri)}' needs the package {error.name}, which is not installed on this machine",
             mend=f"Install batch-endpoints[{_store(uri)}].",
         ) from None
 
@@ -235,13 +238,14 @@ def open_uri(uri: str, access: Access = AMBIENT) -> tuple[pyarrow.fs.FileSystem,
         return s3_arrow(uri, credentials)
     if credentials is not None:
         raise InputError(
-            f"credentials of a datastore cannot be used for '{uri}'",
+            f"credentials of a datastore cannot be used for '{shown(uri)}'",
             mend="Leave them out of the datastore and let the machines have them in their environment.",
         )
+    check_scheme(uri)
     try:
         found: tuple[pyarrow.fs.FileSystem, str] = pyarrow.fs.FileSystem.from_uri(uri)
     except (pyarrow.ArrowException, ValueError, OSError) as error:
-        raise InputError(f"cannot open '{uri}': {error}") from None
+        raise InputError(f"cannot open '{shown(uri)}': {shown_text(error)}") from None
     return found[0], found[1].rstrip("/")
 
 

@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import Credentials
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.gcs_client import UPLOAD_RETRY, gcs_client, limits
 from batch_endpoints.storage.object_streams import PIECE_BYTES
 from batch_endpoints.storage.objects import WRITER, Begin, ObjectFilesystem, Stat, Trouble, answered
@@ -40,7 +41,7 @@ class GcsFilesystem(ObjectFilesystem):
         found = _URI.fullmatch(uri)
         if found is None:
             raise InputError(
-                f"'{uri.partition('?')[0]}' names no bucket, or has a query behind it",
+                f"'{shown(uri)}' names no bucket, or has a query behind it",
                 mend="Write gs://<bucket>/<path>.",
             )
         bucket = f"gs://{found['bucket']}"

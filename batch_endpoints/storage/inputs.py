@@ -16,6 +16,7 @@ import pyarrow.fs
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
+from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.file_list import FileList
 from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
@@ -86,7 +87,8 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
             raise _unreadable(folder / path)
         return folder / path
     if any(part in (".", "..") for part in path.split("/")):  # keys of a store may be anything
-        raise InputError(f"'{root}/{path}' has a name that no disk can keep", mend="Give it another name.")
+        named = shown(f"{root}/{path}")
+        raise InputError(f"'{named}' has a name that no disk can keep", mend="Give it another name.")
     target = scratch / path
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -101,7 +103,7 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
             files, top = open_uri(root, access)
             pyarrow.fs.copy_files(f"{top}/{path}", str(target), files, pyarrow.fs.LocalFileSystem())
     except OSError as error:
-        raise InputError(f"cannot read '{root}/{path}': {error}") from None
+        raise InputError(f"cannot read '{shown(f'{root}/{path}')}': {shown_text(error)}") from None
     return target
 
 
@@ -136,7 +138,7 @@ def fetch_tree(uri: str, scratch: Path, access: Access = AMBIENT) -> Path:
     try:
         pyarrow.fs.copy_files(path, str(target), files, pyarrow.fs.LocalFileSystem())
     except OSError as error:
-        raise InputError(f"cannot read '{uri}': {error}") from None
+        raise InputError(f"cannot read '{shown(uri)}': {shown_text(error)}") from None
     return target
 
 
@@ -160,7 +162,7 @@ def read_texts(uri: str, names: Iterable[str], access: Access = AMBIENT) -> dict
             name: files.open_input_file(info.path).read().decode() for name, info in found.items() if info.is_file
         }
     except OSError as error:
-        raise InputError(f"cannot read '{uri}': {error}") from None
+        raise InputError(f"cannot read '{shown(uri)}': {shown_text(error)}") from None
 
 
 def _fetch_store_tree(uri: str, scratch: Path, access: Access) -> Path:
@@ -174,9 +176,9 @@ def _fetch_store_tree(uri: str, scratch: Path, access: Access) -> Path:
         for file in store.files():
             fetch(uri, file.path, target, access)
     except OSError as error:
-        raise InputError(f"cannot read '{uri}': {error.strerror}") from None
+        raise InputError(f"cannot read '{shown(uri)}': {error.strerror}") from None
     if not target.exists():
-        raise InputError(f"'{uri}' does not exist")
+        raise InputError(f"'{shown(uri)}' does not exist")
     return target
 
 
@@ -200,9 +202,10 @@ def _nothing(uri: str) -> InputError:
     place = local_path(uri)
     if split_pattern(str(place or uri)):
         return InputError(
-            f"the input '{place or uri}' matches no file", mend="Check the pattern: ** crosses folders, * does not."
+            f"the input '{place or shown(uri)}' matches no file",
+            mend="Check the pattern: ** crosses folders, * does not.",
         )
-    return InputError(f"the input '{uri}' is a folder without files", mend="Name a folder that has some.")
+    return InputError(f"the input '{shown(uri)}' is a folder without files", mend="Name a folder that has some.")
 
 
 def _unreadable(file: Path) -> InputError:

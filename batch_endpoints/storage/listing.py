@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -14,19 +13,19 @@ import pyarrow.fs
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
+from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 from batch_endpoints.storage.globs import Pattern, split_pattern
+from batch_endpoints.storage.schemes import STREAMED, scheme_of
 
 Found = InputFile | SkippedFile
 """What a listing tells of: a file to be scored, or something that is none, with the reason."""
 
-_STREAMED = re.compile(r"(https?|ftps?|sftp|ssh|scp|webhdfs)://", re.IGNORECASE)
-
 
 def is_streamed(uri: str) -> bool:
     """Is this one file that smart-open reads? There is no listing then, and the root is the file's own URI."""
-    return bool(_STREAMED.match(uri)) and not in_store(uri)
+    return scheme_of(uri) in STREAMED and not in_store(uri)
 
 
 def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:
@@ -57,13 +56,13 @@ def _walk_place(uri: str, place: Path) -> tuple[str, Iterator[Found]]:
                 return str(place), _walk_local(place, None)
             return str(place.parent), iter([InputFile(place.name, place.stat().st_size)])
     except OSError as error:
-        raise InputError(f"the input '{uri}' cannot be read: {error.strerror}") from None
+        raise InputError(f"the input '{shown(uri)}' cannot be read: {error.strerror}") from None
     found = split_pattern(str(place))
     if not found:
-        raise InputError(f"the input '{uri}' does not exist", mend="Check the path; it is read on the server.")
+        raise InputError(f"the input '{shown(uri)}' does not exist", mend="Check the path; it is read on the server.")
     root = Path(found[0])
     if not root.is_dir():
-        raise InputError(f"the input '{uri}' matches nothing: there is no folder '{root}'")
+        raise InputError(f"the input '{shown(uri)}' matches nothing: there is no folder '{root}'")
     return str(root), _walk_local(root, found[1])
 
 
@@ -162,7 +161,7 @@ def _walk_objects(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
                 return folder + query, iter([InputFile(name, size)])
         first = next(found := files.objects(), None)
         if first is None and pattern is None and files.key:
-            raise InputError(f"the input '{uri}' does not exist")
+            raise InputError(f"the input '{shown(uri)}' does not exist")
         if first or pattern is None:
             root, query = _without_query(uri)
             return root.rstrip("/") + query, _told(uri, _sorted_out(chain([first] if first else [], found)))
@@ -170,7 +169,7 @@ def _walk_objects(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
         matching = (found for found in below if pattern[1].matches(found.path.rstrip("/")))
         return pattern[0], _told(uri, _sorted_out(matching))
     except OSError as error:
-        raise InputError(f"the input '{uri}' cannot be read: {error.strerror}") from None
+        raise InputError(f"the input '{shown(uri)}' cannot be read: {error.strerror}") from None
 
 
 def _sorted_out(objects: Iterable[InputFile]) -> Iterator[Found]:
@@ -186,7 +185,7 @@ def _told(uri: str, files: Iterable[Found]) -> Iterator[Found]:
     try:
         yield from files
     except OSError as error:
-        raise InputError(f"the input '{uri}' cannot be read: {error.strerror}") from None
+        raise InputError(f"the input '{shown(uri)}' cannot be read: {error.strerror}") from None
 
 
 def _walk_remote(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
@@ -206,11 +205,11 @@ def _walk_remote(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
         if found is not None and found.type == pyarrow.fs.FileType.Directory:
             return root.rstrip("/") + query, _walk_store(files, path, None)
         if pattern is None:
-            raise InputError(f"the input '{uri}' does not exist")
+            raise InputError(f"the input '{shown(uri)}' does not exist")
         files, path = open_uri(pattern[0], access)
         return pattern[0], _walk_store(files, path, pattern[1])
     except OSError as error:
-        raise InputError(f"the input '{uri}' cannot be read: {error}") from None
+        raise InputError(f"the input '{shown(uri)}' cannot be read: {shown_text(error)}") from None
 
 
 def _walk_store(files: pyarrow.fs.FileSystem, top: str, pattern: Pattern | None) -> Iterator[Found]:
@@ -242,4 +241,4 @@ def _size_of_stream(uri: str) -> int:
         with smart_open.open(uri, "rb", compression="disable"):
             return 0
     except (OSError, ImportError, ValueError) as error:
-        raise InputError(f"the input '{uri}' cannot be read: {error}") from None
+        raise InputError(f"the input '{shown(uri)}' cannot be read: {shown_text(error)}") from None

@@ -10,6 +10,7 @@ from operator import attrgetter
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import MLTable, SkippedFile, check
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.specs.yaml_text import parse_yaml
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.filesystem import local_path
@@ -34,8 +35,8 @@ def read_mltable(uri: str, locate: Callable[[str], str], access: Access = AMBIEN
     folder = path.rstrip("/").removesuffix(f"/{FILE}")
     text = read_texts(folder + mark + query, [FILE], access).get(FILE)
     if text is None:
-        raise InputError(f"the input '{uri}' has no file {FILE}", mend="Name a folder that has one.")
-    where = f"{folder}/{FILE}"
+        raise InputError(f"the input '{shown(uri)}' has no file {FILE}", mend="Name a folder that has one.")
+    where = f"{shown(folder)}/{FILE}"
     document, origins = parse_yaml(text, where)
     table = check(MLTable, document, where=origins)
     paths = []
@@ -76,7 +77,7 @@ def _absolute(path: str, folder: str, query: str, locate: Callable[[str], str]) 
     below = posixpath.normpath(path)
     if below.startswith(".."):
         raise InputError(
-            f"the path '{path}' leads out of '{folder}'", mend="Write a whole URI for what is elsewhere."
+            f"the path '{path}' leads out of '{shown(folder)}'", mend="Write a whole URI for what is elsewhere."
         )
     place = local_path(folder)
     return str(place / below) if place else f"{folder}/{below}{query}".replace("/./", "/")
@@ -102,7 +103,7 @@ def _from(root: str, top: str, path: str) -> str:
         return top
     if "?" in top:
         raise InputError(
-            f"'{top}' cannot stand beside paths of other stores in one {FILE}",
+            f"'{shown(top)}' cannot stand beside paths of other stores in one {FILE}",
             mend="Say region and endpoint in the environment, or in a datastore.",
         )
     return f"{top}/{path}"[len(root) :].lstrip("/") if root else f"{top}/{path}"

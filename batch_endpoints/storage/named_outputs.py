@@ -9,6 +9,7 @@ from itertools import chain
 from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RowsFile, rows_file
+from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.filesystem import local_path, output_filesystem
 from batch_endpoints.storage.output_folder import folder_files, write_folder
@@ -49,13 +50,13 @@ class NamedOutput:
                 return bool(target.names(self.file_name.rstrip("/")))
             return target.exists(self.file_name)
         except OSError as error:
-            raise InputError(f"nothing can be written to '{self.folder}': {error}") from None
+            raise InputError(f"nothing can be written to '{shown(self.folder)}': {shown_text(error)}") from None
 
     def check_free(self) -> None:
         """Raises Conflict where an existing output would be replaced."""
         if self.taken():
             raise Conflict(
-                f"the output '{self.folder}/{self.file_name}' exists already",
+                f"the output '{shown(f'{self.folder}/{self.file_name}')}' exists already",
                 mend="Name another path, or ask for overwrite.",
             )
 
@@ -109,4 +110,4 @@ def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
     try:
         return NamedOutput(name, folder or slash or ".", rows_file(file, settings.output_format), job.credentials)
     except ValueError as error:
-        raise InputError(f"the output '{output.path}' cannot be written: {error}") from None
+        raise InputError(f"the output '{shown(output.path)}' cannot be written: {shown_text(error)}") from None

@@ -12,6 +12,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, PartitionSize, TableOutline, partitions
 from batch_endpoints.specs import ReadDelimited, TableReading
+from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
 from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
@@ -100,7 +101,7 @@ def _readable(cuts: Iterator[Cuts], path: str) -> Iterator[Cuts]:
     try:
         yield from cuts
     except (OSError, EOFError, pa.ArrowException) as error:
-        raise InputError(f"'{path}' cannot be read: {error}") from None
+        raise InputError(f"'{shown(path)}' cannot be read: {shown_text(error)}") from None
 
 
 class PartReader:
@@ -131,7 +132,7 @@ class PartReader:
             return table
         if part.only[-1] - part.first_row >= table.num_rows:
             raise InputError(
-                f"'{path}' has {table.num_rows} rows behind row {part.first_row}, and no row {part.only[-1]}",
+                f"'{shown(path)}' has {table.num_rows} rows behind row {part.first_row}, and no row {part.only[-1]}",
                 mend="It has changed since the job began.",
             )
         return table.take([row - part.first_row for row in part.only])
@@ -166,10 +167,11 @@ class PartReader:
         try:
             table = self._open[1].read(part, self._wanted, self._types)
         except (OSError, EOFError, pa.ArrowException) as error:
-            raise InputError(f"'{path}' cannot be read: {error}") from None
+            raise InputError(f"'{shown(path)}' cannot be read: {shown_text(error)}") from None
         if part.rows >= 0 and table.num_rows != part.rows:
             raise InputError(
-                f"'{path}' has {table.num_rows} rows where {part.rows} were counted behind row {part.first_row}",
+                f"'{shown(path)}' has {table.num_rows} rows where {part.rows} were counted "
+                f"behind row {part.first_row}",
                 mend="It has changed since the job began, or its lines are no rows.",
             )
         return self._kept(table, path)
@@ -182,7 +184,9 @@ class PartReader:
         assert self._open
         there = self._open[1].columns
         if there is not None and (lacking := [name for name in (*(keep or ()), *drop) if name not in there]):
-            raise InputError(f"'{path}' has no column '{lacking[0]}', which the transformations of its table name")
+            raise InputError(
+                f"'{shown(path)}' has no column '{lacking[0]}', which the transformations of its table name"
+            )
         return table.select([n for n in table.column_names if (keep is None or n in keep) and n not in drop])
 
 
@@ -235,17 +239,17 @@ def open_table(
                 return _text(root, path, scratch, access, at, compression)
 
             if kind == ".csv":
-                return CsvTable(path, text, not compression, reading.delimited if reading else ReadDelimited())
-            return JsonLinesTable(path, text, not compression)
+                return CsvTable(shown(path), text, not compression, reading.delimited if reading else ReadDelimited())
+            return JsonLinesTable(shown(path), text, not compression)
         if kind in _COLUMNAR:
             source = _source(root, path, scratch, access)
             if compression:
                 source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
             return _COLUMNAR[kind](source, in_rows)
     except (OSError, EOFError, pa.ArrowException) as error:
-        raise InputError(f"'{path}' cannot be read: {error}") from None
+        raise InputError(f"'{shown(path)}' cannot be read: {shown_text(error)}") from None
     raise InputError(
-        f"'{path}' is no table: those are {' '.join((*_TEXT, *_COLUMNAR))}",
+        f"'{shown(path)}' is no table: those are {' '.join((*_TEXT, *_COLUMNAR))}",
         mend="For other files give mini_batch_size as a number of files.",
     )
 

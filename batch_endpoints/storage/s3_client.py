@@ -20,6 +20,7 @@ from botocore.config import Config
 from batch_endpoints.errors import InputError
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import Credentials
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.access import secret
 from batch_endpoints.storage.objects import CONNECT_SECONDS, TRIES
 
@@ -53,7 +54,7 @@ def s3_place(uri: str) -> S3Place:
     """
     found = _URI.fullmatch(uri)
     if found is None or not found["bucket"]:
-        raise InputError(f"'{uri}' names no bucket", mend="Write s3://<bucket>/<path>.")
+        raise InputError(f"'{shown(uri)}' names no bucket", mend="Write s3://<bucket>/<path>.")
     if "@" in found["bucket"]:
         raise InputError(
             "a URI of S3 has credentials in it",

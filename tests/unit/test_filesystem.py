@@ -1,9 +1,11 @@
 import sys
 from pathlib import Path
 
+import pyarrow.fs
 import pytest
 
 from batch_endpoints.errors import InputError
+from batch_endpoints.storage import filesystem
 from batch_endpoints.storage.filesystem import (
     ArrowFilesystem,
     LocalFilesystem,
@@ -80,6 +82,11 @@ def test_a_uri_without_a_bucket_is_told(uri):
         open_filesystem(uri)
 
 
+def test_a_file_uri_that_is_relative_is_told():
+    with pytest.raises(InputError, match=r"'file:data' is relative.*\nWrite file:///"):
+        local_path("file:data")
+
+
 def test_secrets_in_a_uri_are_refused_and_not_repeated():
     with pytest.raises(InputError, match="has credentials in it") as told:
         open_filesystem("s3://AKIA:hush@bucket/x")
@@ -92,12 +99,16 @@ def test_a_uri_of_s3_is_taken_as_it_is_written():
     assert (place.region, place.endpoint) == ("eu-west-1", "http://store:9000")
 
 
-def test_outputs_go_to_a_disk_or_through_pyarrow(tmp_path):
+def test_outputs_go_to_a_disk_or_through_pyarrow(tmp_path, monkeypatch):
+    hadoop = pyarrow.fs.LocalFileSystem(), str(tmp_path)  # instead of a cluster, and of Java
+    monkeypatch.setattr(filesystem, "open_uri", lambda uri, access: hadoop)
     assert isinstance(output_filesystem(str(tmp_path)), LocalFilesystem)
-    assert isinstance(output_filesystem("mock:///out"), ArrowFilesystem)
+    assert isinstance(output_filesystem("hdfs://host/out"), ArrowFilesystem)
 
 
-@pytest.mark.parametrize("uri", ["nothing://x", "http://[x/y"])
+@pytest.mark.parametrize(
+    "uri", ["nothing://x", "http://[x/y", "local:///etc", "fsspec+file:///etc", "mock:///x", "/etc/x://y"]
+)
 def test_a_uri_that_nothing_opens_is_told(uri):
     with pytest.raises(InputError, match="cannot open"):
         open_uri(uri)
