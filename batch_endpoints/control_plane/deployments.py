@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from batch_endpoints.control_plane.assets import Assets, is_mlflow
+from batch_endpoints.control_plane.assets import Assets
+from batch_endpoints.control_plane.places import is_mlflow
 from batch_endpoints.control_plane.records import check_patch, found, merge_patch
 from batch_endpoints.errors import Conflict, NotFound, SpecError
 from batch_endpoints.interfaces import AnyDeployment, Listing, Page, RecordStore
@@ -85,7 +86,8 @@ class Deployments:
         if deployment.code_configuration is not None:
             self._check_code(deployment.code_configuration, skip_script_validation)
         model = self._model(deployment)
-        if deployment.code_configuration is None and not is_mlflow(model, self._assets.uri(model.path, "model.path")):
+        place = self._assets.places.uri(model.path, "model.path")
+        if deployment.code_configuration is None and not is_mlflow(model, place):
             raise SpecError(
                 "'code_configuration' is missing",
                 where=f"deployment '{deployment.name}'",
@@ -129,7 +131,7 @@ class Deployments:
         return f"azureml:{environment.name}:{environment.version}"
 
     def _check_code(self, code: CodeConfiguration, skip_script_validation: bool) -> None:
-        folder = local_path(self._assets.uri(code.code, "code_configuration.code"))
+        folder = local_path(self._assets.places.uri(code.code, "code_configuration.code"))
         if folder is None:
             raise SpecError(
                 f"code_configuration.code: '{code.code}' is not on this server",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from batch_endpoints.control_plane.assets import Assets, is_mlflow
+from batch_endpoints.control_plane.assets import Assets
+from batch_endpoints.control_plane.places import is_mlflow
 from batch_endpoints.errors import InvocationError
 from batch_endpoints.specs import (
     DATA_TYPES,
@@ -66,11 +67,11 @@ def frozen_deployment(assets: Assets, deployment: ModelDeployment) -> ModelDeplo
     """The deployment with what it refers to in it, each with a URI."""
     model = assets.referred("models", str(deployment.model))
     assert isinstance(model, Model)
-    uri = assets.uri(model.path, f"the path of model '{model.name}'")
+    uri = assets.places.uri(model.path, f"the path of model '{model.name}'")
     kind = "mlflow_model" if is_mlflow(model, uri) else model.type
     changes: dict[str, object] = {"model": model.model_copy(update={"path": uri, "type": kind})}
     if code := deployment.code_configuration:
-        place = assets.uri(code.code, "code_configuration.code")
+        place = assets.places.uri(code.code, "code_configuration.code")
         changes["code_configuration"] = code.model_copy(update={"code": place})
     if isinstance(deployment.environment, str):
         environment = assets.referred("environments", deployment.environment)
@@ -82,11 +83,11 @@ def frozen_deployment(assets: Assets, deployment: ModelDeployment) -> ModelDeplo
 def _located(assets: Assets, name: str, given: JobInput) -> JobInput:
     what = f"the uri of input '{name}'"
     if not _REFERENCE.match(given.path):
-        return given.model_copy(update={"path": assets.uri(given.path, what)})
+        return given.model_copy(update={"path": assets.places.uri(given.path, what)})
     asset = assets.referred("data", given.path)
     assert isinstance(asset, Data)
     _check_type(name, asset.type)
-    return given.model_copy(update={"path": assets.uri(asset.path, what), "type": asset.type})
+    return given.model_copy(update={"path": assets.places.uri(asset.path, what), "type": asset.type})
 
 
 def _placed(assets: Assets, name: str, output: JobOutput) -> JobOutput:
@@ -94,7 +95,7 @@ def _placed(assets: Assets, name: str, output: JobOutput) -> JobOutput:
         return output
     if output.path.startswith("upload:"):
         raise InvocationError(f"the uri of output '{name}' is an upload, where nothing can be written")
-    return output.model_copy(update={"path": assets.uri(output.path, f"the uri of output '{name}'")})
+    return output.model_copy(update={"path": assets.places.uri(output.path, f"the uri of output '{name}'")})
 
 
 def _check_type(name: str, kind: str) -> None:

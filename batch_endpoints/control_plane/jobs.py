@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from batch_endpoints.control_plane.assets import Assets, places
+from batch_endpoints.control_plane.assets import Assets
 from batch_endpoints.control_plane.job_parts import frozen_deployment, job_inputs, job_outputs
+from batch_endpoints.control_plane.places import places
 from batch_endpoints.control_plane.records import everything, found
 from batch_endpoints.control_plane.reruns import resumed, with_failed_items_again
 from batch_endpoints.errors import Conflict, InvocationError, NotFound, ServerError
@@ -197,9 +198,9 @@ class Jobs:
         if invocation.name and found(lambda: self._store.job(name)):
             raise Conflict(f"a job '{name}' exists already", mend="Name it otherwise, or leave the name out.")
         frozen = frozen_deployment(self._assets, effective)
-        access = self._assets.access(places(frozen, inputs, outputs))
+        access = self._assets.places.access(places(frozen, inputs, outputs))
         data = next(given for given in inputs.values() if given.type in DATA_TYPES)
-        table, access = self._assets.table(data, access)
+        table, access = self._assets.places.table(data, access)
         self._check_input(table.paths[0].path if table else data.path, data.type, access)
         now = self._now()
         spec = JobSpec(

@@ -11,6 +11,7 @@ from batch_endpoints.errors import SpecError
 from batch_endpoints.specs.base import AssetName, OptionalName, Spec
 
 SECRET_REFERENCE = re.compile(r"(env|file):.+")
+_ROOT = re.compile(r"([a-z][a-z0-9+.-]*:)?(//localhost)?/*", re.IGNORECASE)  # whose slashes are all there is of it
 
 
 def _text(value: object) -> object:
@@ -167,7 +168,7 @@ class Datastore(Spec):
 
     @property
     def prefix(self) -> str:
-        """The URI that ``azureml://datastores/<name>/paths/`` stands for, without a final slash."""
+        """The URI that ``azureml://datastores/<name>/paths/`` stands for; a final slash has only a root."""
         match self.type:
             case "azure_blob":
                 return f"abfss://{self.container_name}@{self.account_name}.dfs.{self.endpoint}"
@@ -178,7 +179,7 @@ class Datastore(Spec):
             case "azure_data_lake_gen1":
                 return f"adl://{self.store_name}.azuredatalakestore.net"
             case _:
-                return self.uri.rstrip("/")
+                return self.uri if _ROOT.fullmatch(self.uri) else self.uri.rstrip("/")
 
 
 def datastore_path(uri: str) -> tuple[str, str] | None:

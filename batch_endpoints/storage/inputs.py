@@ -36,7 +36,7 @@ def list_files(uri: str, access: Access = AMBIENT) -> InputListing:
     """All files of an input; folders are walked to the bottom.
 
     Args:
-        uri: a bare path, or any URI that pyarrow.fs or smart-open opens; a folder, a file, or a pattern of files.
+        uri: a bare path, or a URI that ``schemes`` knows; a folder, a file, or a pattern of files.
         access: credentials for what is remote.
 
     Raises:

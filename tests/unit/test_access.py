@@ -5,7 +5,7 @@ import pytest
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import Credentials, Datastore
-from batch_endpoints.storage.access import credentials_for, secret
+from batch_endpoints.storage.access import credentials_for, secret, secret_variables
 from batch_endpoints.storage.filesystem import open_uri
 from batch_endpoints.storage.s3_client import s3_keys
 from batch_endpoints.stores.memory import MemoryRecordStore
@@ -47,6 +47,18 @@ def test_a_reference_that_leads_nowhere_is_named(reference):
         secret(reference)
 
 
+def test_a_reference_to_a_setting_of_the_server_is_not_resolved(monkeypatch):
+    monkeypatch.setenv("BATCH_ENDPOINTS_DATABASE", "postgresql://me:hush@host/records")
+    with pytest.raises(InputError, match="BATCH_ENDPOINTS_DATABASE, which is a setting of the server") as told:
+        secret("env:BATCH_ENDPOINTS_DATABASE")
+    assert "hush" not in str(told.value)
+
+
+def test_the_variables_that_credentials_refer_to_are_known():
+    keys = Credentials(access_key_id="env:ID", secret_access_key="env:KEY", session_token="file:/x")
+    assert secret_variables({"s3://a": keys, "s3://b": Credentials(sas_token="env:SAS")}) == {"ID", "KEY", "SAS"}
+
+
 def test_secrets_are_not_shown(monkeypatch):
     monkeypatch.setenv("THE_KEY", "hush")
     keys = s3_keys(Credentials(access_key_id="env:THE_KEY", secret_access_key="env:THE_KEY"))
@@ -64,4 +76,4 @@ def test_a_job_gets_the_references_of_the_datastores_it_reaches_into(tmp_path):
     assets.put("datastores", Datastore(name="lake", type="uri", uri="s3://lake", credentials=OUTER))
     assets.put("datastores", Datastore(name="pond", type="uri", uri="s3://pond", credentials=INNER))
     assets.put("datastores", Datastore(name="open", type="uri", uri="s3://open"))
-    assert assets.access(["s3://lake/in", "s3://open/in", "file:///x", ""]) == {"s3://lake": OUTER}
+    assert assets.places.access(["s3://lake/in", "s3://open/in", "file:///x", ""]) == {"s3://lake": OUTER}

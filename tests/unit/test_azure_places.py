@@ -2,12 +2,14 @@
 
 import pytest
 
-from batch_endpoints.errors import InputError
-from batch_endpoints.specs import Credentials
+from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.errors import InputError, SpecError
+from batch_endpoints.specs import Credentials, Datastore
 from batch_endpoints.storage.access import credentials_for
-from batch_endpoints.storage.azure_places import AzurePlace, azure_place, is_azure
+from batch_endpoints.storage.azure_places import CLOUDS, AzurePlace, azure_place, is_azure
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.listing import is_streamed
+from batch_endpoints.stores.memory import MemoryRecordStore
 
 PLACE = AzurePlace("pond", "core.windows.net", "lake", "a b/c%20d")
 
@@ -38,6 +40,10 @@ def test_one_place_has_many_spellings(uri):
         "https://pond.blob.core.windows.net/lake/a.csv?sv=2024&sig=hush",  # one file, with a signature of its own
         "https://pond.blob.core.windows.net",
         "https://core.windows.net/lake/a",
+        "https://pond.blob.core.evil.com/lake/a",
+        "https://pond.blob.core.windows.net.evil.com/lake/a",
+        "https://evil.com#.blob.core.windows.net/lake/a",
+        "https://evil\u3002com#.blob.core.windows.net/lake/a",  # a dot, to those who follow IDNA
         "s3://lake/a",
         "/lake/a",
     ],
@@ -52,6 +58,30 @@ def test_a_uri_without_container_or_account_is_told(uri):
     pytest.importorskip("azure.storage.blob")
     with pytest.raises(InputError, match=r"names no container of an account.*\nWrite abfss://<container>@<account>"):
         open_filesystem(uri)
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_each_cloud_of_azures_is_known(cloud):
+    assert azure_place(f"abfss://lake@pond.dfs.{cloud}/a") == AzurePlace("pond", cloud, "lake", "a")
+    assert azure_place(f"https://pond.blob.{cloud}/lake/a") == AzurePlace("pond", cloud, "lake", "a")
+
+
+@pytest.mark.parametrize("host", ["pond.dfs.core.evil.com", "pond.blob.core.windows.net.evil.com", "pond.dfs.core.x"])
+def test_nobody_logs_in_to_a_host_that_is_in_no_cloud(monkeypatch, host):
+    azure = pytest.importorskip("batch_endpoints.storage.azure")
+    monkeypatch.setattr(azure, "container_client", None)
+    with pytest.raises(InputError, match=rf"'abfss://lake@{host}/a' is in no cloud of Azure's.*core.windows.net"):
+        open_filesystem(f"abfss://lake@{host}/a")
+    assert is_streamed(f"https://{host}/lake/a")
+
+
+@pytest.mark.parametrize("type", [{"type": "azure_blob", "container_name": "c"}, {"type": "azure_data_lake_gen2"}])
+def test_a_datastore_is_in_one_of_azures_clouds(tmp_path, type):
+    assets = ControlPlane(MemoryRecordStore(), jobs_root=tmp_path, uploads_root=tmp_path).assets
+    given = {"name": "x", "account_name": "pond", "filesystem": "f", **type}
+    assets.put("datastores", Datastore(**given, endpoint="core.chinacloudapi.cn"))
+    with pytest.raises(SpecError, match=r"'core.evil.com' is in no cloud of Azure's\nName one of core.windows.net"):
+        assets.patch("datastores", "x", {"endpoint": "core.evil.com"})
 
 
 def test_a_signature_in_a_uri_is_refused_and_not_repeated():

@@ -1,0 +1,162 @@
+"""Places: what documents call data by, as URIs that every node can open, and which credentials open them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from batch_endpoints.control_plane.reach import FROM_LOOPBACK, is_within
+from batch_endpoints.control_plane.records import everything
+from batch_endpoints.errors import Refused, SpecError
+from batch_endpoints.interfaces import RecordStore
+from batch_endpoints.specs import (
+    Credentials,
+    Datastore,
+    JobInput,
+    JobOutput,
+    MLTable,
+    Model,
+    ModelDeployment,
+    datastore_path,
+)
+from batch_endpoints.specs.uris import shown
+from batch_endpoints.storage.access import credentials_for
+from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.mltable import read_mltable
+from batch_endpoints.storage.schemes import check_scheme, scheme_of
+from batch_endpoints.storage.uploads import SCHEME, Uploads
+
+
+class Places:
+    """Where the data is that deployments and jobs name.
+
+    Args:
+        local_paths: may clients name any path on this server's disk? Otherwise only below a registered datastore.
+    """
+
+    def __init__(self, store: RecordStore, uploads: Uploads, local_paths: bool) -> None:
+        self._store, self._uploads, self._local_paths = store, uploads, local_paths
+
+    def uri(self, path: str, what: str) -> str:
+        """What a document calls data by, as a URI that every node can open.
+
+        Args:
+            path: ``upload://…``, ``azureml://datastores/…``, any other URI, or an absolute path on this server.
+            what: whose path it is, for errors.
+
+        Raises:
+            SpecError: a path that says nothing here.
+            InputError: a URI that nothing opens.
+            Refused: a path on this server's disk, which it does not open to its clients.
+            NotFound: an upload or a datastore that is not there.
+        """
+        if path.startswith(SCHEME):
+            return self._uploads.resolve(path).as_uri()
+        if in_datastore := datastore_path(path):
+            return self._in_datastore(*in_datastore, f"{what}: '{shown(path)}'")
+        if path.startswith("azureml:"):
+            raise SpecError(
+                f"{what}: '{shown(path)}' names no place on this server",
+                mend="Write azureml://datastores/<name>/paths/<path>, another URI, or an absolute path.",
+            )
+        scheme = scheme_of(path)
+        if scheme and scheme != "file":
+            check_scheme(path, what)
+            return path
+        absolute = str(local_path(path)) if scheme else path
+        if not absolute.startswith("/"):
+            raise SpecError(
+                f"{what}: '{path}' is relative, and the server cannot know to what" if path else f"{what} is missing",
+                mend="Write a URI or an absolute path. The command line uploads relative paths by itself.",
+            )
+        if not self._may_use(Path(absolute)):
+            raise Refused(
+                f"{what}: '{path}' is a path on the server's disk, and this server does not open its disk to clients",
+                mend="Upload the data, give the URI of a store, or register a datastore for that folder "
+                f"{FROM_LOOPBACK}",
+            )
+        return Path(absolute).as_uri()
+
+    def access(self, uris: Iterable[str]) -> dict[str, Credentials]:
+        """Where credentials are found for those of the URIs that are below a datastore which has some.
+
+        It does not matter how they were named: what is below a datastore's prefix is opened with its credentials.
+
+        Returns: prefix -> references to secrets, never the secrets.
+        """
+        wanted = list(uris)
+        return {
+            datastore.prefix: datastore.credentials
+            for datastore in self._datastores()
+            if datastore.credentials
+            and datastore.prefix
+            and any(credentials_for(uri, {datastore.prefix: datastore.credentials}) for uri in wanted)
+        }
+
+    def table(self, given: JobInput, access: dict[str, Credentials]) -> tuple[MLTable | None, dict[str, Credentials]]:
+        """What the file of an MLTable says, with URIs, and access to these besides; None for any other input.
+
+        Raises:
+            InputError: it cannot be read.
+            SpecError: it says what nobody understands here, or a path that says nothing.
+            Refused: a path on this server's disk, which it does not open to its clients.
+        """
+        if given.type != "mltable":
+            return None, access
+        table = read_mltable(given.path, lambda path: self.uri(path, "a path of the MLTable"), access)
+        return table, {**access, **self.access(entry.path for entry in table.paths)}
+
+    def _in_datastore(self, name: str, below: str, what: str) -> str:
+        if ".." in below.split("/"):
+            raise SpecError(f"{what} leads out of the datastore", mend="Leave '..' out.")
+        datastore = self._store.asset("datastores", name)
+        assert isinstance(datastore, Datastore)
+        prefix = datastore.prefix
+        if not prefix:
+            raise SpecError(f"datastore '{name}' of type {datastore.type} cannot be opened here")
+        folder = local_path(prefix)
+        if folder:
+            place = folder / below.lstrip("/")
+            if not (self._local_paths or is_within(place, folder)):
+                raise Refused(f"{what} leads out of the datastore, by a link", mend="Name what is in its folder.")
+            return place.as_uri()
+        prefix, mark, query = prefix.partition("?")
+        uri = f"{prefix.rstrip('/')}/{below}".rstrip("/") + mark + query
+        check_scheme(uri, what)
+        return uri
+
+    def _may_use(self, place: Path) -> bool:
+        """May clients name this path: in local mode any, otherwise those below a registered datastore?"""
+        if self._local_paths:
+            return True
+        folders = (local_path(datastore.prefix) for datastore in self._datastores() if datastore.prefix)
+        return ".." not in place.parts and any(folder and is_within(place, folder) for folder in folders)
+
+    def _datastores(self) -> Iterable[Datastore]:
+        found = everything(lambda page: self._store.assets("datastores", page))
+        return (asset for asset in found if isinstance(asset, Datastore))
+
+
+def places(
+    deployment: ModelDeployment, inputs: Mapping[str, JobInput], outputs: Mapping[str, JobOutput]
+) -> Iterator[str]:
+    """The URIs of all that a job reads and writes."""
+    yield from (given.path for given in inputs.values())
+    yield from (output.path for output in outputs.values())
+    if isinstance(deployment.model, Model):
+        yield deployment.model.path
+    if deployment.code_configuration:
+        yield deployment.code_configuration.code
+
+
+def is_mlflow(model: Model, uri: str) -> bool:
+    """Does MLflow know how to load it: by its type, or because its folder says so.
+
+    Args:
+        model: the model.
+        uri: where it is, from ``Places.uri``.
+    """
+    if model.type == "mlflow_model":
+        return True
+    folder = local_path(uri)
+    return folder is not None and (folder / "MLmodel").is_file()

@@ -1,0 +1,92 @@
+"""How far assets may reach: no secrets in them, and a server's disk only where its clients are on its machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from batch_endpoints.errors import Refused, SpecError
+from batch_endpoints.interfaces import AnyAsset
+from batch_endpoints.specs import Data, Datastore, Model
+from batch_endpoints.specs.uris import secret_in
+from batch_endpoints.storage.access import OWN_SETTINGS
+from batch_endpoints.storage.azure_places import CLOUDS
+from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.schemes import check_scheme
+
+FROM_LOOPBACK = (
+    "on the server's own machine: `batch-endpoints up` with the same home and without --host, `batch-endpoints "
+    "datastore create`, `batch-endpoints down`; a server that others reach finds it among its records."
+)
+_WITH_ENDPOINT = ("azure_blob", "azure_data_lake_gen2", "azure_file")
+
+
+def check_reach(asset: AnyAsset, local_paths: bool) -> None:
+    """May this be registered by a client of this server?
+
+    Args:
+        local_paths: is the server's disk open to its clients, because they are on its machine?
+
+    Raises:
+        SpecError: it has a secret in its URI, or refers to what is nobody's credential.
+        InputError: a datastore for a place that nothing opens.
+        Refused: a datastore with a folder, or a file with a secret, of a disk that is not open.
+    """
+    if isinstance(asset, Model | Data):
+        _check_no_secret(asset.path, f"the path of {asset.name or 'the model'}")
+    if isinstance(asset, Datastore):
+        _check_datastore(asset, local_paths)
+
+
+def is_within(place: Path, folder: Path) -> bool:
+    """Is it really there, wherever links on the way lead?"""
+    try:
+        return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
+    except ValueError:  # a NUL in its name
+        return False
+
+
+def _check_datastore(datastore: Datastore, local_paths: bool) -> None:
+    what = f"datastore '{datastore.name}'"
+    _check_no_secret(datastore.uri, f"the uri of {what}")
+    if datastore.type in _WITH_ENDPOINT and datastore.endpoint.lower() not in CLOUDS:
+        raise SpecError(
+            f"{what}: the endpoint '{datastore.endpoint}' is in no cloud of Azure's",
+            mend=f"Name one of {', '.join(CLOUDS)}. Another store of this protocol is entered with a "
+            "connection_string that says its BlobEndpoint, and without an endpoint.",
+        )
+    if datastore.uri and local_path(datastore.prefix) is None:
+        check_scheme(datastore.uri, f"the uri of {what}")
+    elif datastore.uri and not local_paths:
+        raise Refused(
+            f"{what}: '{datastore.uri}' is a path on the server's disk, and this server does not open its disk to "
+            "clients",
+            mend=f"Register it {FROM_LOOPBACK}",
+        )
+    for key, value in (datastore.credentials.model_dump() if datastore.credentials else {}).items():
+        _check_reference(value, f"{what}, credentials.{key}", local_paths)
+
+
+def _check_reference(value: str, where: str, local_paths: bool) -> None:
+    kind, _, name = value.partition(":")
+    if kind == "env" and name.startswith(OWN_SETTINGS):
+        raise SpecError(
+            f"{name} is a setting of the server, and no credential of a store",
+            where=where,
+            mend="Put the secret into a variable of another name.",
+        )
+    if kind == "file" and not local_paths:
+        raise Refused(
+            f"'{value}' is a file on the server's disk, and this server does not open its disk to clients",
+            where=where,
+            mend=f"Refer to a variable, env:NAME, or register the datastore {FROM_LOOPBACK}",
+        )
+
+
+def _check_no_secret(uri: str, what: str) -> None:
+    if secret := secret_in(uri):
+        raise SpecError(  # which is not to be repeated
+            f"{what} has a secret in it: {secret}",
+            mend="Leave it out: secrets are not kept here. Credentials of a datastore refer to them, as in "
+            "`credentials: {sas_token: env:NAME}`.",
+        )
