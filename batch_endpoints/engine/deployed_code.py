@@ -6,6 +6,7 @@ from pathlib import Path
 
 from batch_endpoints.scoring.worker import ScoringContract
 from batch_endpoints.specs import JobSpec
+from batch_endpoints.storage.access import secret_variables
 from batch_endpoints.storage.inputs import copy_tree, fetch_tree
 
 
@@ -25,6 +26,7 @@ def scoring_contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -
         logging_level=settings.logging_level,
         timeout_seconds=settings.retry_settings.timeout,
         max_retries=settings.retry_settings.max_retries,
+        secret_variables=secret_variables(job.credentials),
         azure_layout=settings.output_format == "azureml",
     )
 

@@ -7,7 +7,7 @@ import random
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class ScoringContract:
         log: file for what the code prints.
         mini_batch_format: what ``run()`` gets; "" is for the script to say.
         azure_layout: rows become text, in Azure ML's layout.
+        secret_variables: environment variables that the code does not get, because stores are entered with them.
         memory_share: of this node's memory; where more is in use, the host that holds most is ended.
     """
 
@@ -55,6 +56,7 @@ class ScoringContract:
     max_retries: int = 3
     mini_batch_format: str = ""
     azure_layout: bool = False
+    secret_variables: Collection[str] = ()
     memory_share: float = 0.9
 
 
@@ -249,7 +251,8 @@ class ScoringWorker:
     def _environment(self) -> dict[str, str]:
         contract = self._contract
         # the server's own settings may hold secrets; another interpreter must not find our packages
-        own = {k: v for k, v in os.environ.items() if not k.startswith("BATCH_ENDPOINTS_")}
+        hidden = contract.secret_variables
+        own = {k: v for k, v in os.environ.items() if not k.startswith("BATCH_ENDPOINTS_") and k not in hidden}
         if contract.interpreter != sys.executable:
             own.pop("PYTHONPATH", None)
             own.pop("PYTHONHOME", None)

@@ -82,6 +82,19 @@ def test_a_script_finds_model_output_variables_siblings_and_arguments(tmp_path, 
     }
 
 
+def test_a_script_does_not_get_the_variables_that_open_stores(tmp_path, monkeypatch):
+    for name in ("LAKE_KEY", "POND_KEY", "OTHER"):
+        monkeypatch.setenv(name, "of the server")
+    script = """
+    import os
+    def run(mini_batch):
+        return [str([os.environ.get(name) for name in ("LAKE_KEY", "POND_KEY", "OTHER")])]
+    """
+    own = {"POND_KEY": "of the deployment"}
+    with bench(tmp_path, script, secret_variables={"LAKE_KEY", "POND_KEY"}, environment_variables=own) as b:
+        assert b.value() == "[None, 'of the deployment', 'of the server']"
+
+
 def test_a_script_in_a_folder_imports_from_there_and_from_the_code_folder(tmp_path):
     files = [
         ("src/score.py", "import beside, above\ndef run(mini_batch): return [beside.X + above.Y]"),

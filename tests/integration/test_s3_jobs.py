@@ -29,6 +29,7 @@ from batch_endpoints.specs import (
     JobSpec,
     Model,
     ModelDeployment,
+    load_yaml,
 )
 from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.filesystem import open_filesystem
@@ -117,6 +118,35 @@ def test_the_example_reads_from_and_writes_to_a_bucket(lake, s3, tmp_path, monke
     assert lake.keys == {"the-key-of-the-lake"}
     stored = [path for path in (tmp_path / "s3").rglob("*") if path.is_file()]
     assert not [path for path in stored if b"hush-hush" in path.read_bytes()]
+
+
+def test_the_example_for_a_server_becomes_a_job_whose_script_sees_no_keys(lake, s3, tmp_path):
+    put(s3, "digits/images/1.png")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "score.py").write_text(ECHO + "print(dict(os.environ))\n")
+    (tmp_path / "model.bin").write_bytes(b"m")
+    plane = ControlPlane(MemoryRecordStore(), jobs_root=tmp_path / "jobs", uploads_root=tmp_path / "uploads")
+    plane.assets.put("datastores", load_yaml(Datastore, EXAMPLES / "s3" / "datastore.yml"))
+    plane.endpoints.put(load_yaml(BatchEndpoint, EXAMPLES / "digits" / "endpoint.yml"))
+    own = {"model": {"path": str(tmp_path / "model.bin")}, "code_configuration.code": str(tmp_path / "code")}
+    plane.deployments.put(load_yaml(ModelDeployment, EXAMPLES / "digits" / "deployment.yml", own))
+    plane.endpoints.patch("digits", {"defaults": {"deployment_name": "nearest"}})
+    invocation = load_yaml(Invocation, EXAMPLES / "s3" / "invocation.yml")
+
+    job = plane.jobs.invoke(invocation.endpoint, invocation)
+
+    assert job.spec.inputs["images"].path == "s3://lake/digits/images"
+    assert job.spec.outputs["score"].path == "s3://lake/digits/scored/predictions.csv"
+    folder = JobFolder(open_filesystem(job.folder), job.folder)
+    folder.write_job(job.spec)
+    state = run_job(folder, LocalRunner)
+    assert state.status == "Completed", state.error
+    assert "1.png" in text_of(s3, "digits/scored/predictions.csv")
+    assert lake.keys == {"the-key-of-the-lake"}
+    printed = b"".join(merged_logs(job.folder)).decode()
+    assert "AZUREML_MODEL_DIR" in printed
+    assert "hush-hush" not in printed
+    assert "LAKE_KEY" not in printed
 
 
 def test_the_engine_takes_a_job_folder_in_a_store(lake, s3, tmp_path):
