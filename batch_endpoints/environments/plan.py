@@ -50,9 +50,10 @@ class EnvironmentPlan:
         """The name of what is built: the same for the same content.
 
         Args:
-            python: version and path of the Python that it is built on.
+            python: version and path of the Python that it is built on; conda brings its own, the one asked for.
         """
-        content = {name: value for name, value in asdict(self).items() if name not in ("notes", "python")}
+        left_out = ("notes",) if self.conda else ("notes", "python")
+        content = {name: value for name, value in asdict(self).items() if name not in left_out}
         text = json.dumps([_LAYOUT, python, content], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 

@@ -100,6 +100,13 @@ def test_other_packages_go_through_conda_where_there_is_one_and_to_pypi_otherwis
     assert with_it.python == without.python == "==3.8.5.*"
 
 
+@pytest.mark.parametrize("python", ["python=3.12", "python>=3.10", "pip"])
+def test_environments_that_conda_makes_with_different_pythons_are_different_ones(python):
+    of_3_10 = plan(has_conda=True, conda_file={"dependencies": ["python=3.10", "ffmpeg"]})
+    other = plan(has_conda=True, conda_file={"dependencies": [python, "ffmpeg"]})
+    assert of_3_10.key("3.11.7 /usr/bin/python3.11") != other.key("3.11.7 /usr/bin/python3.11")
+
+
 def test_nothing_stated_is_nothing_to_build():
     assert plan() == EnvironmentPlan()
     assert not plan().is_built
