@@ -13,6 +13,7 @@ from pathlib import Path
 
 from batch_endpoints.environments.build import build_environment, find_conda, list_pythons
 from batch_endpoints.environments.cache import Built, EnvironmentCache, Lease
+from batch_endpoints.environments.conda import to_pypi
 from batch_endpoints.environments.plan import EnvironmentPlan, plan_environment, plan_recorded
 from batch_endpoints.environments.pythons import Python, choose_python, fits, fits_but_for_patch, in_words
 from batch_endpoints.environments.requirements import Installed, first_unmet
@@ -59,11 +60,10 @@ def find_interpreter(
     has_conda = bool(find_conda())
     if environment is not None:
         return _made(plan_environment(environment, has_conda=has_conda), cache)
-    plan = plan_recorded(recorded or {}, has_conda=False)
+    plan = plan_recorded(recorded or {}, has_conda=has_conda)
     why = _unmet_here(plan) if plan else ""
     if not plan or not why:
         return Interpreter(sys.executable)
-    plan = plan_recorded(recorded or {}, has_conda=has_conda) or plan
     note = f"the model was recorded with {why}: an interpreter is built from what is recorded"
     return _made(replace(plan, notes=(note, *plan.notes)), cache)
 
@@ -106,7 +106,13 @@ def _unmet_here(plan: EnvironmentPlan) -> str:
     """What this process's interpreter lacks of a recorded environment, in words; "" where it lacks nothing."""
     if not fits_but_for_patch(plan.python, platform.python_version()):
         return f"Python {in_words(plan.python)}, where the server has {platform.python_version()}"
-    return first_unmet(plan.requirements, _installed)
+    lines = list(plan.requirements)
+    for package in plan.conda:
+        try:
+            lines += to_pypi([package])[0]
+        except SpecError:
+            return f"the conda package '{package}', which conda has to install"
+    return first_unmet(lines, _installed)
 
 
 def _installed(name: str) -> Installed | None:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import uv
 from click.testing import CliRunner
 from job_folders import Job, noting
 
@@ -148,14 +149,18 @@ exec {uv} venv --quiet "$2"
 """
 
 
-def test_conda_packages_go_through_a_micromamba_on_the_path(tmp_path, monkeypatch, find):
-    import uv
-
+@pytest.fixture
+def micromamba(tmp_path, monkeypatch):
+    """A micromamba on the path; returns the file of what it was asked for last."""
     program = tmp_path / "bin" / "micromamba"
     program.parent.mkdir()
     program.write_text(MICROMAMBA.format(uv=uv.find_uv_bin()))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return program.with_name("asked")
+
+
+def test_conda_packages_go_through_a_micromamba_on_the_path(tmp_path, micromamba, find):
     conda = {
         "channels": ["conda-forge", "nodefaults"],
         "dependencies": ["python=3.11", "ffmpeg=6", {"pip": ["six==1.16.0"]}],
@@ -164,9 +169,33 @@ def test_conda_packages_go_through_a_micromamba_on_the_path(tmp_path, monkeypatc
     found = find(Environment(conda_file=conda), tmp_path / "cache")
 
     assert found.built.packages["six"] == "1.16.0"
-    asked = (program.parent / "asked").read_text()
+    asked = micromamba.read_text()
     assert asked.startswith("create --yes --quiet --prefix ")
     assert asked.endswith("--override-channels --channel conda-forge python=3.11 ffmpeg=6\n")
+
+
+def test_conda_packages_recorded_with_a_model_go_through_it_too(tmp_path, micromamba, find):
+    recorded = f"channels: [conda-forge]\ndependencies: [python=3.{sys.version_info[1]}, ffmpeg=6, pip: [click]]\n"
+
+    found = find(None, tmp_path / "cache", {"conda.yaml": recorded})
+
+    assert "click" in found.built.packages
+    assert micromamba.read_text().endswith("ffmpeg=6\n")
+    assert found.notes == (
+        "the model was recorded with the conda package 'ffmpeg=6', which conda has to install:"
+        " an interpreter is built from what is recorded",
+    )
+
+
+def test_conda_packages_recorded_with_a_model_that_are_there_already_need_no_conda(tmp_path, micromamba, find):
+    recorded = f"dependencies: [python=3.{sys.version_info[1]}, click, mkl]\n"
+    assert find(None, tmp_path / "cache", {"conda.yaml": recorded}).path == sys.executable
+    assert not micromamba.exists()
+
+
+def test_conda_packages_recorded_with_a_model_are_missed_by_name_where_there_is_no_conda(tmp_path, find):
+    with pytest.raises(SpecError, match="conda package 'ffmpeg=6' is not a Python package, and this machine has no"):
+        find(None, tmp_path / "cache", {"conda.yaml": "dependencies: [ffmpeg=6]\n"})
 
 
 # the cache, with environments that cost nothing
