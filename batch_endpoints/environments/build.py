@@ -18,11 +18,13 @@ import uv
 from batch_endpoints.environments.cache import Built
 from batch_endpoints.environments.plan import EnvironmentPlan
 from batch_endpoints.environments.pythons import Python, read_pythons, search_path
+from batch_endpoints.environments.requirements import options_of
 from batch_endpoints.errors import EnvironmentFailed
 
 logger = logging.getLogger(__name__)
 _CONDAS = ("micromamba", "mamba", "conda")
 _LAST_LINES = 30
+_NO_ARROW = "tables cannot be given to the environment: it has no pyarrow, and none can be added to what it asks for"
 
 
 def find_conda() -> str:
@@ -53,11 +55,12 @@ def build_environment(plan: EnvironmentPlan, python: Python, place: Path, lock: 
     else:
         _run([_uv(), "venv", "--no-project", "--python", python.path, str(place)], lock)
     interpreter = str(place / "bin" / "python")
-    if not _install(plan, plan.wanted, interpreter, place, lock):
-        notes.append(f"{', '.join(plan.wanted)} does not go with what the environment asks for, so it is not in it")
+    if plan.requirements:
+        _install(plan.requirements, plan.constraints, interpreter, lock)
     packages = _packages(interpreter, lock)
-    if "pandas" in packages and "pyarrow" not in packages and not plan.wanted:
-        _install(plan, ("pyarrow",), interpreter, place, lock)
+    if "pyarrow" not in packages:
+        if not _add_arrow(plan, packages, interpreter, lock):
+            notes.append(_NO_ARROW)
         packages = _packages(interpreter, lock)
     version = _run([interpreter, "-c", "import platform; print(platform.python_version())"], lock).strip()
     seconds = round(time.monotonic() - began, 3)
@@ -93,28 +96,33 @@ def last_words(stderr: str) -> str:
     return ": ".join(part.rstrip(":.") for part in dict.fromkeys(parts))[:600]
 
 
-def _install(plan: EnvironmentPlan, wanted: Sequence[str], interpreter: str, place: Path, lock: int) -> bool:
-    """Install what is asked for, with what is wanted besides where that is possible; was it?"""
-    if not (plan.requirements or wanted):
-        return True
+def _install(
+    requirements: Sequence[str], constraints: Sequence[str], interpreter: str, lock: int, *options: str
+) -> None:
     # host processes write no bytecode, so it is made here, once for all
-    command = [_uv(), "pip", "install", "--compile-bytecode", "--python", interpreter]
-    for kind, lines in (("requirements", plan.requirements), ("constraints", plan.constraints)):
+    command = [_uv(), "pip", "install", "--compile-bytecode", "--python", interpreter, *options]
+    for kind, lines in (("requirements", requirements), ("constraints", constraints)):
         if lines:
-            file = place / f"{kind}.txt"
+            file = Path(interpreter).parents[1] / f"{kind}.txt"
             file.write_text("\n".join(lines) + "\n", encoding="utf-8")
             command += [f"--{kind}", str(file)]
-    if any(line.startswith("--extra-index-url") for line in plan.requirements):
+    if any(line.startswith("--extra-index-url") for line in requirements):
         command += ["--index-strategy", "unsafe-best-match"]  # pip's way, for which these lines were written
-    if wanted:
-        try:
-            _run([*command, *wanted, *(f"--only-binary={name}" for name in wanted)], lock)
-            return True
-        except EnvironmentFailed:  # what the user asked for decides, and its own words are told
-            if plan.requirements:
-                _run(command, lock)
-            return False
     _run(command, lock)
+
+
+def _add_arrow(plan: EnvironmentPlan, packages: Mapping[str, str], interpreter: str, lock: int) -> bool:
+    """Add what tables cross to the host process by, whoever will use this environment and whatever for; was it?
+
+    It serves us, so it changes no package that is there.
+    """
+    as_they_are = [f"{name}=={version}" for name, version in packages.items()]
+    try:
+        lines = [*options_of(plan.requirements), "pyarrow"]
+        _install(lines, as_they_are, interpreter, lock, "--only-binary=pyarrow")
+    except EnvironmentFailed as error:
+        logger.warning("environment without pyarrow: %s", error)
+        return False
     return True
 
 

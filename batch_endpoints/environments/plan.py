@@ -7,15 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from batch_endpoints.environments.conda import CondaFile, package_name, read_conda, specifier, to_pypi
-from batch_endpoints.environments.requirements import Lines, named, read_lines
+from batch_endpoints.environments.conda import CondaFile, read_conda, specifier, to_pypi
+from batch_endpoints.environments.requirements import Lines, read_lines
 from batch_endpoints.errors import SpecError
 from batch_endpoints.specs import Environment
 from batch_endpoints.specs.yaml_text import parse_yaml
 
 RECORDED_FILES = ("python_env.yaml", "conda.yaml", "requirements.txt", "constraints.txt")
 """What MLflow records beside a model of the environment it was made in."""
-_LAYOUT = 1  # another number makes all nodes build anew
+_LAYOUT = 2  # another number makes all nodes build anew
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class EnvironmentPlan:
         requirements: lines for pip.
         constraints: lines for pip's ``--constraint``.
         conda: packages that conda is to install, as conda writes them, with their channels.
-        wanted: more packages that serve us, left out where they do not go with the others.
         notes: what a user should know of these decisions.
     """
 
@@ -38,7 +37,6 @@ class EnvironmentPlan:
     constraints: tuple[str, ...] = ()
     conda: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    wanted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -93,7 +91,7 @@ def plan_environment(environment: Environment, *, has_conda: bool) -> Environmen
         note = f"{what} has {' and '.join(given)}, for compute that runs containers: here "
         note += f"its interpreter comes from {' and '.join(used)}" if used else "the server's interpreter is used"
         plan = replace(plan, notes=(note, *plan.notes))
-    return _with_arrow(plan)
+    return plan
 
 
 def plan_recorded(files: Mapping[str, str], *, has_conda: bool) -> EnvironmentPlan | None:
@@ -122,7 +120,7 @@ def plan_recorded(files: Mapping[str, str], *, has_conda: bool) -> EnvironmentPl
         plan = _with_lines(EnvironmentPlan(), read_lines(files["requirements.txt"].splitlines(), files, where))
     else:
         return None
-    return _with_arrow(plan, always=True)
+    return plan
 
 
 def _with_conda(conda: CondaFile, has_conda: bool, files: Mapping[str, str] | None = None) -> EnvironmentPlan:
@@ -141,14 +139,6 @@ def _with_lines(plan: EnvironmentPlan, lines: Lines) -> EnvironmentPlan:
         requirements=plan.requirements + lines.requirements,
         constraints=plan.constraints + lines.constraints,
     )
-
-
-def _with_arrow(plan: EnvironmentPlan, *, always: bool = False) -> EnvironmentPlan:
-    """Tables cross to the worker as Arrow; what has no tables needs none."""
-    names = named(plan.requirements) | {package_name(package) for package in plan.conda}
-    if "pyarrow" in names or not (always or names & {"pandas", "mlflow"}):
-        return plan
-    return replace(plan, wanted=("pyarrow",))
 
 
 def _conda_text(text: str, what: str) -> dict[str, object]:

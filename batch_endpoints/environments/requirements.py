@@ -73,6 +73,11 @@ def named(lines: Iterable[str]) -> set[str]:
     return {canonicalize_name(found.name) for line in lines if (found := _parsed(line))}
 
 
+def options_of(lines: Iterable[str]) -> list[str]:
+    """Those of the lines that say where and how to look (``--index-url``, ``-f``), not what for."""
+    return [line for line in lines if line.startswith("-")]
+
+
 def first_unmet(lines: Iterable[str], installed: Callable[[str], Installed | None]) -> str:
     """The first requirement that an interpreter does not satisfy, in words; "" where it satisfies all.
 
@@ -81,7 +86,7 @@ def first_unmet(lines: Iterable[str], installed: Callable[[str], Installed | Non
         installed: the distribution of a name, None where there is none.
     """
     for line in lines:
-        if line.startswith("--"):
+        if line.startswith("-"):
             continue
         requirement = _parsed(line)
         if requirement is None or requirement.url:

@@ -67,7 +67,7 @@ def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tup
             getattr(state["module"], "run", None)
         )
         if state["format"] != "files":
-            state["tables"].check_tables()
+            state["tables"].check_tables(state["format"])
         init = getattr(state["module"], "init", None)
         if init is not None:
             init()

@@ -5,6 +5,7 @@ Loaded by host.py, under the same rules: standard library only, and pyarrow wher
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from typing import Any
@@ -48,9 +49,12 @@ def table_as(form: str, payload: bytes) -> Any:
     return frame
 
 
-def check_tables() -> None:
-    """Raises ImportError where this interpreter cannot be given a table."""
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise ImportError("run() gets tables, which takes pyarrow: add it to the deployment's environment") from None
+def check_tables(form: str) -> None:
+    """Raises ImportError where this interpreter cannot be given a table in this form."""
+    for name in ("pyarrow", form):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ImportError(
+                f"run() gets tables ({form}), which takes {name}: add it to the deployment's environment ({error})"
+            ) from None

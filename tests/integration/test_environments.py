@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uv
@@ -66,7 +67,7 @@ def test_requirements_make_an_interpreter_that_has_them_and_none_of_ours(tmp_pat
     found = find(SIX, tmp_path)
 
     assert found.is_new
-    assert found.built.packages == {"six": "1.16.0"}
+    assert found.built.packages == {"six": "1.16.0", "pyarrow": found.built.packages["pyarrow"]}
     assert ask(found.path, "six.__version__", "six") == "1.16.0"
     assert ask(found.path, "find_spec('pydantic')", "sys; from importlib.util import find_spec") == "None"
     assert os.path.realpath(found.path) == os.path.realpath(sys.executable)
@@ -129,6 +130,23 @@ def test_an_interpreter_that_is_named_is_used_as_it_is_or_built_on(tmp_path, fin
     assert find(Environment(python=own, requirements=["six==1.16.0"]), tmp_path).built.packages
     with pytest.raises(SpecError, match="'/no/python' is not a program on this machine"):
         find(Environment(python="/no/python"), tmp_path)
+
+
+def test_an_environment_that_pyarrow_cannot_be_added_to_is_built_without_it_and_says_so(tmp_path, monkeypatch, find):
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+
+    found = find(Environment(conda_file={"dependencies": [f"python=3.{sys.version_info[1]}"]}), tmp_path / "cache")
+
+    assert found.built.packages == {}
+    assert found.notes == (
+        "tables cannot be given to the environment: it has no pyarrow, and none can be added to what it asks for",
+    )
+
+
+def test_a_pyarrow_that_is_asked_for_is_the_one_there_is(tmp_path, find):
+    found = find(Environment(requirements=["pyarrow<20"]), tmp_path)
+    assert int(found.built.packages["pyarrow"].split(".")[0]) < 20
 
 
 @needs(3, 8)
@@ -350,7 +368,7 @@ model = LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
 pickle.dump(model, open(sys.argv[1], "wb"))
 """
 OLD_SKLEARN = """
-import glob, os, pickle
+import glob, os, pickle, sys
 import sklearn
 
 def init():
@@ -359,31 +377,116 @@ def init():
 
 def run(mini_batch):
     values = [[float(open(file).read())] for file in mini_batch]
-    return [{"label": int(label), "sklearn": sklearn.__version__} for label in model.predict(values)]
+    said = {"sklearn": sklearn.__version__, "python": ".".join(map(str, sys.version_info[:2]))}
+    return [{"label": int(label), **said} for label in model.predict(values)]
 """
+OLD_ONES = {(3, 8): "0.24.2", (3, 9): "1.0.2", (3, 10): "1.1.3", (3, 12): "1.3.2"}
+"""Python -> a scikit-learn of its time."""
 
 
-@needs(3, 10)
-def test_a_model_of_an_old_scikit_learn_is_scored_by_that_scikit_learn(tmp_path, cached, find):
-    conda = {
-        "name": "old",
-        "channels": ["conda-forge"],
-        "dependencies": ["python=3.10", "pip", {"pip": ["scikit-learn==1.1.3", "numpy<2"]}],
-    }
-    environment = {"name": "old-sklearn", "image": "mcr/base", "conda_file": conda}
-    job = Job(
-        tmp_path, OLD_SKLEARN, files=4, deployment={"environment": environment}, settings={"mini_batch_size": 2}
-    )
-    for n, file in enumerate(sorted(job.input.iterdir())):
-        file.write_text(str(float(n)))
-    made = find(Environment.model_validate(environment), cached)
-    model = tmp_path / "registered" / "model" / "m.pkl"
-    subprocess.run([made.path, "-c", MADE, str(model)], check=True)
+@pytest.fixture(scope="module")
+def old_sklearn(tmp_path_factory):
+    """An environment on another Python than the server's, built once for all: its Python, scikit-learn, the
+    environment, its interpreter, and the cache that it is in.
+    """
+    python = next((minor for minor in OLD_ONES if minor in minors() and minor != sys.version_info[:2]), None)
+    if python is None:
+        pytest.skip(f"none of the Pythons {', '.join(f'{a}.{b}' for a, b in OLD_ONES)} is on this machine")
+    lines = [f"scikit-learn=={OLD_ONES[python]}", "pandas<2", "numpy<2"]
+    dependencies = [f"python={python[0]}.{python[1]}", "pip", {"pip": lines}]
+    environment = {"name": "old-sklearn", "image": "mcr/base", "conda_file": {"dependencies": dependencies}}
+    place = tmp_path_factory.mktemp("old-sklearn")
+    with closing(find_interpreter(Environment.model_validate(environment), place)) as made:
+        yield SimpleNamespace(
+            python=f"{python[0]}.{python[1]}",
+            sklearn=OLD_ONES[python],
+            environment=environment,
+            interpreter=made.path,
+            cache=place,
+        )
+
+
+def test_an_old_scikit_learn_on_an_old_python_scores_beside_the_servers(tmp_path, old_sklearn, monkeypatch):
+    import sklearn
+
+    monkeypatch.setenv("BATCH_ENDPOINTS_CACHE", str(old_sklearn.cache))
+    old = Job(tmp_path / "old", OLD_SKLEARN, files=4, deployment={"environment": old_sklearn.environment})
+    own = Job(tmp_path / "own", OLD_SKLEARN, files=4)
+    for job, interpreter in ((old, old_sklearn.interpreter), (own, sys.executable)):
+        for n, file in enumerate(sorted(job.input.iterdir())):
+            file.write_text(str(float(n)))
+        subprocess.run([interpreter, "-c", MADE, str(job.place / "registered" / "model" / "m.pkl")], check=True)
+
+    running = [job.start() for job in (old, own)]
+    said = [engine.communicate(timeout=60)[0] for engine in running]
+
+    assert [engine.returncode for engine in running] == [0, 0], said
+    own_python = ".".join(map(str, sys.version_info[:2]))
+    for job, versions in ((old, (old_sklearn.sklearn, old_sklearn.python)), (own, (sklearn.__version__, own_python))):
+        assert [(row["label"], row["sklearn"], row["python"]) for row in job.rows()] == [
+            (label, *versions) for label in "0011"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("module", "annotation", "kind", "ids"),
+    [
+        ("pandas", "pandas.DataFrame", "pandas.core.frame.DataFrame", "mini_batch['id'].tolist()"),
+        ("pyarrow", "pyarrow.Table", "pyarrow.lib.Table", "mini_batch['id'].to_pylist()"),
+        ("numpy", "dict[str, numpy.ndarray]", "builtins.dict", "mini_batch['id'].tolist()"),
+    ],
+    ids=["pandas", "pyarrow", "numpy"],
+)
+def test_tables_cross_to_another_python(tmp_path, old_sklearn, monkeypatch, module, annotation, kind, ids):
+    monkeypatch.setenv("BATCH_ENDPOINTS_CACHE", str(old_sklearn.cache))
+    script = f"""
+from __future__ import annotations
+import sys, {module}
+def run(mini_batch: {annotation}):
+    kind = type(mini_batch)
+    said = f"{{sys.version_info[0]}}.{{sys.version_info[1]}} {{kind.__module__}}.{{kind.__qualname__}}"
+    return [f"{{id}} {{said}}" for id in {ids}]
+"""
+    job = Job(tmp_path, script, files=0, deployment={"environment": old_sklearn.environment})
+    (job.input / "a.csv").write_text('id,text\n1,"x\ny"\n2,\n')
 
     state = job.run()
 
     assert state.status == "Completed", state.error
-    assert [(row["label"], row["sklearn"]) for row in job.rows()] == [(label, "1.1.3") for label in "0011"]
+    assert [row["prediction"] for row in job.rows()] == [f"{id} {old_sklearn.python} {kind}" for id in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def numpy_alone(tmp_path_factory):
+    """A cache for environments that ask for numpy and nothing else, built once for all."""
+    return tmp_path_factory.mktemp("numpy-alone")
+
+
+def test_tables_cross_where_only_numpy_was_asked_for(tmp_path, numpy_alone, monkeypatch):
+    monkeypatch.setenv("BATCH_ENDPOINTS_CACHE", str(numpy_alone))
+    script = "import numpy\ndef run(mini_batch: dict[str, numpy.ndarray]):\n    return mini_batch['id'] * 2"
+    job = Job(tmp_path, script, files=0, deployment={"environment": {"requirements": ["numpy"]}})
+    (job.input / "a.csv").write_text("id\n1\n2\n")
+
+    state = job.run()
+
+    assert state.status == "Completed", state.error
+    assert [row["prediction"] for row in job.rows()] == ["2", "4"]
+
+
+def test_a_table_in_a_form_that_the_environment_lacks_is_told_with_the_package(tmp_path, numpy_alone, monkeypatch):
+    monkeypatch.setenv("BATCH_ENDPOINTS_CACHE", str(numpy_alone))
+    script = "def run(mini_batch: 'pandas.DataFrame'):\n    return mini_batch"
+    job = Job(tmp_path, script, files=0, deployment={"environment": {"requirements": ["numpy"]}})
+    (job.input / "a.csv").write_text("id\n1\n")
+
+    state = job.run()
+
+    assert (state.status, state.error.code) == ("Failed", "InitFailed")
+    assert (
+        "run() gets tables (pandas), which takes pandas: add it to the deployment's environment"
+        in state.error.message
+    )
 
 
 # MLflow models without a stated environment. The script says which interpreter it has; the recorded files alone
@@ -479,7 +582,7 @@ def test_an_environment_is_built_beforehand_by_command(tmp_path, cached, name, f
 
     assert code == 0
     assert (first["built"], again["built"]) == ("now", "before")
-    assert first["packages"] == {"six": "1.16.0"}
+    assert first["packages"] == {"six": "1.16.0", "pyarrow": first["packages"]["pyarrow"]}
     assert first["seconds"] > 0
     assert ask(first["interpreter"], "six.__version__", "six") == "1.16.0"
     assert {**first, "built": ""} == {**again, "built": ""}
