@@ -3,6 +3,7 @@
     <folder>/<key>/                  the environment
     <folder>/<key>/ready.json        written last: without it the rest is what a crash has left
     <folder>/<key>.lock              held exclusively by who makes or removes it, shared by who uses it
+    <folder>/last-cleaning           its time is that of the last look for what is unused
 
 The time of ``ready.json`` is that of the last use. Locks end with their process, so nothing has to be cleaned up.
 """
@@ -21,6 +22,7 @@ from typing import IO
 
 logger = logging.getLogger(__name__)
 UNUSED_SECONDS = 30 * 24 * 3600.0
+CLEANING_SECONDS = 24 * 3600.0
 _READY = "ready.json"
 
 
@@ -108,6 +110,18 @@ class EnvironmentCache:
             except OSError as error:  # another user's, or removed by another process meanwhile
                 logger.debug("environment %s stays: %s", place.name, error)
         return removed
+
+    def remove_unused_daily(self, now: float) -> list[str]:
+        """``remove_unused``, but at most once a day on this machine, so that it costs whoever begins a job nothing."""
+        mark = self._folder / "last-cleaning"
+        try:
+            if mark.exists() and 0 <= now - mark.stat().st_mtime < CLEANING_SECONDS:
+                return []
+            mark.touch()
+            os.utime(mark, (now, now))  # first, so that the next one need not look as well
+        except OSError:  # there is no cache yet, or it is another user's
+            return []
+        return self.remove_unused(now)
 
     def _remove_old(self, place: Path, before: float) -> bool:
         with (self._folder / f"{place.name}.lock").open("ab") as lock:

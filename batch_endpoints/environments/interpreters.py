@@ -20,6 +20,8 @@ from batch_endpoints.environments.requirements import Installed, first_unmet
 from batch_endpoints.errors import EnvironmentFailed, SpecError
 from batch_endpoints.specs import Environment
 
+_FOLDER = "environments"
+
 
 @dataclass(frozen=True)
 class Interpreter:
@@ -57,10 +59,16 @@ def find_interpreter(
         SpecError: the environment asks for something that no node can give.
         EnvironmentFailed: it cannot be built here.
     """
+    found = _found(environment, cache, recorded or {})
+    EnvironmentCache(cache / _FOLDER).remove_unused_daily(time.time())
+    return found
+
+
+def _found(environment: Environment | None, cache: Path, recorded: Mapping[str, str]) -> Interpreter:
     has_conda = bool(find_conda())
     if environment is not None:
         return _made(plan_environment(environment, has_conda=has_conda), cache)
-    plan = plan_recorded(recorded or {}, has_conda=has_conda)
+    plan = plan_recorded(recorded, has_conda=has_conda)
     why = _unmet_here(plan) if plan else ""
     if not plan or not why:
         return Interpreter(sys.executable)
@@ -77,17 +85,16 @@ def _made(plan: EnvironmentPlan, cache: Path) -> Interpreter:
     if not plan.is_built:
         return Interpreter(plan.interpreter or sys.executable, plan.notes)
     python, note = _base(plan)
-    environments = EnvironmentCache(cache / "environments")
     key = plan.key(f"{python.version} {python.path}")
     try:
-        built, lease, is_new = environments.get(key, lambda place, lock: build_environment(plan, python, place, lock))
+        built, lease, is_new = EnvironmentCache(cache / _FOLDER).get(
+            key, lambda place, lock: build_environment(plan, python, place, lock)
+        )
     except OSError as error:
         raise EnvironmentFailed(
             f"the environment could not be built in '{cache}': {error.strerror or error}",
             mend="Set BATCH_ENDPOINTS_CACHE to a folder of a local disk that has room and can be written.",
         ) from error
-    if is_new:
-        environments.remove_unused(time.time())
     notes = (*plan.notes, *([note] if note else []), *built.notes)
     return Interpreter(built.python, notes, built, is_new, lease)
 

@@ -246,6 +246,32 @@ def test_what_nobody_has_used_for_long_is_removed_but_nothing_in_use(tmp_path):
     lease.close()
 
 
+@pytest.mark.parametrize("environment", [None, SIX], ids=["the server's interpreter", "one that is built"])
+def test_whoever_asks_for_an_interpreter_removes_what_nobody_has_used_for_long(tmp_path, find, environment):
+    environments = EnvironmentCache(tmp_path / "environments")
+    environments.get("old", fake)[1].close()
+    age(tmp_path / "environments", "old", 40 * DAY)
+
+    find(environment, tmp_path)
+
+    assert not (tmp_path / "environments" / "old").exists()
+
+
+def test_old_environments_are_looked_for_once_a_day_however_many_jobs_begin(tmp_path):
+    environments, now = EnvironmentCache(tmp_path), time.time()
+    assert environments.remove_unused_daily(now) == []
+    environments.get("old", fake)[1].close()
+    age(tmp_path, "old", 40 * DAY)
+
+    assert environments.remove_unused_daily(now + DAY - 1) == []
+    assert environments.remove_unused_daily(now + DAY) == ["old"]
+
+
+def test_a_cache_that_is_not_there_is_not_made_to_be_cleaned(tmp_path):
+    assert EnvironmentCache(tmp_path / "none").remove_unused_daily(time.time()) == []
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, find):
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFailed, match=r"could not be built in .*/file'") as raised:
