@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from batch_endpoints.environments.interpreters import Interpreter, find_interpreter
-from batch_endpoints.environments.plan import RECORDED_FILES
+from batch_endpoints.environments.plan import RECORDED_FILES, states_interpreter
 from batch_endpoints.specs import Environment, JobSpec
 from batch_endpoints.storage.inputs import read_texts
 
@@ -22,9 +22,9 @@ def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
         InputError: the model is in a place that cannot be opened.
     """
     deployment = job.deployment
-    if isinstance(deployment.environment, Environment):
-        return find_interpreter(deployment.environment, cache)
+    stated = deployment.environment if isinstance(deployment.environment, Environment) else Environment()
+    recorded = {}
     by_mlflow = deployment.code_configuration is None or job.model.type == "mlflow_model"
-    return find_interpreter(
-        None, cache, read_texts(job.model.path, RECORDED_FILES, job.credentials) if by_mlflow else None
-    )
+    if by_mlflow and not states_interpreter(stated):
+        recorded = read_texts(job.model.path, RECORDED_FILES, job.credentials)
+    return find_interpreter(stated, cache, recorded)

@@ -112,7 +112,7 @@ class EnvironmentCache:
         return removed
 
     def remove_unused_daily(self, now: float) -> list[str]:
-        """``remove_unused``, but at most once a day on this machine, so that it costs whoever begins a job nothing."""
+        """``remove_unused``, but once a day on this machine, so that it costs whoever begins a job nothing."""
         mark = self._folder / "last-cleaning"
         try:
             if mark.exists() and 0 <= now - mark.stat().st_mtime < CLEANING_SECONDS:

@@ -14,7 +14,7 @@ from pathlib import Path
 from batch_endpoints.environments.build import build_environment, find_conda, list_pythons
 from batch_endpoints.environments.cache import Built, EnvironmentCache, Lease
 from batch_endpoints.environments.conda import to_pypi
-from batch_endpoints.environments.plan import EnvironmentPlan, plan_environment, plan_recorded
+from batch_endpoints.environments.plan import EnvironmentPlan, plan_environment, plan_recorded, states_interpreter
 from batch_endpoints.environments.pythons import Python, choose_python, fits, fits_but_for_patch, in_words
 from batch_endpoints.environments.requirements import Installed, first_unmet
 from batch_endpoints.errors import EnvironmentFailed, SpecError
@@ -53,27 +53,28 @@ def find_interpreter(
     Args:
         environment: what the deployment states; None where it states nothing.
         cache: folder of what is built on this machine.
-        recorded: text of the files that MLflow recorded with the model, used where nothing is stated.
+        recorded: text of the files that MLflow recorded with the model, used where no interpreter is stated.
 
     Raises:
         SpecError: the environment asks for something that no node can give.
         EnvironmentFailed: it cannot be built here.
     """
-    found = _found(environment, cache, recorded or {})
+    found = _found(environment or Environment(), cache, recorded or {})
     EnvironmentCache(cache / _FOLDER).remove_unused_daily(time.time())
     return found
 
 
-def _found(environment: Environment | None, cache: Path, recorded: Mapping[str, str]) -> Interpreter:
+def _found(environment: Environment, cache: Path, recorded: Mapping[str, str]) -> Interpreter:
     has_conda = bool(find_conda())
-    if environment is not None:
-        return _made(plan_environment(environment, has_conda=has_conda), cache)
-    plan = plan_recorded(recorded, has_conda=has_conda)
-    why = _unmet_here(plan) if plan else ""
-    if not plan or not why:
-        return Interpreter(sys.executable)
+    plan = None if states_interpreter(environment) else plan_recorded(recorded, has_conda=has_conda)
+    stated = plan_environment(environment, has_conda=has_conda, has_recorded=plan is not None)
+    if plan is None:
+        return _made(stated, cache)
+    why = _unmet_here(plan)
+    if not why:
+        return Interpreter(sys.executable, stated.notes)
     note = f"the model was recorded with {why}: an interpreter is built from what is recorded"
-    return _made(replace(plan, notes=(note, *plan.notes)), cache)
+    return _made(replace(plan, notes=(*stated.notes, note, *plan.notes)), cache)
 
 
 def _made(plan: EnvironmentPlan, cache: Path) -> Interpreter:

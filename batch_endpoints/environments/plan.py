@@ -56,11 +56,17 @@ class EnvironmentPlan:
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def plan_environment(environment: Environment, *, has_conda: bool) -> EnvironmentPlan:
+def states_interpreter(environment: Environment) -> bool:
+    """Does it say what an interpreter can be made of? An image alone does not."""
+    return bool(environment.conda_file or environment.python) or environment.requirements is not None
+
+
+def plan_environment(environment: Environment, *, has_conda: bool, has_recorded: bool = False) -> EnvironmentPlan:
     """What an environment that somebody wrote asks for.
 
     Args:
         has_conda: is there a conda or micromamba on this node?
+        has_recorded: is it for a model whose own environment is recorded, which stands in for what is not stated?
 
     Raises:
         SpecError: it asks for something that no node can give.
@@ -89,7 +95,8 @@ def plan_environment(environment: Environment, *, has_conda: bool) -> Environmen
             if value
         ]
         note = f"{what} has {' and '.join(given)}, for compute that runs containers: here "
-        note += f"its interpreter comes from {' and '.join(used)}" if used else "the server's interpreter is used"
+        otherwise = "what is recorded with the model" if has_recorded else "the server's interpreter"
+        note += f"its interpreter comes from {' and '.join(used)}" if used else f"{otherwise} is used"
         plan = replace(plan, notes=(note, *plan.notes))
     return plan
 

@@ -566,6 +566,19 @@ def test_a_stated_environment_goes_before_the_recorded_one(tmp_path, cached):
     assert {row["prediction"] for row in job.rows()} == {sys.executable}
 
 
+def test_an_image_alone_leaves_the_recorded_environment_in_force_and_says_so(tmp_path, cached):
+    environment = {"name": "e", "image": "mcr/base"}
+    job = mlflow_job(tmp_path, {"requirements.txt": "six==1.15.0\n"}, environment=environment)
+    state = job.run()
+
+    assert state.status == "Completed", state.error
+    (interpreter,) = {row["prediction"] for row in job.rows()}
+    assert ask(interpreter, "six.__version__", "six") == "1.15.0"
+    of_the_image, of_the_model = state.notes
+    assert of_the_image.endswith(": here what is recorded with the model is used")
+    assert of_the_model.startswith("the model was recorded with six==1.15.0, wh")
+
+
 def test_the_example_scores_with_a_package_that_the_server_has_not(tmp_path, cached):
     folder, job = tmp_path / "example", tmp_path / "job"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "model"))

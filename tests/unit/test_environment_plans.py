@@ -4,7 +4,7 @@ import pytest
 
 from batch_endpoints.environments.build import last_words
 from batch_endpoints.environments.conda import read_conda, specifier, to_pypi
-from batch_endpoints.environments.plan import EnvironmentPlan, plan_environment, plan_recorded
+from batch_endpoints.environments.plan import EnvironmentPlan, plan_environment, plan_recorded, states_interpreter
 from batch_endpoints.environments.pythons import Python, choose_python, fits_but_for_patch, read_pythons, search_path
 from batch_endpoints.environments.requirements import Installed, first_unmet, read_lines
 from batch_endpoints.errors import EnvironmentFailed, SpecError
@@ -127,6 +127,28 @@ def test_an_image_is_for_compute_that_runs_containers(environment, here):
     assert plan(name="e", image="img", **environment).notes[0] == (
         f"environment 'e' has image, for compute that runs containers: here {here}"
     )
+
+
+def test_an_image_alone_leaves_the_choice_to_what_is_recorded_with_the_model():
+    environment = Environment(name="e", image="img")
+    assert plan_environment(environment, has_conda=False, has_recorded=True).notes == (
+        "environment 'e' has image, for compute that runs containers: here what is recorded with the model is used",
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "states"),
+    [
+        ({}, False),
+        ({"image": "img", "build": {"path": "."}, "conda_file": ""}, False),
+        ({"conda_file": CONDA, "image": "img"}, True),
+        ({"requirements": []}, True),
+        ({"python": "/p"}, True),
+    ],
+    ids=str,
+)
+def test_only_what_an_interpreter_can_be_made_of_states_one(environment, states):
+    assert states_interpreter(Environment(**environment)) is states
 
 
 def test_requirements_may_be_lines_or_the_text_of_a_file():
