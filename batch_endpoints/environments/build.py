@@ -55,6 +55,9 @@ def build_environment(plan: EnvironmentPlan, python: Python, place: Path, lock: 
     else:
         _run([_uv(), "venv", "--no-project", "--python", python.path, str(place)], lock)
     interpreter = str(place / "bin" / "python")
+    if plan.build_dependencies:
+        lines = [*options_of(plan.requirements), *plan.build_dependencies]
+        _install(lines, (), interpreter, lock)
     if plan.requirements:
         _install(plan.requirements, plan.constraints, interpreter, lock)
     packages = _packages(interpreter, lock)

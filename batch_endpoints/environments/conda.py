@@ -48,7 +48,7 @@ _NOT_PYTHON = re.compile(
     r"lib.+|r-.+|gcc.*|gxx.*|clang.*|make|git|curl|wget|ffmpeg|graphviz|gdal|geos|proj|poppler|tesseract|openjdk|nodejs|"
     r"go|rust|cuda.*|nccl|hdf5|perl|openmpi|mpich|unixodbc|postgresql|mysql"
 )
-_INSTALLERS = ("pip", "setuptools", "wheel")  # uv does their work
+_BUILD_TOOLS = ("setuptools", "wheel")
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,13 @@ class CondaFile:
         python: PEP 440 specifier; "" where it says nothing.
         pip: the lines of its ``pip:`` list.
         others: its other packages, as it writes them.
+        build_tools: setuptools and wheel, as it writes them; pip is left out, as uv does its work.
     """
 
     python: str = ""
     pip: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    build_tools: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
 
 
@@ -76,7 +78,7 @@ def read_conda(document: Mapping[str, Any]) -> CondaFile:
     dependencies = document.get("dependencies") or []
     if not isinstance(dependencies, list):
         raise SpecError("the conda file's 'dependencies' is no list", mend="dependencies: [python=3.11, pip, …]")
-    python, pip, others = "", [], []
+    python, pip, others, build_tools = "", [], [], []
     for one in dependencies:
         if isinstance(one, dict):
             if list(one) != ["pip"] or not isinstance(one["pip"], list | None):
@@ -84,10 +86,12 @@ def read_conda(document: Mapping[str, Any]) -> CondaFile:
             pip += [str(line) for line in one["pip"] or []]
         elif (name := package_name(str(one))) == "python":
             python = specifier(_split(str(one))[1], str(one))
-        elif name not in _INSTALLERS:
+        elif name in _BUILD_TOOLS:
+            build_tools.append(str(one))
+        elif name != "pip":
             others.append(str(one))
     channels = tuple(str(channel) for channel in document.get("channels") or [])
-    return CondaFile(python, tuple(pip), tuple(others), channels)
+    return CondaFile(python, tuple(pip), tuple(others), tuple(build_tools), channels)
 
 
 def to_pypi(packages: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

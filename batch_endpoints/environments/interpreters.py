@@ -111,7 +111,10 @@ def _base(plan: EnvironmentPlan) -> tuple[Python, str]:
 
 
 def _unmet_here(plan: EnvironmentPlan) -> str:
-    """What this process's interpreter lacks of a recorded environment, in words; "" where it lacks nothing."""
+    """What this process's interpreter lacks of a recorded environment, in words; "" where it lacks nothing.
+
+    Build dependencies do not count: MLflow records some with every model, and few need them when they run.
+    """
     if not fits_but_for_patch(plan.python, platform.python_version()):
         return f"Python {in_words(plan.python)}, where the server has {platform.python_version()}"
     lines = list(plan.requirements)

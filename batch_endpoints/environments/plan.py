@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from batch_endpoints.environments.conda import CondaFile, read_conda, specifier, to_pypi
-from batch_endpoints.environments.requirements import Lines, read_lines
+from batch_endpoints.environments.requirements import Lines, named, read_lines
 from batch_endpoints.errors import SpecError
 from batch_endpoints.specs import Environment
 from batch_endpoints.specs.yaml_text import parse_yaml
@@ -27,6 +27,8 @@ class EnvironmentPlan:
         interpreter: path of the Python to use; "" where none is named.
         requirements: lines for pip.
         constraints: lines for pip's ``--constraint``.
+        build_dependencies: lines for pip, installed before the others, which may replace them: setuptools and wheel,
+            which old packages import when they run (``pkg_resources``).
         conda: packages that conda is to install, as conda writes them, with their channels.
         notes: what a user should know of these decisions.
     """
@@ -35,6 +37,7 @@ class EnvironmentPlan:
     interpreter: str = ""
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
+    build_dependencies: tuple[str, ...] = ()
     conda: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -42,7 +45,7 @@ class EnvironmentPlan:
     @property
     def is_built(self) -> bool:
         """Is there anything to build? An interpreter that is named, or the server's, is there already."""
-        return bool(self.python or self.requirements or self.conda)
+        return bool(self.python or self.requirements or self.build_dependencies or self.conda)
 
     def key(self, python: str) -> str:
         """The name of what is built: the same for the same content.
@@ -117,7 +120,11 @@ def plan_recorded(files: Mapping[str, str], *, has_conda: bool) -> EnvironmentPl
     if "python_env.yaml" in files:
         document, _ = parse_yaml(files["python_env.yaml"], "python_env.yaml")
         python = str(document.get("python") or "")
-        plan = EnvironmentPlan(python=specifier(python, f"python={python}"))
+        tools = read_lines(map(str, document.get("build_dependencies") or []), files, where).requirements
+        plan = EnvironmentPlan(
+            python=specifier(python, f"python={python}"),
+            build_dependencies=tuple(line for line in tools if named([line]) != {"pip"}),  # uv does its work
+        )
         lines = [str(line) for line in document.get("dependencies") or []]
         plan = _with_lines(plan, read_lines(lines, files, where))
     elif "conda.yaml" in files:
@@ -133,10 +140,10 @@ def plan_recorded(files: Mapping[str, str], *, has_conda: bool) -> EnvironmentPl
 def _with_conda(conda: CondaFile, has_conda: bool, files: Mapping[str, str] | None = None) -> EnvironmentPlan:
     plan = EnvironmentPlan(python=conda.python)
     if conda.others and has_conda:
-        plan = replace(plan, conda=conda.others, channels=conda.channels)
-    elif conda.others:
+        plan = replace(plan, conda=conda.others + conda.build_tools, channels=conda.channels)
+    else:
         lines, notes = to_pypi(conda.others)
-        plan = replace(plan, requirements=lines, notes=notes)
+        plan = replace(plan, requirements=lines, build_dependencies=to_pypi(conda.build_tools)[0], notes=notes)
     return _with_lines(plan, read_lines(conda.pip, files or {}, "the conda file's list 'pip:'"))
 
 

@@ -123,6 +123,22 @@ def test_a_package_that_cannot_be_compiled_says_its_own_last_words(tmp_path, fin
         find(Environment(requirements=[str(package)]), tmp_path / "cache")
 
 
+def test_an_old_setuptools_is_there_for_packages_that_import_it_unless_another_one_is_required(tmp_path, find):
+    minor = f"python=3.{sys.version_info[1]}"
+    asked = find(Environment(conda_file={"dependencies": [minor, "pip=21", "setuptools=58"]}), tmp_path)
+    recorded = "build_dependencies: [pip==21.0, setuptools==58.1.0]\ndependencies: [setuptools>=60, six==1.15.0]\n"
+    required = find(None, tmp_path, {"python_env.yaml": recorded})
+
+    assert ask(asked.path, "pkg_resources.__name__", "pkg_resources") == "pkg_resources"
+    assert asked.built.packages["setuptools"].startswith("58.")
+    assert int(required.built.packages["setuptools"].split(".")[0]) >= 60
+
+
+def test_build_dependencies_are_no_reason_to_build_an_interpreter(tmp_path, find):
+    recorded = "build_dependencies: [setuptools==58.1.0, wheel==0.30]\ndependencies: [click]\n"
+    assert find(None, tmp_path, {"python_env.yaml": recorded}).path == sys.executable
+
+
 def test_an_interpreter_that_is_named_is_used_as_it_is_or_built_on(tmp_path, find):
     own = os.path.realpath(sys.executable)
     assert find(Environment(python=own), tmp_path).path == own

@@ -107,6 +107,16 @@ def test_environments_that_conda_makes_with_different_pythons_are_different_ones
     assert of_3_10.key("3.11.7 /usr/bin/python3.11") != other.key("3.11.7 /usr/bin/python3.11")
 
 
+def test_setuptools_and_wheel_of_a_conda_file_are_kept_for_packages_that_import_them():
+    conda = {"dependencies": ["pip=21", "setuptools=58", "wheel"]}
+    assert plan(conda_file=conda).build_dependencies == ("setuptools==58.*", "wheel")
+    assert plan(has_conda=True, conda_file=conda).conda == ()  # they alone are no reason for conda
+    assert plan(conda_file=conda).is_built
+
+    conda["dependencies"].append("ffmpeg")
+    assert plan(has_conda=True, conda_file=conda).conda == ("ffmpeg", "setuptools=58", "wheel")
+
+
 def test_nothing_stated_is_nothing_to_build():
     assert plan() == EnvironmentPlan()
     assert not plan().is_built
@@ -181,13 +191,16 @@ def test_the_key_follows_the_content_and_the_python_alone():
     assert one.key(python) == plan(name="other", image="img", requirements=["six==1.16.0"]).key(python)
     assert one.key(python) == plan(requirements="six==1.16.0\n").key(python)
     # on every machine and in every release of this layout, or all environments would be built anew
-    assert one.key(python) == "ef48ee1dbfd47a8f2d61"
+    assert one.key(python) == "0da32ebd6abaa135e2e2"
     others = [plan(requirements=["six==1.17.0"]).key(python), one.key("3.10.1 /usr/bin/python3.10")]
     assert len({one.key(python), *others}) == 3
 
 
 RECORDED = {
-    "python_env.yaml": "python: 3.10.2\nbuild_dependencies:\n- pip==23.2.1\ndependencies:\n- -r requirements.txt\n",
+    "python_env.yaml": (
+        "python: 3.10.2\nbuild_dependencies:\n- pip==23.2.1\n- setuptools==58.1.0\n"
+        "dependencies:\n- -r requirements.txt\n"
+    ),
     "conda.yaml": "dependencies:\n- python=3.9.1\n- pip<=23\n- pip:\n  - mlflow==2.0\n",
     "requirements.txt": "mlflow==3.1\n-c constraints.txt\nnumpy==1.26.4\n",
     "constraints.txt": "scipy<1.12\n",
@@ -206,6 +219,10 @@ RECORDED = {
 def test_what_mlflow_recorded_is_read(files, python, requirements, constraints):
     recorded = plan_recorded(files, has_conda=False)
     assert (recorded.python, recorded.requirements, recorded.constraints) == (python, requirements, constraints)
+
+
+def test_build_dependencies_that_mlflow_recorded_are_kept_but_for_pip():
+    assert plan_recorded(RECORDED, has_conda=False).build_dependencies == ("setuptools==58.1.0",)
 
 
 def test_a_model_with_nothing_recorded_has_no_plan():
