@@ -51,7 +51,11 @@ def build_environment(plan: EnvironmentPlan, python: Python, place: Path, lock: 
     began, notes = time.monotonic(), []
     logger.info("environment is being built: %s", place.name)
     if plan.conda:
-        _run(_conda_command(find_conda(), plan, python, place), lock)
+        conda = find_conda()
+        channels = _channels(conda, plan, lock)
+        if channels and not plan.channels:
+            notes.append(f"the conda file names no channels: {', '.join(channels)} is used")
+        _run(_conda_command(conda, plan, channels, python, place), lock)
     else:
         _run([_uv(), "venv", "--no-project", "--python", python.path, str(place)], lock)
     interpreter = str(place / "bin" / "python")
@@ -134,9 +138,25 @@ def _packages(interpreter: str, lock: int) -> dict[str, str]:
     return {one["name"]: one["version"] for one in listed}
 
 
-def _conda_command(conda: str, plan: EnvironmentPlan, python: Python, place: Path) -> list[str]:
+def _channels(conda: str, plan: EnvironmentPlan, lock: int) -> tuple[str, ...]:
+    """Where conda's packages come from; none means those that are configured on this machine.
+
+    conda has channels by default; micromamba, and mamba since its version 2, have those of their configuration only
+    (https://mamba.readthedocs.io/en/latest/user_guide/configuration.html), and find nothing where there are none.
+    """
+    if plan.channels or Path(conda).name == "conda":
+        return tuple(channel for channel in plan.channels if channel != "nodefaults")
+    try:
+        configured = _run([conda, "config", "list", "channels"], lock)
+    except EnvironmentFailed:  # a mamba before version 2, which has conda's
+        return ()
+    return () if re.search(r"^\s*- ", configured, re.MULTILINE) else ("conda-forge",)
+
+
+def _conda_command(
+    conda: str, plan: EnvironmentPlan, channels: Sequence[str], python: Python, place: Path
+) -> list[str]:
     """One command that micromamba, mamba and conda all take."""
-    channels = [channel for channel in plan.channels if channel != "nodefaults"]
     from_channels = [part for channel in channels for part in ("--channel", channel)]
     asked = plan.python or f"=={'.'.join(python.version.split('.')[:2])}.*"
     version = re.sub(r"==([\d.]+)\.\*", r"=\1", asked)

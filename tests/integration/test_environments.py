@@ -63,6 +63,13 @@ def find():
         yield lambda *asked: found.enter_context(closing(find_interpreter(*asked)))
 
 
+@pytest.fixture
+def without_index(tmp_path, monkeypatch):
+    """A node that can install nothing, not even pyarrow."""
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "nothing-cached"))
+
+
 def test_requirements_make_an_interpreter_that_has_them_and_none_of_ours(tmp_path, find):
     found = find(SIX, tmp_path)
 
@@ -148,10 +155,9 @@ def test_an_interpreter_that_is_named_is_used_as_it_is_or_built_on(tmp_path, fin
         find(Environment(python="/no/python"), tmp_path)
 
 
-def test_an_environment_that_pyarrow_cannot_be_added_to_is_built_without_it_and_says_so(tmp_path, monkeypatch, find):
-    monkeypatch.setenv("UV_OFFLINE", "1")
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
-
+def test_an_environment_that_pyarrow_cannot_be_added_to_is_built_without_it_and_says_so(
+    tmp_path, without_index, find
+):
     found = find(Environment(conda_file={"dependencies": [f"python=3.{sys.version_info[1]}"]}), tmp_path / "cache")
 
     assert found.built.packages == {}
@@ -176,8 +182,11 @@ def test_a_python_that_is_missing_is_replaced_by_the_nearest_newer_one_and_said(
 
 
 MICROMAMBA = """#!/bin/sh
-# stands in for micromamba: makes the prefix, and notes what it was asked for
-echo "$@" > "$(dirname "$0")/asked"
+# stands in for micromamba, mamba and conda: tells the channels that are configured, makes the prefix, and notes what
+# it was asked for
+cd "$(dirname "$0")"
+if [ "$1" = config ]; then cat configured && exit; fi
+echo "$@" > asked
 while [ "$1" != --prefix ]; do shift; done
 exec {uv} venv --quiet "$2"
 """
@@ -185,13 +194,14 @@ exec {uv} venv --quiet "$2"
 
 @pytest.fixture
 def micromamba(tmp_path, monkeypatch):
-    """A micromamba on the path; returns the file of what it was asked for last."""
+    """A micromamba on the path, in a folder of its own; ``asked`` in there is what it was asked for last."""
     program = tmp_path / "bin" / "micromamba"
     program.parent.mkdir()
     program.write_text(MICROMAMBA.format(uv=uv.find_uv_bin()))
     program.chmod(0o755)
+    (program.parent / "configured").write_text("channels:\n  []\n")
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    return program.with_name("asked")
+    return program.parent
 
 
 def test_conda_packages_go_through_a_micromamba_on_the_path(tmp_path, micromamba, find):
@@ -203,9 +213,42 @@ def test_conda_packages_go_through_a_micromamba_on_the_path(tmp_path, micromamba
     found = find(Environment(conda_file=conda), tmp_path / "cache")
 
     assert found.built.packages["six"] == "1.16.0"
-    asked = micromamba.read_text()
+    asked = (micromamba / "asked").read_text()
     assert asked.startswith("create --yes --quiet --prefix ")
     assert asked.endswith("--override-channels --channel conda-forge python=3.11 ffmpeg=6\n")
+
+
+@pytest.mark.parametrize(
+    ("program", "configured", "channels"),
+    [
+        ("micromamba", "", "--override-channels --channel conda-forge"),
+        ("micromamba", "channels:\n  - ours\n", ""),
+        ("mamba", None, ""),
+        ("conda", "", ""),
+    ],
+    ids=[
+        "micromamba, which knows none",
+        "channels that are configured",
+        "mamba before 2",
+        "conda, which has defaults",
+    ],
+)
+def test_a_conda_file_without_channels_gets_those_that_are_configured_or_conda_forge(
+    tmp_path, micromamba, without_index, find, program, configured, channels
+):
+    (micromamba / "micromamba").rename(micromamba / program)
+    (micromamba / "configured").unlink()
+    if configured is not None:
+        (micromamba / "configured").write_text(configured)
+
+    found = find(Environment(conda_file={"dependencies": ["python=3.11", "ffmpeg=6"]}), tmp_path / "cache")
+
+    place = Path(found.path).parents[1]
+    asked = " ".join(
+        part for part in (f"create --yes --quiet --prefix {place}", channels, "python=3.11 ffmpeg=6") if part
+    )
+    assert (micromamba / "asked").read_text() == f"{asked}\n"
+    assert ("the conda file names no channels: conda-forge is used" in found.notes) is bool(channels)
 
 
 def test_conda_packages_recorded_with_a_model_go_through_it_too(tmp_path, micromamba, find):
@@ -214,7 +257,7 @@ def test_conda_packages_recorded_with_a_model_go_through_it_too(tmp_path, microm
     found = find(None, tmp_path / "cache", {"conda.yaml": recorded})
 
     assert "click" in found.built.packages
-    assert micromamba.read_text().endswith("ffmpeg=6\n")
+    assert (micromamba / "asked").read_text().endswith("ffmpeg=6\n")
     assert found.notes == (
         "the model was recorded with the conda package 'ffmpeg=6', which conda has to install:"
         " an interpreter is built from what is recorded",
@@ -224,7 +267,7 @@ def test_conda_packages_recorded_with_a_model_go_through_it_too(tmp_path, microm
 def test_conda_packages_recorded_with_a_model_that_are_there_already_need_no_conda(tmp_path, micromamba, find):
     recorded = f"dependencies: [python=3.{sys.version_info[1]}, click, mkl]\n"
     assert find(None, tmp_path / "cache", {"conda.yaml": recorded}).path == sys.executable
-    assert not micromamba.exists()
+    assert not (micromamba / "asked").exists()
 
 
 def test_conda_packages_recorded_with_a_model_are_missed_by_name_where_there_is_no_conda(tmp_path, find):
