@@ -432,10 +432,35 @@ def test_a_broken_environment_fails_the_job_once_in_the_words_of_uv(tmp_path, ca
     state = job.run()
 
     assert (state.status, state.error.code) == ("Failed", "EnvironmentFailed")
+    assert state.error.message.startswith("the environment could not be built: No solution found when resolving")
     assert "there is no version of six==99.1" in state.error.message
     assert "No solution found" in state.error.details
     assert job.calls() == []
     assert job.commits() == []
+
+
+def test_a_node_builds_it_once_however_many_workers_of_a_job_ask(tmp_path, cached, caplog):
+    class OnAnotherNode(LocalRunner):  # than the driver, which has built it: there nothing is built yet
+        def run(self, *work):
+            shutil.rmtree(cached)
+            caplog.clear()
+            return super().run(*work)
+
+    script = "import os, sys\ndef run(mini_batch):\n    return [sys.executable + ' ' + str(os.getpid())]"
+    environment = {"requirements": ["six==1.16.0"]}
+    settings = {"max_concurrency_per_instance": 4}
+    job = Job(tmp_path, script, files=40, deployment={"environment": environment}, settings=settings)
+    caplog.set_level("INFO", "batch_endpoints.environments")
+
+    assert job.run(OnAnotherNode).status == "Completed"
+
+    hosts = {tuple(row["prediction"].split()) for row in job.rows()}
+    assert len({interpreter for interpreter, _ in hosts}) == 1
+    assert len({process for _, process in hosts}) > 1
+    assert [record.message.partition(":")[0] for record in caplog.records if "build" in record.name] == [
+        "environment is being built",
+        "environment built",
+    ]
 
 
 def test_what_was_decided_about_the_environment_is_said_in_the_job(tmp_path, cached):
@@ -616,6 +641,19 @@ def test_an_mlflow_model_that_it_does_not_satisfy_gets_one_built_from_what_is_re
     assert ask(interpreter, "six.__version__", "six") == "1.15.0"
     assert state.notes[0].startswith("the model was recorded with six==1.15.0, wh")
     assert state.notes[0].endswith(": an interpreter is built from what is recorded")
+
+
+def test_the_python_that_stands_in_for_the_recorded_one_is_said_in_the_job(tmp_path, cached):
+    job = mlflow_job(tmp_path, {"python_env.yaml": "python: 3.8.0\ndependencies: [six==1.15.0]\n"})
+    state = job.run()
+
+    assert state.status == "Completed", state.error
+    (interpreter,) = {row["prediction"] for row in job.rows()}
+    version = ask(interpreter, "platform.python_version()", "platform")
+    of_the_model, of_the_python = state.notes
+    assert of_the_model.startswith("the model was recorded with Python 3.8.0, where the server has 3.")
+    assert of_the_python == f"Python 3.8.0 is not on this machine: {version}, the nearest newer one, is used"
+    assert job.report()["versions"]["host_python"] == version
 
 
 def test_a_stated_environment_goes_before_the_recorded_one(tmp_path, cached):
