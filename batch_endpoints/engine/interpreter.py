@@ -6,8 +6,12 @@ from pathlib import Path
 
 from batch_endpoints.environments.interpreters import Interpreter, find_interpreter
 from batch_endpoints.environments.plan import RECORDED_FILES, states_interpreter
+from batch_endpoints.errors import EnvironmentFailed
 from batch_endpoints.specs import Environment, JobSpec
 from batch_endpoints.storage.inputs import read_texts
+
+_TRY_IT = "To try it without a job: batch-endpoints environment build -f <its file>"
+_STATE_ANOTHER = "An 'environment' in the deployment goes before what is recorded."
 
 
 def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
@@ -27,4 +31,12 @@ def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
     by_mlflow = deployment.code_configuration is None or job.model.type == "mlflow_model"
     if by_mlflow and not states_interpreter(stated):
         recorded = read_texts(job.model.path, RECORDED_FILES, job.credentials)
-    return find_interpreter(stated, cache, recorded)
+    try:
+        return find_interpreter(stated, cache, recorded)
+    except EnvironmentFailed as error:
+        if recorded:
+            which, mend = "what MLflow recorded with the model", _STATE_ANOTHER
+        else:
+            which, mend = f"environment '{stated.name}'" if stated.name else "the environment", _TRY_IT
+        where = f"{which} of deployment '{deployment.name}'"
+        raise EnvironmentFailed(error.what, where=where, mend=f"{error.mend}\n{mend}") from error

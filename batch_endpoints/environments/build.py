@@ -97,7 +97,7 @@ def last_words(stderr: str) -> str:
             causes.append(re.sub(r"^(error|cause):\s*", "", text))
         elif in_quote:
             quoted.append(text)
-        elif text and causes:
+        elif text.strip("^") and causes:
             causes[-1] += f" {text}"
     parts = [*causes[:2], *causes[2:][-1:], *[text for text in quoted if text][-1:]]
     return ": ".join(part.rstrip(":.") for part in dict.fromkeys(parts))[:600]

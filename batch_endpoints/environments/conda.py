@@ -75,7 +75,17 @@ def read_conda(document: Mapping[str, Any]) -> CondaFile:
     Raises:
         SpecError: it is none.
     """
-    dependencies = document.get("dependencies") or []
+    if "dependencies" not in document:
+        raise SpecError(
+            f"the conda file has no 'dependencies'; it has: {', '.join(map(str, document))}",
+            mend="dependencies: [python=3.11, pip, …]",
+        )
+    if "pip" in document:
+        raise SpecError(
+            "the conda file's 'pip' stands beside its 'dependencies'",
+            mend="It belongs into them, as their last element: - pip: [six, …]",
+        )
+    dependencies = document["dependencies"] or []
     if not isinstance(dependencies, list):
         raise SpecError("the conda file's 'dependencies' is no list", mend="dependencies: [python=3.11, pip, …]")
     python, pip, others, build_tools = "", [], [], []

@@ -427,14 +427,17 @@ def test_a_deployment_on_python_3_8_scores_beside_one_on_the_servers(tmp_path, c
 
 def test_a_broken_environment_fails_the_job_once_in_the_words_of_uv(tmp_path, cached):
     script = f"{noting(tmp_path)}\ndef run(mini_batch):\n    note('ran')\n    return mini_batch"
-    job = Job(tmp_path, script, deployment={"environment": {"requirements": ["six==99.1"]}})
+    job = Job(tmp_path, script, deployment={"environment": {"name": "e", "requirements": ["six==99.1"]}})
 
     state = job.run()
 
     assert (state.status, state.error.code) == ("Failed", "EnvironmentFailed")
     assert state.error.message.startswith("the environment could not be built: No solution found when resolving")
     assert "there is no version of six==99.1" in state.error.message
-    assert "No solution found" in state.error.details
+    where, *in_full, mend = state.error.details.splitlines()
+    assert where == "environment 'e' of deployment 'echo'"
+    assert "No solution found" in in_full[0]
+    assert mend == "To try it without a job: batch-endpoints environment build -f <its file>"
     assert job.calls() == []
     assert job.commits() == []
 
@@ -641,6 +644,15 @@ def test_an_mlflow_model_that_it_does_not_satisfy_gets_one_built_from_what_is_re
     assert ask(interpreter, "six.__version__", "six") == "1.15.0"
     assert state.notes[0].startswith("the model was recorded with six==1.15.0, wh")
     assert state.notes[0].endswith(": an interpreter is built from what is recorded")
+
+
+def test_a_recorded_environment_that_cannot_be_built_says_that_another_one_can_be_stated(tmp_path, cached):
+    state = mlflow_job(tmp_path, {"requirements.txt": "six==99.1\n"}).run()
+
+    assert (state.status, state.error.code) == ("Failed", "EnvironmentFailed")
+    where, *_, mend = state.error.details.splitlines()
+    assert where == "what MLflow recorded with the model of deployment 'echo'"
+    assert mend == "An 'environment' in the deployment goes before what is recorded."
 
 
 def test_the_python_that_stands_in_for_the_recorded_one_is_said_in_the_job(tmp_path, cached):

@@ -90,6 +90,21 @@ def test_a_conda_file_of_another_shape_is_refused(dependencies):
         read_conda({"dependencies": dependencies})
 
 
+@pytest.mark.parametrize(
+    ("document", "what"),
+    [
+        ({"name": "c", "dependecies": ["numpy"]}, "the conda file has no 'dependencies'; it has: name, dependecies"),
+        ({"dependencies": ["python"], "pip": ["six"]}, "the conda file's 'pip' stands beside its 'dependencies'"),
+    ],
+    ids=["no dependencies", "pip beside them"],
+)
+def test_what_a_conda_file_asks_for_in_a_wrong_place_is_not_passed_over(document, what):
+    with pytest.raises(SpecError) as raised:
+        read_conda(document)
+    assert raised.value.what == what
+    assert raised.value.mend
+
+
 def test_other_packages_go_through_conda_where_there_is_one_and_to_pypi_otherwise():
     with_it, without = plan(has_conda=True, conda_file=CONDA), plan(conda_file=CONDA)
 
@@ -334,10 +349,15 @@ def test_only_common_builds_of_cpython_are_taken():
             "The build backend returned an error: Call to `x` failed (exit status: 1):"
             " RuntimeError: libfoo is not installed",
         ),
+        (
+            "error: Couldn't parse requirement in `r.txt` at position 0\n  cause: no such comparison operator\n"
+            "         six=1.16\n            ^^^^^\n",
+            "Couldn't parse requirement in `r.txt` at position 0: no such comparison operator six=1.16",
+        ),
         ("something else\nwent wrong\n", "something else went wrong"),
         ("", "it says nothing"),
     ],
-    ids=["no solution", "older uv", "offline", "a build", "another program", "silence"],
+    ids=["no solution", "older uv", "offline", "a build", "a wrong line", "another program", "silence"],
 )
 def test_the_headline_of_a_broken_build_is_in_the_words_of_uv(stderr, words):
     assert last_words(stderr) == words
