@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
 from batch_endpoints.planning.job_plan import JobPlan
-from batch_endpoints.specs import ItemCounts, RowCounts
+from batch_endpoints.specs import FileCounts, ItemCounts, RowCounts
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.commits import Commit, totals
-from batch_endpoints.storage.rounds import Rounds, total
+from batch_endpoints.storage.commits import Commit, FailedItem, totals
+from batch_endpoints.storage.rounds import Rounds, still_failed, total
 
 MOST_SKIPPED = 100  # in the report; its counts are of all of them
 
@@ -53,6 +55,7 @@ def accounts(plan: JobPlan, rounds: Rounds) -> dict[str, Any]:
     committed = list(chain.from_iterable(rounds))
     read = [commit.rows_read for commit in committed if commit.rows_read is not None]
     return {
+        "files": _files(plan, rounds),
         "items": ItemCounts(
             given=plan.items + left_out,
             succeeded=done.items_succeeded,
@@ -65,3 +68,38 @@ def accounts(plan: JobPlan, rounds: Rounds) -> dict[str, Any]:
         "attempts": sum(commit.attempts for commit in committed),
         "worker_seconds": round(sum(commit.seconds for commit in committed), 3),
     }
+
+
+def _files(plan: JobPlan, rounds: Rounds) -> FileCounts:
+    """Files by what became of all of their items and rows."""
+    left = still_failed(rounds)
+    items_failed = Counter(one.file for one in left if isinstance(one, FailedItem))
+    some_failed = {one.file for one in left}
+    counts = Counter(skipped=len(plan.skipped))
+    for file, items, scored in _planned_files(plan, {commit.bundle: commit.end for commit in chain(*rounds[:1])}):
+        if not scored:
+            counts["not_scored"] += 1
+        elif file in some_failed:
+            counts["failed" if items_failed[file] == items else "partly_failed"] += 1
+        else:
+            counts["succeeded"] += 1
+    return FileCounts(given=counts.total(), **counts)
+
+
+def _planned_files(plan: JobPlan, reached: Mapping[int, int]) -> Iterator[tuple[str, int, bool]]:
+    """Each file with the number of its items, and whether all of them are scored.
+
+    The items of a file stand behind one another in a plan, so that one file is looked at, of however many there are.
+
+    Args:
+        reached: of each bundle the end of its commits.
+    """
+    items = (
+        (file, number < reached.get(bundle.index, 0))
+        for bundle in plan.bundles
+        for number, files in enumerate(bundle.mini_batches, bundle.start)
+        for file in files
+    )
+    for file, alike in groupby(items, key=itemgetter(0)):
+        scored = [is_scored for _, is_scored in alike]
+        yield file, len(scored), all(scored)

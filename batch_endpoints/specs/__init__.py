@@ -56,7 +56,7 @@ from batch_endpoints.specs.job import (
 )
 from batch_endpoints.specs.mltable import MLTable, ReadDelimited, TableReading
 from batch_endpoints.specs.origins import Location, Origins
-from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
+from batch_endpoints.specs.report import FileCounts, ItemCounts, RowCounts, SkippedFile
 from batch_endpoints.specs.rows_file import OutputFormat, RowsFile, rows_file
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "Defaults",
     "Deployment",
     "Environment",
+    "FileCounts",
     "Invocation",
     "ItemCounts",
     "JobError",

@@ -12,7 +12,7 @@ from batch_endpoints.specs.base import AssetName, Spec
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
 from batch_endpoints.specs.mltable import MLTable
-from batch_endpoints.specs.report import ItemCounts, RowCounts, SkippedFile
+from batch_endpoints.specs.report import FileCounts, ItemCounts, RowCounts, SkippedFile
 from batch_endpoints.specs.rows_file import OutputFormat
 
 JobStatus = Literal[
@@ -193,6 +193,7 @@ class JobState(Spec):
         description="batch_endpoints, ray and python of the driver; host_python, and mlflow where the model is one "
         "of MLflow's, of the interpreter that scored",
     )
+    files: FileCounts | None = Field(None, description="in the report; None where there was no plan")
     items: ItemCounts | None = Field(None, description="in the report; None where there was no plan")
     rows: RowCounts | None = Field(None, description="in the report; None where there was no plan")
     skipped: tuple[SkippedFile, ...] = Field((), description="in the report: the first 100 of them")

@@ -24,6 +24,21 @@ class ItemCounts(Spec):
     not_scored: int = Field(0, description="the job ended before their turn; 0 where it is Completed")
 
 
+class FileCounts(Spec):
+    """Files by what became of them: given = succeeded + failed + partly_failed + skipped + not_scored.
+
+    Where mini-batches are of bytes or rows, a file is many items. Which files have failed is in failed_items.jsonl,
+    which are skipped in skipped.jsonl; one that is in neither, in a job that is Completed, has succeeded.
+    """
+
+    given: int = Field(0, description="found in the input, and what was left out of it")
+    succeeded: int = Field(0, description="all of it")
+    failed: int = Field(0, description="all of it")
+    partly_failed: int = Field(0, description="some of its items or rows, while others have succeeded")
+    skipped: int = Field(0, description="left out of the plan, each for a reason")
+    not_scored: int = Field(0, description="the job ended before all of it was scored; 0 where it is Completed")
+
+
 class RowCounts(Spec):
     """Rows that went in and came out."""
 

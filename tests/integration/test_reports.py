@@ -45,6 +45,7 @@ def test_the_report_and_the_failed_items_reconcile(tmp_path):
 
     report, failed = job.report(), job.failed_items()
     assert report["items"] == {"given": 32, "succeeded": 16, "failed": 14, "skipped": 2, "not_scored": 0}
+    assert report["files"] == {**report["items"], "partly_failed": 0}, "a file is an item here"
     assert report["rows"] == {"read": None, "failed": 0, "written": 16}
     assert {one["file"]: one["reason"] for one in report["skipped"]} == {
         "loop": "a link to a folder that is listed as '.' already",
@@ -116,7 +117,8 @@ def test_rows_are_counted_in_and_out_where_tables_are_read(tmp_path):
 
     report = job.report()
     assert report["rows"] == {"read": 10, "failed": 0, "written": 10}
-    assert report["items"]["failed"] == 1
+    assert report["items"] == {"given": 5, "succeeded": 4, "failed": 1, "skipped": 0, "not_scored": 0}
+    assert (report["files"]["given"], report["files"]["succeeded"], report["files"]["failed"]) == (3, 2, 1)
 
 
 def test_a_job_that_ends_early_says_how_much_was_not_scored(tmp_path):
