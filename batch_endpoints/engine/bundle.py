@@ -130,7 +130,7 @@ class BundleScorer:
         until = time.monotonic() + COMMIT_SECONDS
         tables: list[pa.Table] = []
         failed: list[FailedItem] = []
-        told: set[str] = set()  # reasons whose stack is in the commit
+        told: set[str] = set()  # what the commit says already of failures that are alike
         rows_failed: list[FailedRow] = []
         files: list[CommittedFile] = []
         items_given, at = 0, start
@@ -153,8 +153,8 @@ class BundleScorer:
                 rows_read = (rows_read or 0) + outcome.rows_read
             if self._settings.output_action == "append_row":
                 tables += outcome.in_order(mini_batch.files)
-            failed += failed_items(outcome, mini_batch, told)
-            rows_failed += failed_rows(outcome, mini_batch, self._settings.keep_failed_inputs)
+            failed += failed_items(outcome, mini_batch, told, self._settings.keep_failed_inputs)
+            rows_failed += failed_rows(outcome, mini_batch, told, self._settings.keep_failed_inputs)
             files += [*written, *store_files(self._files, contract.output_folder)]
             items_given += len(bundle.items(at))
             at += 1

@@ -40,7 +40,7 @@ class Crashes:
         mini_batch = bundle.mini_batch(at)
         error = UserError("", f"{crashes} workers ended at it, one behind the other, outside of run(): {why}")
         again = {file: part.only for file, part in mini_batch.ranges() if part.only}
-        outcome = Outcome(again=again)
+        outcome, told = Outcome(again=again), set[str]()
         for file in mini_batch.files:
             outcome.fail(file, Failure(error, crashes))
         commits.add(
@@ -49,7 +49,7 @@ class Crashes:
                 start=at,
                 end=at + 1,
                 attempts=crashes,
-                failed=tuple(failed_items(outcome, mini_batch, set())),
-                failed_rows=tuple(failed_rows(outcome, mini_batch, keep_inputs=False)),
+                failed=tuple(failed_items(outcome, mini_batch, told, keep_inputs=False)),
+                failed_rows=tuple(failed_rows(outcome, mini_batch, told, keep_inputs=False)),
             )
         )

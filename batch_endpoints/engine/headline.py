@@ -32,7 +32,7 @@ def job_error(committed: Sequence[Commit], what: str) -> JobError:
     return JobError(
         code="ScoringFailed",
         message=f"{first.reason} (seen in {seen} of {batches} mini-batches)",
-        details=f"{told}\n{first.stack if isinstance(first, FailedItem) else ''}".rstrip(),
+        details=f"{told}\n{first.stack}".rstrip(),
     )
 
 

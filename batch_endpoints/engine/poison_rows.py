@@ -46,6 +46,7 @@ class Outcome:
         tables: what ``run()`` returned: of each call the item and position of its first row, and its rows.
         failed: items without any result.
         rows: failed rows of the other items.
+        inputs: of failed items that could be read, what ``run()`` was given of them.
         attempts: tries of all of it, or of some of it.
         rows_read: rows that were there for the script or model; None where it reads files itself.
         again: of items that have succeeded before, the positions of rows that are tried again, and fail as rows.
@@ -54,6 +55,7 @@ class Outcome:
     tables: list[tuple[str, int, pa.Table]] = field(default_factory=list)
     failed: dict[str, Failure] = field(default_factory=dict)
     rows: list[PoisonRow] = field(default_factory=list)
+    inputs: dict[str, pa.Table] = field(default_factory=dict)
     attempts: int = 0
     rows_read: int | None = None
     again: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -131,6 +133,7 @@ def score_rows(
         places, begin = batch.places[number], batch.bounds[number]
         if item not in outcome.again and sum(count for _, count, _ in ranges) == len(places):
             outcome.failed[item] = ranges[0][2]
+            outcome.inputs[item] = batch.table.slice(begin, len(places))
             continue
         for first, count, failure in ranges:
             rows = range(first, first + count)

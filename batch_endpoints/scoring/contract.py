@@ -18,6 +18,7 @@ import pyarrow as pa
 from batch_endpoints.errors import RunFailed
 
 _LONGEST = 1000  # characters of a message in a headline; the stack has all of it
+_LONGEST_MESSAGE = 10_000  # characters of it beside an item or row
 _LAST_LINES, _LONGEST_LINE = 10, 300  # of a stack, where there may be one for each of a million items
 
 
@@ -45,15 +46,22 @@ class UserError:
         """One line: place, kind and message."""
         place = f"{self.file}:{self.line}: " if self.file else ""
         kind = f"{self.kind}: " if self.kind else ""
-        message = " ".join(self.message.split())
-        # what is wrong is often said last, behind the data it is about
-        cut = message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
-        return f"{place}{kind}{cut}".removesuffix(": ")
+        return f"{place}{kind}{_cut(' '.join(self.message.split()), _LONGEST)}".removesuffix(": ")
+
+    @property
+    def own_message(self) -> str:
+        """What the exception itself says, line breaks included, unless that is very long."""
+        return _cut(self.message, _LONGEST_MESSAGE)
 
     @property
     def last_lines(self) -> str:
         """The end of the stack, short enough to be kept beside an item."""
         return "\n".join(line[:_LONGEST_LINE] for line in self.stack.rstrip().split("\n")[-_LAST_LINES:])
+
+    @property
+    def way(self) -> str:
+        """The lines of code that the stack leads through, which is what alike errors of many rows have in common."""
+        return "\n".join(line for line in self.stack.split("\n") if line.startswith('  File "'))
 
     @classmethod
     def read(cls, error: dict[str, Any]) -> UserError:
@@ -131,6 +139,12 @@ def by_item(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[
 def returned_rows(header: dict[str, Any], payload: bytes | bytearray) -> pa.Table:
     """The returned rows alone."""
     return _rows(header, payload, ())[0]
+
+
+def _cut(message: str, longest: int) -> str:
+    """The message without its middle where it is too long: what is wrong is often said last, behind the data it is
+    about."""
+    return message if len(message) <= longest else f"{message[: longest // 2]} … {message[-longest // 2 :]}"
 
 
 def _rows(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[str]) -> tuple[pa.Table, bool]:

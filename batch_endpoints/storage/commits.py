@@ -19,7 +19,11 @@ from batch_endpoints.specs import Spec
 
 
 class FailedItem(Spec):
-    """One input file, or part of one, without a result, and why."""
+    """One input file, or part of one, without a result, and why.
+
+    In a commit, of several items or rows with one reason only the first has the message, and only the first item the
+    stack.
+    """
 
     file: str = Field(description="relative to the input")
     mini_batch: int
@@ -27,9 +31,11 @@ class FailedItem(Spec):
     rows: int | None = Field(None, description="of a part of a file: how many; None where they were not counted")
     reason: str = Field(description="what a person should read")
     error: str = Field("", description="class of the exception, where there was one")
+    message: str = Field("", description="what the exception itself says, 10,000 characters at most")
     attempts: int = 1
-    stack: str = Field(
-        "", description="last lines of the user's stack; in a commit, of several items alike the first one has it"
+    stack: str = Field("", description="last lines of the user's stack")
+    inputs: tuple[dict[str, Any], ...] | None = Field(
+        None, description="values of its first 1,000 rows; None where they are not to be kept, or were not read"
     )
 
 
@@ -41,7 +47,9 @@ class FailedRow(Spec):
     row: int = Field(description="position in its file, 0-based, as in the output's column 'row'")
     reason: str
     error: str = ""
+    message: str = Field("", description="as of an item")
     attempts: int = Field(1, description="tries of this row alone")
+    stack: str = Field("", description="as of an item, where no other row of its commit has come the same way")
     input: dict[str, Any] | None = Field(None, description="its values; None where they are not to be kept")
 
 

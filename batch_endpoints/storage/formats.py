@@ -41,10 +41,9 @@ def as_text(column: pa.ChunkedArray) -> pa.Array:
     return pa.array([None if value is None else _cell(value) for value in column.to_pylist()], pa.string())
 
 
-def json_row(row: pa.Table) -> dict[str, Any]:
-    """A single row as JSON can hold it: NaN is None, dates and bytes are text."""
-    values: dict[str, Any] = json.loads(_json(row.to_pylist()[0]))
-    return values
+def json_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """The rows as JSON can hold them: NaN is None, dates and bytes are text."""
+    return (json.loads(_json(row)) for row in table.to_pylist())
 
 
 @contextmanager

@@ -170,19 +170,23 @@ def write_failed_items(files: Filesystem, failed: Sequence[FailedItem | FailedRo
     """``failed_items.jsonl``: one line per failed item or row; no file where nothing has ever failed."""
     if failed or files.exists("failed_items.jsonl"):
         with files.open_output("failed_items.jsonl") as file:
-            for item in _with_stacks(failed):
+            for item in _told_in_full(failed):
                 file.write(item.model_dump_json(exclude_none=True).encode() + b"\n")
 
 
-def _with_stacks(failed: Iterable[FailedItem | FailedRow]) -> Iterator[FailedItem | FailedRow]:
-    """Each item with its stack: in a commit the first of those with one reason has it. Rows have none."""
+def _told_in_full(failed: Iterable[FailedItem | FailedRow]) -> Iterator[FailedItem | FailedRow]:
+    """Each with its message, and each item with its stack, which a commit tells once for all of one reason.
+
+    Rows stay without a stack that another one has: there may be millions.
+    """
     stacks: dict[str, str] = {}
-    for item in failed:
-        if isinstance(item, FailedRow):
-            yield item
-            continue
-        stack = stacks[item.reason] = item.stack or stacks.get(item.reason, "")
-        yield item if item.stack == stack else item.model_copy(update={"stack": stack})
+    messages: dict[str, str] = {}
+    for one in failed:
+        full = {"message": one.message or messages.get(one.reason, "")}
+        messages[one.reason] = full["message"]
+        if isinstance(one, FailedItem):
+            full["stack"] = stacks[one.reason] = one.stack or stacks.get(one.reason, "")
+        yield one.model_copy(update=full)
 
 
 def _unlike(parts: Iterable[str]) -> Iterable[str]:

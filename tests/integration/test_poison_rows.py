@@ -84,12 +84,16 @@ def test_of_a_model_without_a_script_one_bad_row_costs_one_row(tmp_path, model):
     assert all(math.isclose(float(row["prediction"]), 1 / (int(row["row"]) + 1)) for row in job.rows())
     failed = job.failed_items()
     assert {(one["file"], one["row"]) for one in failed} == zeros
+    stacks = [one.pop("stack") for one in failed]
+    assert stacks[0].splitlines()[-1] == "AssertionError: there is a zero"
+    assert stacks[1] == "", "in its commit another row has come the same way"
     assert failed[0] == {
         "file": "a.csv",
         "mini_batch": 0,
         "row": 7,
         "reason": "AssertionError: there is a zero",
         "error": "AssertionError",
+        "message": "there is a zero",
         "attempts": 1,
     }
     progress = state.progress
@@ -108,6 +112,32 @@ def test_the_values_of_failed_rows_are_kept_where_that_is_asked_for(tmp_path, mo
     assert failed["input"] == {"a": 0.0, "id": "hush"}
     assert [row["id"] for row in job.rows()] == ["x", "y"]
     assert "hush" not in "".join(path.read_text() for path in (job.folder / "logs").iterdir())
+
+
+def test_the_values_of_an_item_whose_rows_all_fail_are_kept_too_as_far_as_they_are_not_too_many(tmp_path):
+    asked = settings("2000 rows", on_error="isolate", keep_failed_inputs=True)
+    job = Job(tmp_path, inverse(tmp_path), files=0, settings=asked)
+    write(job.input / "few.csv", [0, 0])
+    write(job.input / "good.csv", with_zeros(10))
+    write(job.input / "many.csv", [0] * 1500)
+
+    job.run()
+
+    few, many = job.failed_items()
+    assert few["inputs"] == [{"a": 0, "id": 0}, {"a": 0, "id": 1}]
+    assert (many["rows"], len(many["inputs"])) == (1500, 1000)
+
+
+def test_without_being_asked_for_no_values_are_kept(tmp_path):
+    job = Job(tmp_path, inverse(tmp_path), files=0, settings=settings(on_error="isolate"))
+    write(job.input / "a.csv", [0, 0])
+    write(job.input / "b.csv", [0, 1])
+
+    job.run()
+
+    item, row = job.failed_items()
+    assert "inputs" not in item
+    assert "input" not in row
 
 
 def test_a_file_of_bad_rows_only_is_one_failed_item(tmp_path, model):

@@ -78,6 +78,7 @@ def test_each_failed_item_has_its_reason_and_the_last_lines_of_the_stack(tmp_pat
         "mini_batch": 1,
         "reason": "score.py:6: ValueError: no good: 003.txt",
         "error": "ValueError",
+        "message": "no good: 003.txt",
         "attempts": 2,
     }
     assert stack.splitlines()[-1] == "ValueError: no good: 003.txt"
@@ -105,6 +106,18 @@ def test_a_stack_is_kept_once_in_a_commit_and_in_short(tmp_path):
     assert sum(map(bool, stacks)) == 1
     assert {len(item["stack"].splitlines()) for item in job.failed_items()} == {10}
     assert max(len(item["stack"]) for item in job.failed_items()) < 10 * 301
+
+
+def test_the_message_of_an_exception_is_kept_with_its_line_breaks_and_far_longer_than_the_reason(tmp_path):
+    job = Job(tmp_path, "def run(b): raise ValueError('first\\n' + 'x' * 20_000 + '\\nlast')", files=2)
+
+    job.run()
+
+    for item in job.failed_items():
+        assert len(item["reason"]) < 1100
+        assert 9_900 < len(item["message"]) < 10_100
+        assert item["message"].startswith("first\n")
+        assert item["message"].endswith("\nlast")
 
 
 def test_rows_are_counted_in_and_out_where_tables_are_read(tmp_path):

@@ -291,10 +291,22 @@ def test_failed_rows_are_lines_among_those_of_failed_items(files):
     item = FailedItem(file="b.csv", mini_batch=1, reason="worse")
     write_failed_items(files, [row, item])
     assert [json.loads(line) for line in files.read("failed_items.jsonl").decode().splitlines()] == [
-        {"file": "a.csv", "mini_batch": 0, "row": 7, "reason": "bad", "error": "", "attempts": 1}
-        | {"input": {"age": None, "name": "x"}},
-        {"file": "b.csv", "mini_batch": 1, "reason": "worse", "error": "", "attempts": 1, "stack": ""},
+        {"file": "a.csv", "mini_batch": 0, "row": 7, "reason": "bad", "error": "", "message": "", "attempts": 1}
+        | {"stack": "", "input": {"age": None, "name": "x"}},
+        {"file": "b.csv", "mini_batch": 1, "reason": "worse", "error": "", "message": ""}
+        | {"attempts": 1, "stack": ""},
     ]
+
+
+def test_what_a_commit_tells_once_of_failures_alike_is_in_each_line_but_for_the_stacks_of_rows(files):
+    told = {"reason": "s.py:1: E: bad", "error": "E", "mini_batch": 0}
+    items = [FailedItem(file="a", message="bad\n", stack="…", **told), FailedItem(file="b", **told)]
+    rows = [FailedRow(file="c", row=n, stack="…" * (n == 0), **told) for n in range(2)]
+    other = FailedRow(file="c", row=2, **{**told, "reason": "E: worse"}, message="worse")
+    write_failed_items(files, [*items, *rows, other])
+    lines = [json.loads(line) for line in files.read("failed_items.jsonl").decode().splitlines()]
+    assert [line["message"] for line in lines] == ["bad\n"] * 4 + ["worse"]
+    assert [line["stack"] for line in lines] == ["…", "…", "…", "", ""]
 
 
 def job(outputs=None, **settings):
