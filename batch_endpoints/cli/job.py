@@ -151,11 +151,13 @@ def cancel(told: Told, name: str) -> Any:
 @click.option("-p", "--download-path", type=click.Path(path_type=Path), default=Path(), help="Folder; default here.")
 @click.option("--output-name", default="", help="Only this output.")
 @click.option("--all", "all_", is_flag=True, help="All outputs, the report, failed items and logs.")
+@click.option("--partial", is_flag=True, help="What is committed by now, of a job that has not completed.")
 @click.pass_obj
-def download(told: Told, name: str, download_path: Path, output_name: str, all_: bool) -> Any:
+def download(told: Told, name: str, download_path: Path, output_name: str, all_: bool, partial: bool) -> Any:
     """Download the outputs of a job.
 
-    They come into PATH/named-outputs/OUTPUT/, and with --all the rest into PATH/artifacts/.
+    They come into PATH/named-outputs/OUTPUT/, and with --all the rest into PATH/artifacts/. With --partial the rows
+    that a failed, canceled or running job has committed by now come into PATH/partial-outputs/OUTPUT/.
 
     \b
     batch-endpoints job download -n JOB --output-name score -p results
@@ -163,11 +165,13 @@ def download(told: Told, name: str, download_path: Path, output_name: str, all_:
     found = told.client.job(name)
     if all_:
         found.download_artifacts(download_path / "artifacts")
-    outputs = [found.outputs[output_name]] if output_name else list(found.outputs.values())
+    named = found.partial_outputs if partial else found.outputs
+    outputs = [named[output_name]] if output_name else list(named.values())
+    folder = download_path / ("partial-outputs" if partial else "named-outputs")
     return [
         {"output": output.name, "path": str(file), "size": file.stat().st_size}
         for output in outputs
-        for file in output.download(download_path / "named-outputs" / output.name)
+        for file in output.download(folder / output.name)
     ]
 
 

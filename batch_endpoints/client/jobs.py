@@ -88,13 +88,12 @@ class Job:
     @property
     def outputs(self) -> Outputs:
         """Outputs by name, ``score`` for a model; their files are there once the job has completed."""
-        return Outputs(
-            self.name,
-            {
-                name: Output(self._connection, self.name, name, str(given.get("path") or ""))
-                for name, given in (self._answer["properties"].get("outputs") or {}).items()
-            },
-        )
+        return self._outputs(partial=False)
+
+    @property
+    def partial_outputs(self) -> Outputs:
+        """The same outputs with what is committed by now of a job that runs, has failed or was canceled."""
+        return self._outputs(partial=True)
 
     @property
     def document(self) -> dict[str, Any]:
@@ -259,6 +258,12 @@ class Job:
             except OSError as error:  # what requests raises when the connection breaks
                 logger.debug("stream broke", extra={"job": self.name, "error": str(error)})
             pause(RECONNECT_SECONDS)
+
+    def _outputs(self, *, partial: bool) -> Outputs:
+        given = (self._answer["properties"].get("outputs") or {}).items()
+        uris = {name: "" if partial else str(output.get("path") or "") for name, output in given}
+        found = {name: Output(self._connection, self.name, name, uri, partial=partial) for name, uri in uris.items()}
+        return Outputs(self.name, found)
 
     def _again(self, verb: str, changes: Invocation | None) -> Job:
         from batch_endpoints.client.wire import invocation_body

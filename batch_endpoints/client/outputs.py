@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 TABLES = (".csv", ".jsonl", ".parquet", ".arrow")
+PARTIAL_TIMEOUT = (5.0, 3600.0)  # seconds to connect, and for the server to put together what is committed
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class OutputFile:
 
 
 class Output:
-    """One named output of a job."""
+    """One named output of a job; with ``partial``, as much of it as is committed when its files are asked for."""
 
-    def __init__(self, connection: Connection, job: str, name: str, uri: str) -> None:
-        self._connection, self._job, self.name, self.uri = connection, job, name, uri
+    def __init__(self, connection: Connection, job: str, name: str, uri: str, *, partial: bool = False) -> None:
+        self._connection, self._job, self.name, self.uri, self._partial = connection, job, name, uri, partial
 
     def __repr__(self) -> str:
         return f"<Output {self.name} at {self.uri}>"
@@ -40,7 +41,8 @@ class Output:
         """Its files, by path relative to the output.
 
         Raises:
-            Conflict: the job has not completed, so they are not there yet.
+            Conflict: the job has not completed, so they are not there yet; of a partial output, it has, or nothing
+                is committed.
         """
         return self._listed()[0]
 
@@ -74,11 +76,14 @@ class Output:
 
     @property
     def _root(self) -> str:
-        return at("jobs", self._job, "outputs", self.name)
+        return at("jobs", self._job, "partial-outputs" if self._partial else "outputs", self.name)
 
     def _listed(self) -> tuple[list[OutputFile], str]:
         """Its files, and the format that was asked for, if any."""
-        answer = self._connection.json("GET", self._root)
+        if self._partial:
+            answer = self._connection.json("POST", self._root, repeatable=True, timeout=PARTIAL_TIMEOUT)
+        else:
+            answer = self._connection.json("GET", self._root)
         self.uri = str(answer.get("uri") or self.uri)
         files = [OutputFile(str(file["path"]), int(file["size"])) for file in answer["value"]]
         return files, str(answer.get("format") or "")

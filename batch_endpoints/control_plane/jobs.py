@@ -166,7 +166,8 @@ class Jobs:
         if job.status != "Completed" and not job.written:
             raise Conflict(
                 f"job '{name}' is {job.status}, so its outputs are not there",
-                mend="They are when it is Completed." if not job.ended else "Its logs say why.",
+                mend=("They are when it is Completed. " if not job.ended else "Its logs say why. ")
+                + "`batch-endpoints job download --partial` has what is committed.",
             )
         outputs = {**job.spec.outputs, **job.written, **job.state.outputs}
         if output not in outputs or not outputs[output].path:

@@ -10,7 +10,6 @@ from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.storage.commits import FailedItem, FailedRow
 from batch_endpoints.storage.formats import json_rows
 
-
 MOST_INPUTS = 1000  # rows of one failed item whose values are kept
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import uvicorn
 from click.testing import CliRunner
@@ -21,9 +22,15 @@ from batch_endpoints.cli.running_server import RunningServer, unfinished_jobs
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import Conflict, JobFailed, NotFound
 from batch_endpoints.ingress.app import create_app
+from batch_endpoints.planning.job_plan import plan_job
+from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
+from batch_endpoints.storage.commits import Commit, CommittedFile
+from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.inputs import list_files
+from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.outputs import write_parts
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 SCRIPT = "def init():\n    pass\n\n\ndef run(mini_batch):\n    return mini_batch\n"
@@ -503,6 +510,47 @@ def test_a_completed_job_is_streamed_read_and_downloaded(cli, server, deployed, 
     assert (artifacts / "failed_items.jsonl").read_text() == '{"file": "c.csv"}\n'
     assert json.loads((artifacts / "report.json").read_text()) == {}
     assert client.job("done").report()["progress"]["items"] == 2
+
+
+def test_what_a_job_has_committed_is_read_before_its_output_is_there(cli, server, deployed, tmp_path):
+    target = (tmp_path / "elsewhere").as_uri()
+    asked = ("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--output-path", target)
+    for name in ("early", "torn"):
+        cli(*asked, "--job-name", name)
+    refused = cli("job", "download", "-n", "early", "--partial", exit_code=1)
+    assert "job 'early' is NotStarted and has committed nothing yet" in refused
+    folder = JobFolder(open_filesystem(uri := server.store.job("torn").folder), uri)
+    files = folder.files
+    plan = folder.write_plan(plan_job("/in", [InputFile(f"{n}.csv") for n in range(3)], 1, 1))
+    files.replace("parts/note", b"made by the script")
+    for bundle in plan.bundles[::2]:
+        rows = pa.table({"file": bundle.mini_batches[0]})
+        folder.commits().add(
+            Commit(
+                bundle=bundle.index,
+                start=bundle.start,
+                end=bundle.end,
+                parts=write_parts(files, bundle.index, bundle.start, [rows]),
+                files=[CommittedFile(name="note.txt", stored="parts/note")],
+            )
+        )
+    server.ends("torn", JobState(status="Canceled"))
+
+    cli("job", "download", "-n", "torn", "--partial", "-p", str(tmp_path / "got"))
+
+    got = tmp_path / "got" / "partial-outputs" / "score"
+    assert (got / "predictions.csv").read_text() == '"file"\n"0.csv"\n"2.csv"\n'
+    assert (got / "note-2.txt").read_text() == "made by the script"
+    assert not (tmp_path / "elsewhere").exists()
+    job = BatchEndpointsClient().job("torn")
+    assert job.partial_outputs["score"].to_arrow().num_rows == 2
+    with pytest.raises(Conflict, match=r"are not there\n.*job download --partial. has what is committed"):
+        job.outputs["score"].files()
+
+    output = JobOutput(path=target)
+    server.ends("torn", JobState(status="Completed", outputs={"score": output}))
+    with pytest.raises(Conflict, match="is Completed, so its output is whole"):
+        job.partial_outputs["score"].files()
 
 
 def test_the_logs_of_a_job_are_read_by_worker_and_by_errors(cli, server, deployed):

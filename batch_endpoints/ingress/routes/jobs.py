@@ -15,6 +15,7 @@ from pydantic import AfterValidator
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.control_plane.artifacts import artifacts, open_artifact
 from batch_endpoints.control_plane.artifacts import report as job_report
+from batch_endpoints.control_plane.partial_outputs import partial_output, write_partial_output
 from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.bodies import EXAMPLES, parse_invocation
 from batch_endpoints.ingress.documents import Paging, base_url, list_answer, storable
@@ -147,6 +148,19 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
     @router.get("/jobs/{job}/outputs/{name}/{path:path}", summary="Download one file", response_class=Response)
     def download(job: str, name: str, path: str) -> Response:
         return _file(open_output_file(jobs.output(job, name), path, jobs.get(job).spec.credentials), path)
+
+    @router.post(
+        "/jobs/{job}/partial-outputs/{name}", summary="Put together what a job that has not completed has committed"
+    )
+    def write_partial(job: str, name: str) -> dict[str, Any]:
+        uri, format = write_partial_output(found := jobs.get(job), name), found.spec.deployment.settings.output_format
+        return {"uri": uri, "format": format, "value": [file._asdict() for file in output_files(uri)]}
+
+    @router.get(
+        "/jobs/{job}/partial-outputs/{name}/{path:path}", summary="Download one file of it", response_class=Response
+    )
+    def download_partial(job: str, name: str, path: str) -> Response:
+        return _file(open_output_file(partial_output(jobs.get(job), name), path), path)
 
     return router
 
