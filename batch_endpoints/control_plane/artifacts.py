@@ -10,6 +10,8 @@ from batch_endpoints.specs import BatchJob, JobState
 from batch_endpoints.storage.downloads import open_output_file
 from batch_endpoints.storage.filesystem import open_filesystem
 
+_REPORTS = ("report.json", "failed_items.jsonl", "skipped.jsonl", "renamed_files.jsonl")
+
 
 def report(job: BatchJob) -> JobState:
     """What became of a job: the content of ``report.json``, or the controller's word where no driver could write it.
@@ -27,7 +29,7 @@ def report(job: BatchJob) -> JobState:
 def artifacts(job: BatchJob) -> list[str]:
     """The files that are there, relative to the job's folder."""
     files = open_filesystem(job.folder)
-    reports = [path for path in ("report.json", "failed_items.jsonl") if files.exists(path)]
+    reports = [path for path in _REPORTS if files.exists(path)]
     return reports + [f"logs/{log}" for log in files.names("logs")]
 
 

@@ -30,7 +30,7 @@ def write_partial_output(job: BatchJob, name: str) -> str:
     rounds = read_rounds(folder)
     if not any(rounds):
         raise Conflict(f"job '{job.name}' is {job.status} and has committed nothing yet")
-    return output.write(folder.files, rounds, lambda note: None).path
+    return output.write(folder.files, rounds).output.path
 
 
 def partial_output(job: BatchJob, name: str) -> str:
@@ -46,4 +46,4 @@ def _partial(job: BatchJob, name: str) -> NamedOutput:
     whole = named_output(job.spec, job.folder)
     if name != whole.name:
         raise NotFound(f"job '{job.name}' has no output '{name}'", mend=f"It has: {whole.name}.")
-    return replace(whole, folder=f"{job.folder}/partial-outputs/{name}", access={})
+    return replace(whole, folder=f"{job.folder}/partial-outputs/{name}", access={}, shared=False)

@@ -7,8 +7,8 @@ driver that is lost at any moment is followed by another one that goes on from t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -32,7 +32,8 @@ from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.mltable import list_mltable, read_mltable
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
-from batch_endpoints.storage.outputs import write_failed_items
+from batch_endpoints.storage.output_claims import claim, release
+from batch_endpoints.storage.outputs import write_failed_items, write_renamed, write_skipped
 from batch_endpoints.storage.rounds import failed_in, read_rounds, still_failed, total
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) ->
         if not folder.cancel_asked:
             raise
         _end(folder, keeper, "Canceled")
+    release(job, folder)
     logger.info("job '%s' has ended: %s", job.name, keeper.state.status)
     return keeper.state
 
@@ -98,8 +100,10 @@ def _run(
     settings = job.deployment.settings
     output = named_output(job, folder.uri)
     plan = folder.plan()
-    if plan is None and not job.overwrite:  # behind the plan, what is there may be our own
-        output.check_free()
+    with _writing(output):
+        claim(output, folder)
+        if plan is None and not job.overwrite:  # behind the plan, what is there may be our own
+            output.check_free()
     runner = make_runner(folder.uri)
     workers = plan_workers(
         job.deployment.resources.instance_count, settings.max_concurrency_per_instance, runner.shape()
@@ -224,9 +228,24 @@ def _score(
 
 
 def _write_output(output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper) -> JobOutput:
+    with _writing(output):
+        written = output.write(folder.files, read_rounds(folder))
+    write_renamed(folder.files, written.renamed)
+    keeper.rename(written.renamed)
+    return written.output
+
+
+@contextmanager
+def _writing(output: NamedOutput) -> Iterator[None]:
+    """Raises _Failed where the output's place cannot be written to."""
     try:
-        return output.write(folder.files, read_rounds(folder), keeper.note)
-    except (PermissionError, NotADirectoryError, IsADirectoryError) as error:  # another driver would meet it too
+        yield
+    except (
+        PermissionError,
+        NotADirectoryError,
+        IsADirectoryError,
+        FileExistsError,
+    ) as error:  # another driver would meet it too
         raise _Failed(
             JobError(
                 code="OutputFailed",
@@ -253,8 +272,10 @@ def _end(
             f"{counted(done)} failed; the first, {named(failed[0])}: {failed[0].reason}; "
             "failed_items.jsonl in the job folder has all"
         )
-    plan = folder.plan()
-    sums = accounts(plan, rounds) if plan else {}
+    sums: Mapping[str, object] = {}
+    if plan := folder.plan():
+        write_skipped(folder.files, plan.skipped)
+        sums = accounts(plan, rounds)
     keeper.end(status, done, error=error, outputs=outputs, accounts=sums)
 
 

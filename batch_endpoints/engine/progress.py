@@ -15,13 +15,23 @@ from itertools import islice
 from typing import Literal
 
 from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.specs import JobError, JobOutput, JobState, JobStatus, Progress, SkippedFile
+from batch_endpoints.specs import (
+    JobError,
+    JobOutput,
+    JobState,
+    JobStatus,
+    Progress,
+    RenamedFile,
+    RenamedFiles,
+    SkippedFile,
+)
 from batch_endpoints.storage.commits import CommitLog, Totals, totals
 from batch_endpoints.storage.job_folder import JobFolder
 
 WRITE_SECONDS = 1.0
 LOOK_SECONDS = 2.0
 MOST_NOTES = 20
+MOST_RENAMED = 100  # in the report
 Stage = Literal["environment", "list", "first_mini_batch", "scoring", "finalizing"]
 """What a driver spends its time on, one behind the other; see ``JobState.seconds``."""
 logger = logging.getLogger(__name__)
@@ -91,8 +101,20 @@ class ProgressKeeper:
             if skipped:
                 self.note(
                     f"{len(skipped)} entries of the input are skipped; the first, '{skipped[0].file}': "
-                    f"{skipped[0].reason}; the report has them"
+                    f"{skipped[0].reason}; skipped.jsonl in the job folder has all"
                 )
+
+    def rename(self, renamed: Sequence[RenamedFile]) -> None:
+        """Files that scripts wrote and that the output has under other names."""
+        if not renamed:
+            return
+        with self._lock:
+            first = renamed[0]
+            self._change(renamed_files=RenamedFiles(count=len(renamed), first=tuple(renamed[:MOST_RENAMED])))
+            self.note(
+                f"files of scripts under other names: {len(renamed)}; the first, '{first.file}', is kept as "
+                f"'{first.kept_as}': {first.reason}; renamed_files.jsonl in the job folder has all"
+            )
 
     def begin_run(self, mini_batches: int, items: int, committed: Mapping[int, Totals], before: Totals) -> None:
         """The plan is known, and what of it an earlier driver has done.

@@ -56,7 +56,7 @@ from batch_endpoints.specs.job import (
 )
 from batch_endpoints.specs.mltable import MLTable, ReadDelimited, TableReading
 from batch_endpoints.specs.origins import Location, Origins
-from batch_endpoints.specs.report import FileCounts, ItemCounts, RowCounts, SkippedFile
+from batch_endpoints.specs.report import FileCounts, ItemCounts, RenamedFile, RenamedFiles, RowCounts, SkippedFile
 from batch_endpoints.specs.rows_file import OutputFormat, RowsFile, rows_file
 
 __all__ = [
@@ -101,6 +101,8 @@ __all__ = [
     "PipelineComponentDeployment",
     "Progress",
     "ReadDelimited",
+    "RenamedFile",
+    "RenamedFiles",
     "Resources",
     "RetrySettings",
     "RowCounts",

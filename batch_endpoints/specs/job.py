@@ -12,7 +12,7 @@ from batch_endpoints.specs.base import AssetName, Spec
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
 from batch_endpoints.specs.mltable import MLTable
-from batch_endpoints.specs.report import FileCounts, ItemCounts, RowCounts, SkippedFile
+from batch_endpoints.specs.report import FileCounts, ItemCounts, RenamedFiles, RowCounts, SkippedFile
 from batch_endpoints.specs.rows_file import OutputFormat
 
 JobStatus = Literal[
@@ -196,7 +196,10 @@ class JobState(Spec):
     files: FileCounts | None = Field(None, description="in the report; None where there was no plan")
     items: ItemCounts | None = Field(None, description="in the report; None where there was no plan")
     rows: RowCounts | None = Field(None, description="in the report; None where there was no plan")
-    skipped: tuple[SkippedFile, ...] = Field((), description="in the report: the first 100 of them")
+    skipped: tuple[SkippedFile, ...] = Field(
+        (), description="in the report: the first 100 of them; skipped.jsonl has all"
+    )
+    renamed_files: RenamedFiles | None = Field(None, description="None where the output has none")
     attempts: int | None = Field(
         None, description="in the report: tries of all mini-batches that are committed, the repeated ones included"
     )

@@ -14,13 +14,28 @@ class SkippedFile(Spec):
     reason: str
 
 
+class RenamedFile(Spec):
+    """A file that a script wrote, and that is in the output under another name."""
+
+    file: str = Field(description="as the script named it, relative to the output")
+    kept_as: str
+    reason: str
+
+
+class RenamedFiles(Spec):
+    """All of them."""
+
+    count: int
+    first: tuple[RenamedFile, ...] = Field(description="100 at most; renamed_files.jsonl has all")
+
+
 class ItemCounts(Spec):
     """Items by what became of them: given = succeeded + failed + skipped + not_scored."""
 
     given: int = Field(0, description="found in the input")
     succeeded: int = 0
     failed: int = Field(0, description="each is in failed_items.jsonl, with its reason")
-    skipped: int = Field(0, description="left out of the plan, each for a reason")
+    skipped: int = Field(0, description="left out of the plan; each is in skipped.jsonl, with its reason")
     not_scored: int = Field(0, description="the job ended before their turn; 0 where it is Completed")
 
 
@@ -35,7 +50,7 @@ class FileCounts(Spec):
     succeeded: int = Field(0, description="all of it")
     failed: int = Field(0, description="all of it")
     partly_failed: int = Field(0, description="some of its items or rows, while others have succeeded")
-    skipped: int = Field(0, description="left out of the plan, each for a reason")
+    skipped: int = Field(0, description="left out of the plan")
     not_scored: int = Field(0, description="the job ended before all of it was scored; 0 where it is Completed")
 
 

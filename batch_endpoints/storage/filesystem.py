@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, cast
 from urllib.parse import unquote
 
 import pyarrow.fs
@@ -139,7 +139,10 @@ class ArrowFilesystem:
         return found
 
 
-def output_filesystem(uri: str, access: Access = AMBIENT) -> LocalFilesystem | ArrowFilesystem | ObjectFilesystem:
+OutputPlace: TypeAlias = "LocalFilesystem | ArrowFilesystem | ObjectFilesystem"
+
+
+def output_filesystem(uri: str, access: Access = AMBIENT) -> OutputPlace:
     """Where the files of an output go, below its URI."""
     if in_store(uri):
         return store_filesystem(uri, access)

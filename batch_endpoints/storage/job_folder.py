@@ -5,7 +5,7 @@ plan.arrow          the mini-batches and their bundles, written once
 commits/  parts/    what counts, and what it points to
 retries/<number>/   plan.arrow and commits/ of another try for what has failed; see storage/rounds.py
 progress.json       the driver's last word, replaced at most once a second
-report.json  failed_items.jsonl     the end
+report.json  failed_items.jsonl  skipped.jsonl  renamed_files.jsonl     the end
 cancel  stop        marks: somebody asked for the end; workers shall begin nothing more (cancel-1 once resumed)
 logs/               driver.log, and one file per worker
 """

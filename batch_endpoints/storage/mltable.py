@@ -47,7 +47,7 @@ def read_mltable(uri: str, locate: Callable[[str], str], access: Access = AMBIEN
 
 
 def list_mltable(table: MLTable, access: Access = AMBIENT) -> InputListing:
-    """All files of a table, each once.
+    """All files of a table, each once; what a second path lists again is skipped there.
 
     Returns: as ``list_files``; where they are in several stores the root is "", and each path a URI of its own.
 
@@ -60,15 +60,20 @@ def list_mltable(table: MLTable, access: Access = AMBIENT) -> InputListing:
     root = _common([one.root for one in listed])
     files: dict[str, InputFile] = {}
     skipped: dict[str, SkippedFile] = {}
-    for one in listed:
+    again: list[SkippedFile] = []
+    for given, one in zip(table.paths, listed, strict=True):
         for file in one.files:
             path = _from(root, one.root, file.path)
-            files.setdefault(path, replace(file, path=path))
+            if path in files:
+                reason = f"'{given.path}' of the {FILE} lists it once more"
+                again.append(SkippedFile(file=path, reason=reason))
+            else:
+                files[path] = replace(file, path=path)
         for left_out in one.skipped:
             path = _from(root, one.root, left_out.file)
             skipped.setdefault(path, left_out.model_copy(update={"file": path}))
     by_path = sorted(files.values(), key=attrgetter("path"))
-    return InputListing(root, by_path, sorted(skipped.values(), key=attrgetter("file")))
+    return InputListing(root, by_path, sorted([*skipped.values(), *again], key=attrgetter("file")))
 
 
 def _absolute(path: str, folder: str, query: str, locate: Callable[[str], str]) -> str:

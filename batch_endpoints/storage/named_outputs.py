@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
-from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RowsFile, rows_file
+from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RenamedFile, RowsFile, rows_file
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import Access
-from batch_endpoints.storage.filesystem import local_path, output_filesystem
+from batch_endpoints.storage.filesystem import OutputPlace, local_path, output_filesystem
 from batch_endpoints.storage.output_folder import folder_files, write_folder
 from batch_endpoints.storage.outputs import write_files, write_rows
 from batch_endpoints.storage.rounds import Rounds, in_order
 
 DEFAULT_NAME = "score"  # Azure ML's name of a model deployment's only output
+
+
+class Written(NamedTuple):
+    """An output that is there: its place, and files that scripts wrote and that have other names in it."""
+
+    output: JobOutput
+    renamed: list[RenamedFile]
 
 
 @dataclass(frozen=True)
@@ -28,12 +37,14 @@ class NamedOutput:
         folder: URI of the folder that gets its files.
         rows: the file with the rows; None where the deployment keeps none (``summary_only``).
         access: credentials for what is remote.
+        shared: others may write there too, and nothing of theirs is to be replaced.
     """
 
     name: str
     folder: str
     rows: RowsFile | None
     access: Access = field(default_factory=dict, repr=False)
+    shared: bool = False
 
     @property
     def file_name(self) -> str:
@@ -41,11 +52,11 @@ class NamedOutput:
         return self.rows.name if self.rows else ""
 
     def taken(self) -> bool:
-        """Is there a file already where the rows would go?"""
-        if self.rows is None:
-            return False
+        """Is there a file already where the rows would go, or any where only the scripts' files go?"""
         try:
-            target = output_filesystem(self.folder, self.access)
+            target = self.place()
+            if self.rows is None:
+                return self.shared and any(name != self.mark for name in target.names(""))
             if self.rows.is_folder:
                 return bool(target.names(self.file_name.rstrip("/")))
             return target.exists(self.file_name)
@@ -55,35 +66,52 @@ class NamedOutput:
     def check_free(self) -> None:
         """Raises Conflict where an existing output would be replaced."""
         if self.taken():
-            raise Conflict(
-                f"the output '{shown(f'{self.folder}/{self.file_name}')}' exists already",
-                mend="Name another path, or ask for overwrite.",
-            )
+            what = f"/{self.file_name}' exists already" if self.rows else "' is a folder with files in it"
+            raise Conflict(f"the output '{shown(self.folder)}{what}", mend="Name another path, or ask for overwrite.")
 
-    def write(self, files: Filesystem, rounds: Rounds, note: Callable[[str], None]) -> JobOutput:
+    def place(self) -> OutputPlace:
+        """Where its files go."""
+        return output_filesystem(self.folder, self.access)
+
+    @property
+    def mark(self) -> str:
+        """The file that says whose output this will be; see ``output_claims``."""
+        return f".{self.file_name.rstrip('/') or 'output'}.job"
+
+    def write(self, files: Filesystem, rounds: Rounds) -> Written:
         """Make the output of what is committed.
 
         Args:
             files: the job folder.
             rounds: all that is committed.
-            note: is told what a user should know.
 
         Returns: the output with its URI.
         """
-        target = output_filesystem(self.folder, self.access)
+        target = self.place()
         place = local_path(self.folder)
         if place:
             place.mkdir(parents=True, exist_ok=True)  # also where no file comes: it is what the job names
         # round by round: a file keeps the name that it had before failed items were tried again
         folder = self.rows if self.rows and self.rows.is_folder else None
         names = folder_files(rounds, folder) if folder else [self.file_name]
-        for renamed in write_files(files, chain.from_iterable(rounds), target, names):
-            note(renamed)
+        commits = list(chain.from_iterable(rounds))
+        others = self._of_others(files, target) if self.shared and any(commit.files for commit in commits) else ()
+        renamed = write_files(files, commits, target, names, others)
         if folder:
             write_folder(files, rounds, target, folder)
         elif self.rows:
             write_rows(files, in_order(rounds), target, self.rows)
-        return JobOutput(type="uri_folder", path=place.as_uri() if place else self.folder)
+        return Written(JobOutput(type="uri_folder", path=place.as_uri() if place else self.folder), renamed)
+
+    def _of_others(self, files: Filesystem, target: OutputPlace) -> Collection[str]:
+        """The files that were there when this job first came to write; it asks once.
+
+        Later they could not be told from its own, which a driver that was lost has written, or this one before
+        failed items were tried again.
+        """
+        files.put_if_absent("names-before.json", json.dumps(target.names("")).encode())
+        names: list[str] = json.loads(files.read("names-before.json"))
+        return frozenset(names)
 
     @property
     def parts_format(self) -> OutputFormat:
@@ -103,11 +131,12 @@ def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
     name, output = next(iter(job.outputs.items()), (DEFAULT_NAME, JobOutput()))
     if not output.path:
         return NamedOutput(name, f"{job_folder_uri}/named-outputs/{name}", rows)
-    path = output.path.rstrip("/")
+    path, shared = output.path.rstrip("/"), not job.overwrite
     if output.type == "uri_folder" or not rows:
-        return NamedOutput(name, path, rows, job.credentials)
+        return NamedOutput(name, path, rows, job.credentials, shared)
     folder, slash, file = path.rpartition("/")
     try:
-        return NamedOutput(name, folder or slash or ".", rows_file(file, settings.output_format), job.credentials)
+        rows = rows_file(file, settings.output_format)
     except ValueError as error:
         raise InputError(f"the output '{shown(output.path)}' cannot be written: {shown_text(error)}") from None
+    return NamedOutput(name, folder or slash or ".", rows, job.credentials, shared)

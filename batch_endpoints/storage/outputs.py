@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from batch_endpoints.errors import ScoringError
 from batch_endpoints.interfaces import Filesystem
-from batch_endpoints.specs import OutputFormat, RowsFile
+from batch_endpoints.specs import OutputFormat, RenamedFile, RowsFile, SkippedFile, Spec
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.formats import as_text, compressed, table_writer
 
@@ -135,8 +135,12 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
 
 
 def write_files(
-    files: Filesystem, commits: Iterable[Commit], target: OutputFilesystem, rows_names: Collection[str] = ()
-) -> list[str]:
+    files: Filesystem,
+    commits: Iterable[Commit],
+    target: OutputFilesystem,
+    rows_names: Collection[str] = (),
+    others: Collection[str] = (),
+) -> list[RenamedFile]:
     """Put the files that the scripts wrote into the output.
 
     Two mini-batches may have written the same name, or that of a file with the rows: the second is kept under a
@@ -144,11 +148,12 @@ def write_files(
 
     Args:
         rows_names: the files that the rows go to.
+        others: files of somebody else, which stay as they are.
 
-    Returns: a note for each file that was renamed.
+    Returns: the files that were renamed.
     """
-    taken = set(rows_names)
-    notes = []
+    taken = {*rows_names, *others}
+    renamed = []
     for commit in commits:
         for file in commit.files:
             name, number = file.name, 1
@@ -157,21 +162,38 @@ def write_files(
                 path = Path(file.name)
                 name = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
             if name != file.name:
-                who = "the rows go to" if file.name in rows_names else "two mini-batches wrote"
-                notes.append(f"{who} '{file.name}': what a script wrote is kept as '{name}'")
+                why = "the rows go to it" if file.name in rows_names else "two mini-batches wrote it"
+                why = "it was there before" if file.name in others else why
+                renamed.append(RenamedFile(file=file.name, kept_as=name, reason=why))
             taken.add(name)
             with target.open_output(name) as copy, files.open_input(file.stored) as source:
                 while block := source.read(1 << 20):
                     copy.write(block)
-    return notes
+    return renamed
 
 
 def write_failed_items(files: Filesystem, failed: Sequence[FailedItem | FailedRow]) -> None:
     """``failed_items.jsonl``: one line per failed item or row; no file where nothing has ever failed."""
     if failed or files.exists("failed_items.jsonl"):
-        with files.open_output("failed_items.jsonl") as file:
-            for item in _told_in_full(failed):
-                file.write(item.model_dump_json(exclude_none=True).encode() + b"\n")
+        _write_lines(files, "failed_items.jsonl", _told_in_full(failed))
+
+
+def write_skipped(files: Filesystem, skipped: Sequence[SkippedFile]) -> None:
+    """``skipped.jsonl``: one line for each file that was left out of the plan; no file where there are none."""
+    if skipped:
+        _write_lines(files, "skipped.jsonl", skipped)
+
+
+def write_renamed(files: Filesystem, renamed: Sequence[RenamedFile]) -> None:
+    """``renamed_files.jsonl``: one line for each; no file where there are none."""
+    if renamed:
+        _write_lines(files, "renamed_files.jsonl", renamed)
+
+
+def _write_lines(files: Filesystem, name: str, lines: Iterable[Spec]) -> None:
+    with files.open_output(name) as file:
+        for line in lines:
+            file.write(line.model_dump_json(exclude_none=True).encode() + b"\n")
 
 
 def _told_in_full(failed: Iterable[FailedItem | FailedRow]) -> Iterator[FailedItem | FailedRow]:

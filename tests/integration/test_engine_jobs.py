@@ -10,9 +10,10 @@ import pyarrow.parquet
 import pytest
 from job_folders import ECHO, Job, noting
 
-from batch_endpoints.engine import progress
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.storage.inputs import list_files
+from batch_endpoints.storage.named_outputs import named_output
+from batch_endpoints.storage.output_claims import claim
 
 
 def counts(state):
@@ -132,7 +133,17 @@ def test_a_retry_keeps_the_files_of_the_mini_batches_before_it(tmp_path):
     assert counts(state) == (64, 64, 0)
     assert len(list(job.output.rglob("own-*.txt"))) == 64
     assert len(list(job.output.rglob("same*.txt"))) == 64
-    assert len(state.notes) == progress.MOST_NOTES + 1
+    assert state.notes == (
+        "files of scripts under other names: 63; the first, 'deep/same.txt', is kept as 'deep/same-2.txt': "
+        "two mini-batches wrote it; renamed_files.jsonl in the job folder has all",
+    )
+    assert state.renamed_files.count == len(state.renamed_files.first) == 63
+    lines = (job.folder / "renamed_files.jsonl").read_text().splitlines()
+    assert json.loads(lines[62]) == {
+        "file": "deep/same.txt",
+        "kept_as": "deep/same-64.txt",
+        "reason": "two mini-batches wrote it",
+    }
 
 
 def test_summary_only_writes_no_rows(tmp_path):
@@ -268,6 +279,39 @@ def test_an_existing_output_is_refused_before_anything_is_scored_unless_it_may_b
     assert pd.read_csv(target / "predictions.csv").to_dict("records") == [
         {"prediction": "000.txt", "file": "000.txt"}
     ]
+
+
+def test_of_two_jobs_with_one_output_the_first_keeps_it_and_lets_go_of_it_at_its_end(tmp_path):
+    """Both found nothing there when they began."""
+    outputs = {"score": {"path": (tmp_path / "out").as_uri()}}
+    second = Job(tmp_path / "2", ECHO, files=1, outputs=outputs)
+    waits = f"""
+import os, time
+{noting(tmp_path / "1")}
+def run(mini_batch):
+    note("there")
+    while not os.path.exists({str(tmp_path / "gate")!r}): time.sleep(0.02)
+    return mini_batch
+"""
+    first = Job(tmp_path / "1", waits, files=1, outputs=outputs, settings={"retry_settings": {"timeout": 600}})
+    with first.started_until("there") as process:
+        refused = second.run()
+        process.kill()
+    (tmp_path / "gate").touch()
+
+    assert (refused.status, refused.error.code) == ("Failed", "Conflict")
+    assert f"the job in '{first.folder.as_uri()}' is about to write" in refused.error.message
+    assert first.run().status == "Completed", "another driver of the same job goes on"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
+
+
+def test_the_claim_of_a_job_that_has_ended_without_giving_it_up_is_not_in_the_way(tmp_path):
+    outputs = {"score": {"path": (tmp_path / "out").as_uri()}}
+    gone = Job(tmp_path / "1", files=1, outputs=outputs)
+    claim(named_output(gone.job_folder.job(), gone.folder.as_uri()), gone.job_folder)
+    gone.job_folder.ask_to_cancel()
+
+    assert Job(tmp_path / "2", files=1, outputs=outputs).run().status == "Completed"
 
 
 def test_an_output_that_cannot_be_written_fails_the_job_with_the_reason(tmp_path):

@@ -1,5 +1,6 @@
 """The report of a job: items add up, rows, stages, tries and versions; and failed items with their stack."""
 
+import json
 import os
 import platform
 import re
@@ -52,6 +53,8 @@ def test_the_report_and_the_failed_items_reconcile(tmp_path):
         "pipe": "neither a file nor a folder: a pipe, a socket or a device",
     }
     assert any("2 entries of the input are skipped; the first, 'loop': a link" in note for note in report["notes"])
+    told = [json.loads(line) for line in (job.folder / "skipped.jsonl").read_text().splitlines()]
+    assert told == report["skipped"]
     assert {row["file"] for row in job.rows()} | {item["file"] for item in failed} == {
         f"{n:03}.txt" for n in range(30)
     }

@@ -53,6 +53,17 @@ def test_the_files_are_those_of_all_paths_once_each(place, paths, root, files):
     assert [fetch(found_root, file.path, place).read_text().endswith(file.path[-5:]) for file in found]
 
 
+def test_what_a_second_path_lists_once_more_is_skipped_there_with_the_reason(place):
+    (place / "t" / "MLTable").write_text("paths: [{file: a.csv}, {folder: deep}, {pattern: 'deep/*.csv'}]")
+    table = read_mltable(str(place / "t"), str)
+
+    skipped = list_mltable(table).skipped
+
+    assert [(one.file, one.reason) for one in skipped] == [
+        ("deep/b.csv", f"'{place}/t/deep/*.csv' of the MLTable lists it once more"),
+    ]
+
+
 def test_files_of_several_stores_are_named_by_their_whole_uris(place, s3, tmp_path):
     s3.put_object(Bucket="lake", Key="x/a.csv", Body=b"one")
     s3.put_object(Bucket="lake", Key="y/a.csv", Body=b"two")

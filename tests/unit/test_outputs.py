@@ -260,7 +260,7 @@ def test_files_of_one_name_are_all_kept(files):
         Commit(bundle=0, start=n, end=n + 1, files=(CommittedFile(name=name, stored=f"parts/{n}"),))
         for n, name in enumerate(names)
     ]
-    notes = write_files(files, commits, LocalFilesystem(files.root / "out"), ["p.csv"])
+    renamed = write_files(files, commits, LocalFilesystem(files.root / "out"), ["p.csv"])
     out = files.root / "out"
     assert {path.name: path.read_text() for path in out.iterdir()} == {
         "a.txt": "0",
@@ -268,10 +268,10 @@ def test_files_of_one_name_are_all_kept(files):
         "p-2.csv": "2",
         "a-2-2.txt": "3",
     }
-    assert notes == [
-        "two mini-batches wrote 'a.txt': what a script wrote is kept as 'a-2.txt'",
-        "the rows go to 'p.csv': what a script wrote is kept as 'p-2.csv'",
-        "two mini-batches wrote 'a-2.txt': what a script wrote is kept as 'a-2-2.txt'",
+    assert [(one.file, one.kept_as, one.reason) for one in renamed] == [
+        ("a.txt", "a-2.txt", "two mini-batches wrote it"),
+        ("p.csv", "p-2.csv", "the rows go to it"),
+        ("a-2.txt", "a-2-2.txt", "two mini-batches wrote it"),
     ]
 
 
@@ -355,9 +355,43 @@ def test_an_existing_output_is_in_the_way(tmp_path):
         output.check_free()
 
 
+@pytest.mark.parametrize("kept", ["note.txt", "deep/note.txt"])
+def test_where_only_files_of_scripts_go_any_file_of_a_given_folder_is_in_the_way(tmp_path, kept):
+    outputs = {"x": JobOutput(path=tmp_path.as_uri())}
+    output = named_output(job(outputs, output_action="summary_only"), "JOB")
+    output.check_free()
+    (tmp_path / kept).parent.mkdir(exist_ok=True)
+    (tmp_path / kept).touch()
+    with pytest.raises(Conflict, match=r"' is a folder with files in it\nName another path, or ask for overwrite"):
+        output.check_free()
+
+
+def test_files_that_were_there_before_the_job_are_not_replaced_by_those_of_its_script(tmp_path):
+    files, place = LocalFilesystem(tmp_path / "job"), tmp_path / "out"
+    files.replace("parts/note", b"ours")
+    place.mkdir()
+    (place / "note.txt").write_text("theirs")
+    commits = [
+        Commit(bundle=0, start=n, end=n + 1, files=(CommittedFile(name="note.txt", stored="parts/note"),))
+        for n in range(2)
+    ]
+    outputs = {"x": JobOutput(path=place.as_uri())}
+    output = named_output(job(outputs), "JOB")
+
+    for rounds in ([commits[:1]], [commits[:1], commits[1:]]):  # and once more, with what a retry has won
+        renamed = output.write(files, rounds).renamed
+
+    kept = {path.name: path.read_text() for path in place.glob("note*")}
+    assert kept == {"note.txt": "theirs", "note-2.txt": "ours", "note-3.txt": "ours"}
+    assert [one.reason for one in renamed] == ["it was there before"] * 2
+    replacing = named_output(job(outputs).model_copy(update={"overwrite": True}), "JOB")
+    assert replacing.write(files, [commits[:1]]).renamed == []
+    assert (place / "note.txt").read_text() == "ours"
+
+
 def test_writing_an_output_says_where_it_is(tmp_path):
     files = LocalFilesystem(tmp_path)
     commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [pa.table({"a": [1]})]))]
-    found = named_output(job(), tmp_path.as_uri()).write(files, [commits], lambda note: None)
-    assert found.path == (tmp_path / "named-outputs/score").as_uri()
+    found = named_output(job(), tmp_path.as_uri()).write(files, [commits])
+    assert found.output.path == (tmp_path / "named-outputs/score").as_uri()
     assert (tmp_path / "named-outputs/score/predictions.csv").read_text() == '"a"\n1\n'
