@@ -134,7 +134,7 @@ class BundleScorer:
         rows_failed: list[FailedRow] = []
         files: list[CommittedFile] = []
         items_given, at = 0, start
-        tries, seconds, rows_read = 0, 0.0, None
+        tries, seconds, rows_read, note = 0, 0.0, None, ""
         while at < end and (at == start or (time.monotonic() < until and not self._told_to_stop())):
             mini_batch = bundle.mini_batch(at)
             following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else self._following
@@ -157,6 +157,7 @@ class BundleScorer:
             rows_failed += failed_rows(outcome, mini_batch, told, self._settings.keep_failed_inputs)
             files += [*written, *store_files(self._files, contract.output_folder)]
             items_given += len(bundle.items(at))
+            note = note or outcome.note
             at += 1
             if outcome.failed or outcome.rows or bundle.retry:
                 break  # what is won later, or here, belongs behind the rows of one mini-batch: see storage/rounds.py
@@ -174,6 +175,7 @@ class BundleScorer:
             failed_rows=tuple(rows_failed),
             files=tuple(files),
             worker=self._name,
+            note=note,
         )
 
     def _upload_log(self, *, closing: bool = False) -> None:
@@ -307,6 +309,7 @@ class BundleScorer:
                 scored, attempts = worker.score(list(paths.values()), list(paths))
                 outcome.attempts += attempts
                 outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
+                outcome.note = scored.note
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
         return outcome
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import chain
 
 from batch_endpoints.engine.accounts import accounts, unaccounted
 from batch_endpoints.engine.headline import counted, job_error, named
@@ -114,6 +115,7 @@ def _run(
         keeper.enter("list")
         plan = folder.write_plan(_new_plan(job, workers))
         keeper.enter("environment")
+    write_skipped(folder.files, plan.skipped)
     keeper.leave_out(plan.skipped)
 
     # before any worker asks: one that cannot be built fails the job once, and at once
@@ -272,10 +274,10 @@ def _end(
             f"{counted(done)} failed; the first, {named(failed[0])}: {failed[0].reason}; "
             "failed_items.jsonl in the job folder has all"
         )
-    sums: Mapping[str, object] = {}
-    if plan := folder.plan():
-        write_skipped(folder.files, plan.skipped)
-        sums = accounts(plan, rounds)
+    if unnoticed := next((commit.note for commit in chain.from_iterable(rounds) if commit.note), ""):
+        keeper.note(unnoticed)
+    plan = folder.plan()
+    sums = accounts(plan, rounds) if plan else {}
     keeper.end(status, done, error=error, outputs=outputs, accounts=sums)
 
 

@@ -83,11 +83,13 @@ class Scored:
         table: its rows, in the order of its items; None for none.
         failed: item -> why it has no result.
         rows_read: rows that were given to the script or model; None where it reads files itself.
+        note: what a user should know of it.
     """
 
     table: pa.Table | None
     failed: dict[str, UserError] = field(default_factory=dict)
     rows_read: int | None = None
+    note: str = ""
 
 
 def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[str]) -> Scored:
@@ -107,13 +109,19 @@ def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequen
     if named := _named_items(table, items):
         missing = UserError("", "run() returned rows, but none for this file")
         return Scored(table, {item: missing for item in items if item not in named})
+    files = f"{len(items)} file{'s' * (len(items) != 1)}"
     if table.num_rows < len(items):
-        files = f"{len(items)} file{'s' * (len(items) != 1)}"
         count = "no rows" if not table.num_rows else "1 row" if table.num_rows == 1 else f"{table.num_rows} rows"
         raise RunFailed(
             f"run() returned {count} for {files}"
             + (", and no column says which files they are of" if table.num_rows else ""),
             mend="Return one row per file, or a column with the file's name.",
+        )
+    if table.num_rows > len(items) > 1:
+        return Scored(
+            table,
+            note=f"run() returned {table.num_rows} rows for {files} and no column says which file each is of, so a "
+            "file that the script leaves out cannot be noticed; return a column with the file's name",
         )
     return Scored(table)
 

@@ -76,6 +76,7 @@ class Commit(Spec):
     failed_rows: tuple[FailedRow, ...] = ()
     files: tuple[CommittedFile, ...] = ()
     worker: str = ""
+    note: str = Field("", description="something of these mini-batches that a user should know of")
 
 
 class Totals(NamedTuple):

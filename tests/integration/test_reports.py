@@ -8,6 +8,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 
 import mlflow
+import pytest
 from job_folders import Job
 
 from batch_endpoints.storage.commits import Commit, CommitLog
@@ -241,6 +242,42 @@ def test_one_good_file_with_100_rows_does_not_hide_a_bad_one_in_its_mini_batch(t
     assert job.report()["items"] == {"given": 2, "succeeded": 1, "failed": 1, "skipped": 0, "not_scored": 0}
     assert job.report()["rows"] == {"read": None, "failed": 0, "written": 100}
     assert job.report()["versions"]["mlflow"] == mlflow.__version__
+
+
+SWALLOWS = """
+import os
+import pandas as pd
+def run(mini_batch):
+    found = []
+    for file in mini_batch:
+        try:
+            found.append(pd.read_csv(file).assign(NAME))
+        except pd.errors.ParserError as error:
+            print(error)
+    return pd.concat(found)
+"""
+
+
+@pytest.mark.parametrize("names_files", [True, False])
+def test_a_bad_file_that_a_script_swallows_beside_one_with_100_rows_is_reported_or_the_job_says_why_not(
+    tmp_path, names_files
+):
+    script = SWALLOWS.replace("NAME", "source=os.path.basename(file)" if names_files else "")
+    job = Job(tmp_path, script, files=["bad.csv", "good.csv"], settings={"mini_batch_size": 2})
+    (job.input / "bad.csv").write_text('a,b\n"1,2\n')
+    (job.input / "good.csv").write_text("a,b\n" + "1,2\n" * 100)
+
+    state = job.run()
+
+    assert (state.status, state.progress.rows) == ("Completed", 100)
+    if names_files:
+        (failed,) = job.failed_items()
+        assert (failed["file"], failed["reason"]) == ("bad.csv", "run() returned rows, but none for this file")
+        assert len(state.notes) == 1
+    else:
+        assert [note.partition(", so")[0] for note in state.notes] == [
+            "run() returned 100 rows for 2 files and no column says which file each is of"
+        ]
 
 
 def test_the_headline_of_a_failed_job_is_in_its_log_and_so_is_one_stack_for_all_tries(tmp_path):

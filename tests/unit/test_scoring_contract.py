@@ -112,6 +112,18 @@ def test_too_few_rows_that_name_no_file_are_refused(reply, message):
     assert "one row per file" in caught.value.mend
 
 
+def test_more_rows_than_files_are_taken_with_a_note_where_nothing_says_which_files_they_are_of():
+    reply = {"kind": "columns", "names": ["x"], "data": [[1, 2, 3]]}
+    assert read_reply(reply, b"", ["a.csv", "b.csv"]).note == (
+        "run() returned 3 rows for 2 files and no column says which file each is of, so a file that the script "
+        "leaves out cannot be noticed; return a column with the file's name"
+    )
+    assert read_reply(reply, b"", ["a.csv"]).note == "", "they are all of it"
+    assert read_reply(reply, b"", ["a.csv", "b.csv", "c.csv"]).note == "", "a row for each"
+    named = {"kind": "columns", "names": ["f"], "data": [["a.csv", "a.csv", "b.csv"]]}
+    assert read_reply(named, b"", ["a.csv", "b.csv"]).note == ""
+
+
 def test_results_by_item_name_their_file_and_keep_each_reason():
     error = {"class": "ValueError", "message": "no numbers", "file": "", "line": 0, "stack": "…", "again": False}
     inner, payload = table(prediction=[1, 2, 3])
