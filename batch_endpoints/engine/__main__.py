@@ -11,21 +11,19 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from datetime import datetime, timezone
-from pathlib import Path
+from contextlib import nullcontext
 from types import FrameType
 
 from batch_endpoints.engine.driver import Stopped, run_job
+from batch_endpoints.engine.driver_log import log_to, stored_log
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces import MiniBatchRunner
-from batch_endpoints.specs.log_lines import stamp
+from batch_endpoints.specs import JobState
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
@@ -38,26 +36,20 @@ def main() -> int:
     place = local_path(arguments.folder)
     uri = place.resolve().as_uri() if place else arguments.folder
     leave_out_pandas()
-    log = _log_to(place)
+    log = log_to(place)
     _end_when_told()
-    folder = None
     on_ray = not arguments.local and bool(os.environ.get("RAY_ADDRESS"))
     try:
         folder = JobFolder(open_filesystem(uri), uri)
         if place:
             freeze(place, folder)
-        state = run_job(folder, _ray_runner if on_ray else LocalRunner)
+        with nullcontext() if place else stored_log(folder.files, log):
+            state = _run(folder, on_ray)
     except BatchEndpointError as error:
         print(error, file=sys.stderr)
         return 2
     except Stopped:
         return 143
-    except Exception:  # ours to mend, and in the log of the job it happened in
-        logging.exception("the driver broke")
-        raise
-    finally:
-        if folder and not place:
-            _store_log(folder, log)
     done = state.progress
     print(
         f"{state.status}: {done.items_succeeded} of {done.items} items, {done.items_failed} failed, {done.rows} rows"
@@ -66,6 +58,16 @@ def main() -> int:
     for name, output in state.outputs.items():
         print(f"{name}: {output.path}")
     return {"Completed": 0, "Canceled": 130}.get(state.status, 1)
+
+
+def _run(folder: JobFolder, on_ray: bool) -> JobState:
+    try:
+        return run_job(folder, _ray_runner if on_ray else LocalRunner)
+    except BatchEndpointError:
+        raise
+    except Exception:  # ours to mend, and in the log of the job it happened in
+        logging.exception("the driver broke")
+        raise
 
 
 def _ray_runner(folder_uri: str) -> MiniBatchRunner:
@@ -82,40 +84,6 @@ def _end_when_told() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-
-
-def _log_to(place: Path | None) -> Path:
-    """Log into the job folder; where that is remote, into a file that is stored there at the end."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
-    log = (place / "logs" if place else Path(tempfile.mkdtemp(prefix="batch-endpoints-"))) / "driver.log"
-    if place is None or place.is_dir():
-        log.parent.mkdir(exist_ok=True)
-        handlers.append(logging.FileHandler(log))
-    for handler in handlers:
-        handler.setFormatter(_Stamped("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
-    logging.getLogger("ray").setLevel(logging.WARNING)
-    return log
-
-
-class _Stamped(logging.Formatter):
-    """Lines with a time by which the logs of a job can be merged."""
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        return stamp(datetime.fromtimestamp(record.created, timezone.utc))
-
-
-def _store_log(folder: JobFolder, log: Path) -> None:
-    """Add this driver's log to those of earlier ones."""
-    try:
-        try:
-            before = folder.files.read("logs/driver.log")
-        except FileNotFoundError:
-            before = b""
-        folder.files.replace("logs/driver.log", before + log.read_bytes())
-    except (OSError, BatchEndpointError) as error:
-        print(f"the driver's log could not be stored: {error}", file=sys.stderr)
-    shutil.rmtree(log.parent, ignore_errors=True)
 
 
 if __name__ == "__main__":
