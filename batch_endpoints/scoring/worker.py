@@ -17,6 +17,7 @@ from batch_endpoints.policies.retry import may_retry, pause_seconds
 from batch_endpoints.scoring.azure_layout import as_text
 from batch_endpoints.scoring.contract import Scored, UserError, read_reply
 from batch_endpoints.scoring.host_process import HostProcess
+from batch_endpoints.scoring.script_output import ScriptOutput
 from batch_endpoints.scoring.table_batches import TableBatch, read_table_reply
 from batch_endpoints.scoring.worker_log import WorkerLog
 
@@ -73,7 +74,7 @@ class ScoringWorker:
         self._host: HostProcess | None = None
         self._has_worked = False
         self._format = ""
-        self._of_init: set[Path] = set()
+        self._output = ScriptOutput(contract.output_folder)
         self._starting, self._stopped = threading.Lock(), threading.Event()
         # a script may write beside itself: it gets a copy, the deployment's code stays as it is
         self._code = contract.scratch / "code"
@@ -81,7 +82,6 @@ class ScoringWorker:
             shutil.copytree(contract.code, self._code, ignore_dangling_symlinks=True)
         else:
             self._code.mkdir(parents=True)
-        contract.output_folder.mkdir(parents=True, exist_ok=True)
 
     def takes_tables(self) -> bool:
         """Does ``run()`` get tables? A script says so when it is loaded.
@@ -141,6 +141,17 @@ class ScoringWorker:
                 return scored, attempt
             self._stopped.wait(pause_seconds(attempt, random.random()))
 
+    def has_written(self) -> bool:
+        """Is anything in the output folder? To be asked when what was there is stored: between two mini-batches."""
+        return not self._output.is_empty()
+
+    def files_of_init(self) -> set[Path]:
+        """Those in the output folder that ``init()`` has made, and not a mini-batch; each is told once.
+
+        Every host makes them anew, those of other workers as well.
+        """
+        return self._output.take_of_init()
+
     def stop(self) -> None:
         """End the host now, whatever it does; from any thread. Nothing can be scored any more."""
         with self._starting:
@@ -174,6 +185,7 @@ class ScoringWorker:
     def _try(self, items: Sequence[str], run: Callable[[HostProcess], Scored]) -> Scored:
         try:
             host = self._ready_host()
+            self._output.begin_try()
             self._log.begins(items)
             return run(host)
         except HostLost as error:
@@ -209,7 +221,7 @@ class ScoringWorker:
                 host.close()
                 raise
         self._has_worked = True
-        self._of_init = self._written()
+        self._output.init_done()
         return host
 
     def _start_host(self) -> HostProcess:
@@ -217,6 +229,7 @@ class ScoringWorker:
         with self._starting:  # a stop comes before, and none is started, or behind, and ends it
             if self._stopped.is_set():
                 raise WorkerStopped
+            self._output.empty()  # an init() that makes a folder there shall find it as the first one did
             self._log.loads(contract.script if contract.code else "the model")
             try:
                 self._host = HostProcess(
@@ -265,13 +278,12 @@ class ScoringWorker:
             "AZUREML_BI_OUTPUT_PATH": str(contract.output_folder),
         }
 
-    def _written(self) -> set[Path]:
-        return {path for path in self._contract.output_folder.rglob("*") if not path.is_dir()}
-
     def _empty_output(self) -> None:
-        """Forget what a failed try has written; what init() made stays."""
-        for path in self._written() - self._of_init:
-            path.unlink(missing_ok=True)
+        """Forget what a failed try has written; what init() made stays as long as its host."""
+        if self._host:
+            self._output.undo_try()
+        else:
+            self._output.empty()
 
     def _not_loaded(self, lost: HostLost) -> InitFailed:
         what = f"the scoring script could not be loaded: {lost.what}"

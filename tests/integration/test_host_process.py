@@ -574,3 +574,49 @@ def test_the_log_has_what_the_script_printed_and_the_stack_of_failed_tries(tmp_p
     ]
     assert log.count('File "score.py", line 4, in run') == 1, "the same stack is not written for each try"
     assert "host.py" not in log
+
+
+MAKES_A_FOLDER = """
+import os
+FOLDER = os.environ["AZUREML_BI_OUTPUT_PATH"]
+def init():
+    os.makedirs(os.path.join(FOLDER, "sub"))
+    open(os.path.join(FOLDER, "sub", "labels.txt"), "w").close()
+def run(mini_batch):
+    os.makedirs(os.path.join(FOLDER, os.path.basename(mini_batch[0])))
+    open(os.path.join(FOLDER, "sub", os.path.basename(mini_batch[0])), "w").close()
+    if mini_batch == ["/in/crash"]:
+        os._exit(1)
+    if mini_batch == ["/in/bad"]:
+        raise ValueError("odd")
+    return mini_batch
+"""
+
+
+def below(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_host_that_replaces_another_finds_the_output_folder_as_the_first_one_did(tmp_path):
+    with bench(tmp_path, MAKES_A_FOLDER, max_retries=1) as b:
+        assert "exit code 1" in b.reason("crash")
+        assert below(b.output) == []
+        assert b.value("a") == "/in/a"
+        assert below(b.output) == ["a", "sub", "sub/a", "sub/labels.txt"]
+
+
+def test_what_a_failed_try_has_made_in_the_output_folder_goes_with_its_folders(tmp_path):
+    with bench(tmp_path, MAKES_A_FOLDER, max_retries=1) as b:
+        b.value("a")
+        assert b.reason("bad") == "score.py:13: ValueError: odd"
+        assert below(b.output) == ["a", "sub", "sub/a", "sub/labels.txt"]
+
+
+def test_files_that_init_made_are_told_once_for_each_host(tmp_path):
+    with bench(tmp_path, MAKES_A_FOLDER) as b:
+        b.value("a")
+        first, again = b.worker.files_of_init(), b.worker.files_of_init()
+        b.reason("crash")
+        b.value("b")
+        assert first == b.worker.files_of_init() == {b.output / "sub", b.output / "sub" / "labels.txt"}
+        assert again == set()

@@ -1,0 +1,59 @@
+"""The folder that a script writes files to (AZUREML_BI_OUTPUT_PATH): nothing that a failed try has left stays there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+class ScriptOutput:
+    """One worker's folder, which one host after another writes to. Links in it are what they are, not where they lead."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._before_try: set[str] = set()
+        self._of_init: set[Path] = set()
+        self._known_empty = False
+        self.empty()
+
+    def empty(self) -> None:
+        """Make it as the first host has found it; what ``init()`` wrote was the lost host's, and its successor's
+        ``init()`` writes it again."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._before_try, self._of_init = set(), set()
+
+    def is_empty(self) -> bool:
+        """Is there nothing in it, or has a script removed it? The next try need not look again."""
+        try:
+            self._known_empty = not os.listdir(self._folder)
+        except FileNotFoundError:
+            self._known_empty = True
+        return self._known_empty
+
+    def init_done(self) -> None:
+        """What is there now was made by ``init()``."""
+        self._of_init, self._known_empty = {Path(path) for path in self._entries()}, False
+
+    def begin_try(self) -> None:
+        """What is there now stays, whatever becomes of the try: files of ``init()``, and folders that are left."""
+        self._before_try = set() if self._known_empty else self._entries()
+        self._known_empty = False
+
+    def undo_try(self) -> None:
+        """Remove what the try has made, folders too: another try may want to make them."""
+        for path in sorted(self._entries() - self._before_try, reverse=True):  # what is in a folder comes before it
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.rmdir(path)
+            else:
+                os.unlink(path)
+
+    def take_of_init(self) -> set[Path]:
+        """What ``init()`` has made since this was asked last."""
+        taken, self._of_init = self._of_init, set()
+        return taken
+
+    def _entries(self) -> set[str]:
+        walked = os.walk(self._folder)
+        return {os.path.join(at, name) for at, folders, names in walked for name in (*folders, *names)}
