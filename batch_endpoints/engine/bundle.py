@@ -36,7 +36,8 @@ from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, Fa
 from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder, upload_log
 from batch_endpoints.storage.named_outputs import named_output
-from batch_endpoints.storage.outputs import store_files, write_parts
+from batch_endpoints.storage.outputs import write_parts
+from batch_endpoints.storage.script_files import store_files
 
 logger = logging.getLogger(__name__)
 
@@ -126,13 +127,14 @@ class BundleScorer:
 
     def _score_some(self, bundle: Bundle, start: int, end: int) -> Commit:
         """Score from ``start`` on for a few seconds, to where something fails; returns what can be committed."""
-        contract, worker = self._get_ready(bool(bundle.parts))
+        worker = self._get_ready(bool(bundle.parts))[1]
         until = time.monotonic() + COMMIT_SECONDS
         tables: list[pa.Table] = []
         failed: list[FailedItem] = []
         told: set[str] = set()  # what the commit says already of failures that are alike
         rows_failed: list[FailedRow] = []
         files: list[CommittedFile] = []
+        notes: list[str] = []
         items_given, at = 0, start
         tries, seconds, rows_read, note = 0, 0.0, None, ""
         while at < end and (at == start or (time.monotonic() < until and not self._told_to_stop())):
@@ -141,9 +143,7 @@ class BundleScorer:
             written: list[CommittedFile] = []
             began = time.monotonic()
             try:
-                outcome = self._score(
-                    worker, mini_batch, following, self._between_tries(contract.output_folder, written)
-                )
+                outcome = self._score(worker, mini_batch, following, self._between_tries(written, notes))
             except WorkerStopped:
                 if self._stopped or at == start:
                     raise
@@ -155,7 +155,7 @@ class BundleScorer:
                 tables += outcome.in_order(mini_batch.files)
             failed += failed_items(outcome, mini_batch, told, self._settings.keep_failed_inputs)
             rows_failed += failed_rows(outcome, mini_batch, told, self._settings.keep_failed_inputs)
-            files += [*written, *store_files(self._files, contract.output_folder)]
+            files += [*written, *self._store_written(notes)]
             items_given += len(bundle.items(at))
             note = note or outcome.note
             at += 1
@@ -174,6 +174,7 @@ class BundleScorer:
             failed=tuple(failed),
             failed_rows=tuple(rows_failed),
             files=tuple(files),
+            notes=tuple(dict.fromkeys(notes)),
             worker=self._name,
             note=note,
         )
@@ -251,14 +252,23 @@ class BundleScorer:
             self._told = JobFolder(self._files, self._folder_uri, self._job.resumption).stop_asked
         return self._told
 
-    def _between_tries(self, output: Path, written: list[CommittedFile]) -> Callable[[Sequence[Failure]], None]:
+    def _store_written(self, notes: list[str]) -> list[CommittedFile]:
+        """What the script has written by now, in the job folder."""
+        assert self._ready
+        contract, worker = self._ready
+        if not worker.has_written():  # so it is behind nearly every mini-batch
+            return []
+        of_init = worker.files_of_init()
+        return store_files(self._files, contract.output_folder, notes.append, of_init, contract.scratch)
+
+    def _between_tries(self, written: list[CommittedFile], notes: list[str]) -> Callable[[Sequence[Failure]], None]:
         """What is called before each try of a mini-batch, which may take many.
 
         It stores what the one before has written: what a later one writes, or leaves behind when it fails, is its
         own. And it ends a mini-batch that would go on for long though nobody needs it any more.
 
         Args:
-            written: gets what is stored.
+            written: gets what is stored; ``notes`` what is to say of it.
 
         Raises:
             WorkerStopped: the job is to stop.
@@ -267,7 +277,7 @@ class BundleScorer:
         began, allowed = time.monotonic(), self._settings.error_threshold
 
         def look(failures: Sequence[Failure]) -> None:
-            written.extend(store_files(self._files, output))
+            written.extend(self._store_written(notes))
             if self._told_to_stop():
                 raise WorkerStopped
             if over_threshold(len(failures), allowed) and time.monotonic() - began > COMMIT_SECONDS:

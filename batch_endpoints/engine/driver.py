@@ -276,6 +276,8 @@ def _end(
         )
     if unnoticed := next((commit.note for commit in chain.from_iterable(rounds) if commit.note), ""):
         keeper.note(unnoticed)
+    for said in dict.fromkeys(said for commit in chain.from_iterable(rounds) for said in commit.notes):
+        keeper.note(said)
     plan = folder.plan()
     sums = accounts(plan, rounds) if plan else {}
     keeper.end(status, done, error=error, outputs=outputs, accounts=sums)

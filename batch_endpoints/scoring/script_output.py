@@ -1,4 +1,4 @@
-"""The folder that a script writes files to (AZUREML_BI_OUTPUT_PATH): nothing that a failed try has left stays there."""
+"""The folder that a script writes files to (AZUREML_BI_OUTPUT_PATH): what a failed try has left there goes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class ScriptOutput:
-    """One worker's folder, which one host after another writes to. Links in it are what they are, not where they lead."""
+    """One worker's folder, which one host after another writes to."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -58,6 +58,7 @@ class CommittedFile(Spec):
 
     name: str = Field(description="relative to the output folder")
     stored: str = Field(description="relative to the job folder")
+    of_init: str = Field("", description="digest of its content, where init() wrote it: each process does so anew")
 
 
 class Commit(Spec):
@@ -75,6 +76,7 @@ class Commit(Spec):
     failed: tuple[FailedItem, ...] = ()
     failed_rows: tuple[FailedRow, ...] = ()
     files: tuple[CommittedFile, ...] = ()
+    notes: tuple[str, ...] = Field((), description="what a user should know of these files")
     worker: str = ""
     note: str = Field("", description="something of these mini-batches that a user should know of")
 

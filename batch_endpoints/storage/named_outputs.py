@@ -15,8 +15,9 @@ from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.filesystem import OutputPlace, local_path, output_filesystem
 from batch_endpoints.storage.output_folder import folder_files, write_folder
-from batch_endpoints.storage.outputs import write_files, write_rows
+from batch_endpoints.storage.outputs import write_rows
 from batch_endpoints.storage.rounds import Rounds, in_order
+from batch_endpoints.storage.script_files import write_files
 
 DEFAULT_NAME = "score"  # Azure ML's name of a model deployment's only output
 

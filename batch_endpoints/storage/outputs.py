@@ -1,15 +1,13 @@
-"""Parts, which workers write, and the named output that is made of them at the end."""
+"""Rows: parts, which workers write, and the file that is made of them at the end; what failed, too."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain, groupby
-from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
@@ -17,7 +15,7 @@ import pyarrow as pa
 from batch_endpoints.errors import ScoringError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import OutputFormat, RenamedFile, RowsFile, SkippedFile, Spec
-from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
+from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow
 from batch_endpoints.storage.formats import as_text, compressed, table_writer
 
 # of a table that is written at once: more of them would cost memory and save nothing
@@ -89,33 +87,6 @@ def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(some).combine_chunks()
 
 
-def store_files(files: Filesystem, folder: Path) -> list[CommittedFile]:
-    """Move what a script wrote to its output folder into the job folder, and empty the former."""
-    if _is_empty(folder):  # after nearly every mini-batch, and to walk it takes longer
-        return []
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
-    unique = uuid.uuid4().hex[:12]
-    stored = []
-    for path in found:
-        name = path.relative_to(folder).as_posix()
-        place = f"parts/{unique}/{name}"
-        with files.open_output(place) as copy, path.open("rb") as source:
-            while block := source.read(1 << 20):
-                copy.write(block)
-        path.unlink()
-        stored.append(CommittedFile(name=name, stored=place))
-    return stored
-
-
-def _is_empty(folder: Path) -> bool:
-    """Is there nothing in it, or has a script removed it?"""
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is None
-    except FileNotFoundError:
-        return True
-
-
 def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFilesystem, rows: RowsFile) -> None:
     """Write the rows of all parts, in the order of the commits, as one file.
 
@@ -132,44 +103,6 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
         for _, gathered in _gathered(chain.from_iterable(_tables(files, part) for part in parts)):
             for table in gathered:
                 writer.write_table(_aligned(table, schema))
-
-
-def write_files(
-    files: Filesystem,
-    commits: Iterable[Commit],
-    target: OutputFilesystem,
-    rows_names: Collection[str] = (),
-    others: Collection[str] = (),
-) -> list[RenamedFile]:
-    """Put the files that the scripts wrote into the output.
-
-    Two mini-batches may have written the same name, or that of a file with the rows: the second is kept under a
-    name with a number.
-
-    Args:
-        rows_names: the files that the rows go to.
-        others: files of somebody else, which stay as they are.
-
-    Returns: the files that were renamed.
-    """
-    taken = {*rows_names, *others}
-    renamed = []
-    for commit in commits:
-        for file in commit.files:
-            name, number = file.name, 1
-            while name in taken:
-                number += 1
-                path = Path(file.name)
-                name = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
-            if name != file.name:
-                why = "the rows go to it" if file.name in rows_names else "two mini-batches wrote it"
-                why = "it was there before" if file.name in others else why
-                renamed.append(RenamedFile(file=file.name, kept_as=name, reason=why))
-            taken.add(name)
-            with target.open_output(name) as copy, files.open_input(file.stored) as source:
-                while block := source.read(1 << 20):
-                    copy.write(block)
-    return renamed
 
 
 def write_failed_items(files: Filesystem, failed: Sequence[FailedItem | FailedRow]) -> None:

@@ -341,3 +341,47 @@ def test_types_that_differ_between_mini_batches_come_together_in_one_output(tmp_
         ("k1", "2.5", ""),
         ("k2", "x", ""),
     ]
+
+
+ODD_FILES = """
+import os
+from pathlib import Path
+OUTPUT = Path(os.environ["AZUREML_BI_OUTPUT_PATH"])
+def init():
+    os.makedirs(OUTPUT / "made")
+    (OUTPUT / "made" / "labels.txt").write_text("a b c")
+def run(mini_batch):
+    name = os.path.basename(mini_batch[0])
+    if name == "000.txt":
+        (OUTPUT / "x").write_text(name)
+    if name == "001.txt":
+        (OUTPUT / "half").mkdir()
+        os._exit(1)
+    if name == "002.txt":
+        (OUTPUT / "x").mkdir()
+        (OUTPUT / "x" / "y").write_text(name)
+        os.symlink(mini_batch[0], OUTPUT / "input")
+        (OUTPUT / "latest").symlink_to("x/y")
+        with open(os.fsencode(OUTPUT) + b"/\\xff", "w") as file:
+            file.write(name)
+    return [name]
+"""
+
+
+def test_a_script_that_writes_odd_files_and_crashes_loses_no_other_mini_batch_and_none_of_its_files(tmp_path):
+    job = Job(tmp_path, ODD_FILES, files=4)
+    state = job.run()
+    assert state.status == "Completed", state.error
+    assert [failed["file"] for failed in job.failed_items()] == ["001.txt"]
+    found = {path.relative_to(job.output).as_posix(): path.read_text() for path in job.output.rglob("*.*")}
+    found |= {name: (job.output / name).read_text() for name in ("x", "x-2/y", "latest", "\\udcff")}
+    del found["predictions.csv"]
+    assert found == {
+        "made/labels.txt": "a b c",
+        "x": "000.txt",
+        "x-2/y": "002.txt",
+        "latest": "002.txt",
+        "\\udcff": "002.txt",
+    }
+    for told in ("'input', which is a link to a file outside", "not UTF-8", "'x/y', is kept as 'x-2/y'"):
+        assert any(told in note for note in state.notes), state.notes

@@ -17,7 +17,7 @@ from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment, ro
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.filesystem import LocalFilesystem
 from batch_endpoints.storage.named_outputs import named_output
-from batch_endpoints.storage.outputs import store_files, write_failed_items, write_files, write_parts, write_rows
+from batch_endpoints.storage.outputs import write_failed_items, write_parts, write_rows
 
 
 @pytest.fixture
@@ -235,44 +235,6 @@ def test_large_rows_are_written_a_few_at_a_time(files):
     large = [pa.table({"a": [bytes(700_000)]}) for _ in range(6)]
     found = pyarrow.parquet.ParquetFile(pa.BufferReader(written(files, "p.parquet", *large)))
     assert [found.metadata.row_group(at).num_rows for at in range(found.num_row_groups)] == [2, 2, 2]
-
-
-def test_a_script_may_remove_its_output_folder(files, tmp_path):
-    assert store_files(files, tmp_path / "gone") == []
-
-
-def test_files_of_a_script_move_into_the_job_folder(files, tmp_path):
-    output = tmp_path / "output"
-    (output / "deep").mkdir(parents=True)
-    (output / "deep" / "a.png").write_bytes(b"png")
-    (output / "empty").write_bytes(b"")
-    (output / "link").symlink_to("empty")
-    stored = store_files(files, output)
-    assert [(file.name, files.read(file.stored)) for file in stored] == [("deep/a.png", b"png"), ("empty", b"")]
-    assert not [path for path in output.rglob("*") if path.is_file() and not path.is_symlink()]
-
-
-def test_files_of_one_name_are_all_kept(files):
-    for number in range(4):
-        files.replace(f"parts/{number}", str(number).encode())
-    names = ["a.txt", "a.txt", "p.csv", "a-2.txt"]
-    commits = [
-        Commit(bundle=0, start=n, end=n + 1, files=(CommittedFile(name=name, stored=f"parts/{n}"),))
-        for n, name in enumerate(names)
-    ]
-    renamed = write_files(files, commits, LocalFilesystem(files.root / "out"), ["p.csv"])
-    out = files.root / "out"
-    assert {path.name: path.read_text() for path in out.iterdir()} == {
-        "a.txt": "0",
-        "a-2.txt": "1",
-        "p-2.csv": "2",
-        "a-2-2.txt": "3",
-    }
-    assert [(one.file, one.kept_as, one.reason) for one in renamed] == [
-        ("a.txt", "a-2.txt", "two mini-batches wrote it"),
-        ("p.csv", "p-2.csv", "the rows go to it"),
-        ("a-2.txt", "a-2-2.txt", "two mini-batches wrote it"),
-    ]
 
 
 def test_failed_items_are_a_line_each_and_no_file_where_there_are_none(files):

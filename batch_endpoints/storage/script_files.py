@@ -1,0 +1,157 @@
+"""Files that a script writes to its output folder: into the job folder behind each mini-batch, and in the end into
+the named output."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path, PurePosixPath
+
+from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.specs import RenamedFile
+from batch_endpoints.storage.commits import Commit, CommittedFile
+from batch_endpoints.storage.outputs import OutputFilesystem
+
+
+def store_files(
+    files: Filesystem,
+    folder: Path,
+    note: Callable[[str], None],
+    of_init: Collection[Path] = (),
+    scratch: Path | None = None,
+) -> list[CommittedFile]:
+    """Move what a script wrote to its output folder into the job folder; only folders are left.
+
+    A link is followed to a file of the output folder, or one that the script has otherwise made on this machine.
+
+    Args:
+        note: is told what a user should know: what is left out, or gets another name.
+        of_init: what ``init()`` has written.
+        scratch: the folder that a script's own files are in; None is the output folder alone.
+    """
+    if _is_empty(folder):  # after nearly every mini-batch, and to walk it takes longer
+        return []
+    within = os.path.realpath(scratch or folder)
+    unique = uuid.uuid4().hex[:12]
+    stored = []
+    found = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
+    for path in sorted(found, key=lambda path: not path.is_symlink()):  # links first: what they lead to is moved then
+        name = _as_text(path.relative_to(folder).as_posix())
+        if name != path.relative_to(folder).as_posix():
+            note(f"a script wrote a file whose name is not UTF-8: it is kept as '{name}'")
+        if why := _left_out(path, within):
+            note(f"a script wrote '{name}', which is {why}: it is left out of the output")
+        else:
+            place = f"parts/{unique}/{name}"
+            with files.open_output(place) as copy, path.open("rb") as source:
+                while block := source.read(1 << 20):
+                    copy.write(block)
+            stored.append(CommittedFile(name=name, stored=place, of_init=_digest(path) if path in of_init else ""))
+        path.unlink()
+    return stored
+
+
+def write_files(
+    files: Filesystem,
+    commits: Iterable[Commit],
+    target: OutputFilesystem,
+    rows_names: Collection[str] = (),
+    others: Collection[str] = (),
+) -> list[RenamedFile]:
+    """Put the files that the scripts wrote into the output.
+
+    Two mini-batches may have written the same name, or that of a file with the rows, or one of them a file where the
+    other has a folder: the second is kept under a name with a number. What ``init()`` wrote is there once, since
+    each process writes it anew, unless it is another one there.
+
+    Args:
+        rows_names: the files that the rows go to.
+        others: files of somebody else, which stay as they are.
+
+    Returns: the files that were renamed.
+    """
+    taken, of_init = _Names([*rows_names, *others]), set[tuple[str, str]]()
+    renamed = []
+    for commit in commits:
+        for file in commit.files:
+            if file.of_init:
+                if (file.name, file.of_init) in of_init:
+                    continue
+                of_init.add((file.name, file.of_init))
+            name = taken.take(file.name)
+            if name != file.name:
+                why = "the rows go to it" if file.name in rows_names else "two mini-batches wrote it"
+                why = "it was there before" if file.name in others else why
+                renamed.append(RenamedFile(file=file.name, kept_as=name, reason=why))
+            with target.open_output(name) as copy, files.open_input(file.stored) as source:
+                while block := source.read(1 << 20):
+                    copy.write(block)
+    return renamed
+
+
+class _Names:
+    """Names of files that can all be in one folder: no two are alike, and none is a folder of another."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._files, self._folders = set[str](), set[str]()
+        for file in files:
+            self._add(file)
+
+    def take(self, wanted: str) -> str:
+        """This name, or one like it with a number in the part that is in the way."""
+        *folders, last = wanted.split("/")
+        at = ""
+        for folder in folders:
+            at = f"{_numbered(at + folder, self._files)}/"
+        name = _numbered(at + last, self._files, self._folders)
+        self._add(name)
+        return name
+
+    def _add(self, name: str) -> None:
+        self._files.add(name)
+        while (name := name.rpartition("/")[0]) and name not in self._folders:
+            self._folders.add(name)
+
+
+def _numbered(path: str, *taken: Collection[str]) -> str:
+    name, number = PurePosixPath(path), 1
+    while any(path in names for names in taken):
+        number += 1
+        path = str(name.with_name(f"{name.stem}-{number}{name.suffix}"))
+    return path
+
+
+def _is_empty(folder: Path) -> bool:
+    """Is there nothing in it, or has a script removed it?"""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return True
+
+
+def _left_out(path: Path, within: str) -> str:
+    """Why something cannot be stored; "" where it can."""
+    if not path.is_symlink():
+        return "" if path.is_file() else "neither a file nor a folder"
+    leads_to = os.path.realpath(path)
+    if os.path.isdir(leads_to):
+        return "a link to a folder"
+    if not os.path.isfile(leads_to):
+        return "a link that leads nowhere"
+    return "" if os.path.commonpath([leads_to, within]) == within else "a link to a file outside of the output folder"
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _as_text(name: str) -> str:
+    """The name, escaped where it is not UTF-8: a commit has to hold it."""
+    return name.encode("utf-8", "backslashreplace").decode()
