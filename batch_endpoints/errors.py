@@ -13,6 +13,7 @@ BatchEndpointError
 │   ├── RunFailed         … in one run(): the mini-batch is tried again
 │   └── HostLost          … by taking its process with it (crash, timeout, memory)
 │       └── HostKilled    … killed from outside, mostly for want of memory
+├── StoreUnavailable      a store or a disk does not give or take for now: nobody's data has failed, a job resumes
 ├── WorkersLost           the cluster's processes that score end before they can begin
 ├── JobFailed             a job somebody waited for did not end as Completed
 └── ServerError           the server could not be reached, or answered with an error of its own
@@ -107,6 +108,12 @@ class HostLost(ScoringError):
 
 class HostKilled(HostLost):
     """The user's process was killed from outside: for want of memory, or by a person."""
+
+
+class StoreUnavailable(BatchEndpointError):
+    """A store that does not answer, or a disk that is full: what it was asked for may be possible later."""
+
+    code = "StoreUnavailable"
 
 
 class WorkersLost(BatchEndpointError):

@@ -22,6 +22,7 @@ STATUSES: dict[type[errors.BatchEndpointError], int] = {
     errors.Conflict: 409,
     errors.Refused: 403,
     errors.ServerError: 503,  # the database is away
+    errors.StoreUnavailable: 503,
 }
 _CODES = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
 

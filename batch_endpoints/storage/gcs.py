@@ -120,13 +120,13 @@ class _Upload:
         self._files, self._path, self._writer = files, path, writer
 
     def send(self, part: bytes, last: bool) -> None:
-        self._files.call(self._path, lambda key: self._writer.write(part), tries=1)
+        self._files.call(self._path, lambda key: self._writer.write(part), once=True)
 
     def finish(self) -> None:
-        self._files.call(self._path, lambda key: self._writer.close(), tries=1)
+        self._files.call(self._path, lambda key: self._writer.close(), once=True)
 
     def abort(self) -> None:
         try:
-            self._files.call(self._path, lambda key: self._writer.terminate(), tries=1)
+            self._files.call(self._path, lambda key: self._writer.terminate(), once=True)
         except OSError as error:
             logger.debug("an upload that broke off is left behind: %s", error)

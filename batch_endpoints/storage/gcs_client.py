@@ -24,10 +24,11 @@ from batch_endpoints.settings import Settings
 from batch_endpoints.specs import Credentials
 from batch_endpoints.storage.access import machine_identity, secret
 from batch_endpoints.storage.objects import CONNECT_SECONDS
+from batch_endpoints.storage.patience import PATIENT_SECONDS
 
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _NO_PROJECT = "<none>"  # only creating buckets needs one
-UPLOAD_RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=20)
+UPLOAD_RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=10).with_timeout(PATIENT_SECONDS)
 
 
 class Limits(TypedDict):

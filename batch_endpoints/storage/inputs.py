@@ -16,12 +16,14 @@ import pyarrow.fs
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
-from batch_endpoints.specs.uris import shown, shown_text
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.file_list import FileList
 from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.listing import is_streamed, walk
+from batch_endpoints.storage.patience import HURRIED_SECONDS, patience
+from batch_endpoints.storage.unreadable import cannot_read
 
 
 class InputListing(NamedTuple):
@@ -59,13 +61,14 @@ def list_files(uri: str, access: Access = AMBIENT) -> InputListing:
 
 
 def check_readable(uri: str, type: str, access: Access = AMBIENT) -> None:
-    """Is there at least one file to read? Looks no further than the first.
+    """Is there at least one file to read? Looks no further than the first, and waits for no store for long.
 
     Raises:
         InputError: missing, empty or unreadable.
     """
-    root, found = walk(uri, access)
-    first = next((one for one in found if isinstance(one, InputFile)), None)
+    with patience(HURRIED_SECONDS):
+        root, found = walk(uri, access)
+        first = next((one for one in found if isinstance(one, InputFile)), None)
     if first is None:
         raise _nothing(uri)
     if (folder := local_path(root)) is not None and not os.access(folder / first.path, os.R_OK):
@@ -77,6 +80,7 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
 
     Raises:
         InputError: it cannot be read (any more).
+        StoreUnavailable: it may be read later.
     """
     if not root:
         root, path = own_root(root, path)
@@ -93,17 +97,16 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         if is_streamed(root):
-            import smart_open
+            from batch_endpoints.storage.streams import copy_stream  # its libraries take time to load
 
-            with smart_open.open(root, "rb", compression="disable") as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy)
+            copy_stream(root, target)
         elif in_store(root):
             store_filesystem(root, access).download(path, target)
         else:
             files, top = open_uri(root, access)
             pyarrow.fs.copy_files(f"{top}/{path}", str(target), files, pyarrow.fs.LocalFileSystem())
     except OSError as error:
-        raise InputError(f"cannot read '{shown(f'{root}/{path}')}': {shown_text(error)}") from None
+        raise cannot_read(f"{root}/{path}", error) from None
     return target
 
 
@@ -124,6 +127,7 @@ def fetch_tree(uri: str, scratch: Path, access: Access = AMBIENT) -> Path:
 
     Raises:
         InputError: it does not exist or cannot be read.
+        StoreUnavailable: it may be read later.
     """
     place = local_path(uri)
     if place is not None:
@@ -138,7 +142,7 @@ def fetch_tree(uri: str, scratch: Path, access: Access = AMBIENT) -> Path:
     try:
         pyarrow.fs.copy_files(path, str(target), files, pyarrow.fs.LocalFileSystem())
     except OSError as error:
-        raise InputError(f"cannot read '{shown(uri)}': {shown_text(error)}") from None
+        raise cannot_read(uri, error) from None
     return target
 
 
@@ -146,7 +150,8 @@ def read_texts(uri: str, names: Iterable[str], access: Access = AMBIENT) -> dict
     """The text of those files of a folder that exist, by name; the rest of the folder stays where it is.
 
     Raises:
-        InputError: no file system for this kind of URI, or it does not answer.
+        InputError: no file system for this kind of URI, or it does not give them.
+        StoreUnavailable: they may be read later.
     """
     folder = local_path(uri)
     if folder is not None:
@@ -162,7 +167,7 @@ def read_texts(uri: str, names: Iterable[str], access: Access = AMBIENT) -> dict
             name: files.open_input_file(info.path).read().decode() for name, info in found.items() if info.is_file
         }
     except OSError as error:
-        raise InputError(f"cannot read '{shown(uri)}': {shown_text(error)}") from None
+        raise cannot_read(uri, error) from None
 
 
 def _fetch_store_tree(uri: str, scratch: Path, access: Access) -> Path:
@@ -176,7 +181,7 @@ def _fetch_store_tree(uri: str, scratch: Path, access: Access) -> Path:
         for file in store.files():
             fetch(uri, file.path, target, access)
     except OSError as error:
-        raise InputError(f"cannot read '{shown(uri)}': {error.strerror}") from None
+        raise cannot_read(uri, error) from None
     if not target.exists():
         raise InputError(f"'{shown(uri)}' does not exist")
     return target

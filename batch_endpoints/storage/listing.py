@@ -230,15 +230,9 @@ def _without_query(uri: str) -> tuple[str, str]:
 
 
 def _size_of_stream(uri: str) -> int:
-    import requests
-    import smart_open
+    from batch_endpoints.storage.streams import size_of_stream  # its libraries take time to load
 
     try:
-        if uri.lower().startswith("http"):
-            with requests.get(uri, stream=True, timeout=30) as answer:
-                answer.raise_for_status()
-                return int(answer.headers.get("content-length", 0))
-        with smart_open.open(uri, "rb", compression="disable"):
-            return 0
+        return size_of_stream(uri)
     except (OSError, ImportError, ValueError) as error:
         raise InputError(f"the input '{shown(uri)}' cannot be read: {shown_text(error)}") from None

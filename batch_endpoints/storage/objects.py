@@ -9,23 +9,19 @@ from __future__ import annotations
 import errno
 import io
 import logging
-import random
-import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.policies.retry import pause_seconds
 from batch_endpoints.storage.object_streams import PIECE_BYTES, ObjectReader, ObjectWriter
+from batch_endpoints.storage.patience import Tries
 
 PAGE = 1000  # names listed by one request, as many as stores give
-TRIES = 10  # with their pauses half a minute where the store refuses at once, minutes where it does not answer
 CONNECT_SECONDS = 10
 WRITER = "writer"  # key of the metadata that names the call which wrote an object
 
@@ -47,7 +43,8 @@ class Trouble(NamedTuple):
         return self.kind in ("busy", "silent")
 
     def error(self, uri: str, tries: int) -> Exception:
-        """What the caller is told: InputError where it is invalid, otherwise an OSError of its kind."""
+        """What the caller is told: InputError where it is invalid, otherwise an OSError of its kind, which is
+        TimeoutError where the store may answer otherwise later."""
         match self.kind:
             case "absent":
                 return FileNotFoundError(errno.ENOENT, self.said, uri)
@@ -58,7 +55,9 @@ class Trouble(NamedTuple):
             case "invalid":
                 return InputError(f"'{uri}' is nothing that the store can hold: {self.said}")
             case "silent":
-                return OSError(errno.EIO, f"the store does not answer ({tries} tries): {self.said}", uri)
+                return TimeoutError(errno.ETIMEDOUT, f"the store does not answer ({tries} tries): {self.said}", uri)
+            case "busy":
+                return TimeoutError(errno.ETIMEDOUT, f"the store answers {self.said} ({tries} tries)", uri)
             case _:
                 return OSError(errno.EIO, f"the store answers {self.said} ({tries} tries)", uri)
 
@@ -215,24 +214,26 @@ class ObjectFilesystem(ABC):
             writer.abort()
             raise
 
-    def call(self, path: str, ask: Callable[[str], T], tries: int = TRIES) -> T:
+    def call(self, path: str, ask: Callable[[str], T], *, once: bool = False) -> T:
         """Make a request for one key, again with growing pauses where the store is busy, broken or out of reach.
 
+        Args:
+            once: the client itself tries again.
+
         Raises:
-            OSError: FileNotFoundError, PermissionError, FileExistsError (a condition does not hold) for that reason.
+            OSError: FileNotFoundError, PermissionError, FileExistsError (a condition does not hold) for that reason;
+                TimeoutError where patience is over (see ``patience``).
             InputError: nothing that the store could hold.
         """
-        uri = self.uri_of(path)
-        for attempt in count(1):
+        tries = Tries()
+        while True:
             try:
                 return ask(self._key(path))
             except self.errors as error:
-                trouble = self._trouble(error)
-                if attempt >= tries or not trouble.passes:
-                    raise trouble.error(uri, attempt) from error
-                logger.debug("the store is tried again", extra={"uri": uri, "attempt": attempt, "error": str(error)})
-                time.sleep(pause_seconds(attempt, random.random()))
-        raise AssertionError("not reached")
+                trouble, uri = self._trouble(error), self.uri_of(path)
+                if once or not trouble.passes or not tries.another():
+                    raise trouble.error(uri, tries.made) from error
+                logger.debug("the store is tried again", extra={"uri": uri, "tries": tries.made, "error": str(error)})
 
     def _key(self, path: str) -> str:
         return "/".join(part for part in (self.key, path) if part)

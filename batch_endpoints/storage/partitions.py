@@ -12,7 +12,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, PartitionSize, TableOutline, partitions
 from batch_endpoints.specs import ReadDelimited, TableReading
-from batch_endpoints.specs.uris import shown, shown_text
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
 from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
@@ -21,6 +21,7 @@ from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.listing import is_streamed
 from batch_endpoints.storage.small_texts import read_together
 from batch_endpoints.storage.text_tables import CsvTable, JsonLinesTable
+from batch_endpoints.storage.unreadable import cannot_read
 
 _TEXT = (".csv", ".jsonl", ".ndjson")
 _COLUMNAR = {
@@ -101,7 +102,7 @@ def _readable(cuts: Iterator[Cuts], path: str) -> Iterator[Cuts]:
     try:
         yield from cuts
     except (OSError, EOFError, pa.ArrowException) as error:
-        raise InputError(f"'{shown(path)}' cannot be read: {shown_text(error)}") from None
+        raise cannot_read(path, error) from None
 
 
 class PartReader:
@@ -167,7 +168,7 @@ class PartReader:
         try:
             table = self._open[1].read(part, self._wanted, self._types)
         except (OSError, EOFError, pa.ArrowException) as error:
-            raise InputError(f"'{shown(path)}' cannot be read: {shown_text(error)}") from None
+            raise cannot_read(path, error) from None
         if part.rows >= 0 and table.num_rows != part.rows:
             raise InputError(
                 f"'{shown(path)}' has {table.num_rows} rows where {part.rows} were counted "
@@ -247,7 +248,7 @@ def open_table(
                 source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
             return _COLUMNAR[kind](source, in_rows)
     except (OSError, EOFError, pa.ArrowException) as error:
-        raise InputError(f"'{shown(path)}' cannot be read: {shown_text(error)}") from None
+        raise cannot_read(path, error) from None
     raise InputError(
         f"'{shown(path)}' is no table: those are {' '.join((*_TEXT, *_COLUMNAR))}",
         mend="For other files give mini_batch_size as a number of files.",

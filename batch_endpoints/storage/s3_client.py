@@ -22,8 +22,9 @@ from batch_endpoints.settings import Settings
 from batch_endpoints.specs import Credentials
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.access import secret
-from batch_endpoints.storage.objects import CONNECT_SECONDS, TRIES
+from batch_endpoints.storage.objects import CONNECT_SECONDS
 
+_ARROW_TRIES = 90  # of Arrow's readers, which only jobs use: with their pauses as long as ``PATIENT_SECONDS``
 _URI = re.compile(r"s3://(?P<bucket>[^/?]*)(?P<key>/.*?)?(?:\?(?P<query>[\w.-]+=.*))?", re.IGNORECASE | re.DOTALL)
 
 
@@ -93,7 +94,7 @@ def s3_arrow(uri: str, credentials: Credentials | None) -> tuple[pyarrow.fs.File
     options: dict[str, Any] = {
         "request_timeout": timeout,
         "connect_timeout": min(CONNECT_SECONDS, timeout),
-        "retry_strategy": pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=TRIES),
+        "retry_strategy": pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=_ARROW_TRIES),
     }
     if keys:
         options |= {

@@ -1,15 +1,19 @@
+import errno
 import http.server
 import os
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow.fs
 import pytest
+from faulty_proxy import FaultyProxy
 
-from batch_endpoints.errors import InputError
+from batch_endpoints.errors import InputError, StoreUnavailable
 from batch_endpoints.storage import inputs, listing
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.inputs import check_readable, copy_tree, fetch, fetch_tree, list_files
+from batch_endpoints.storage.patience import patience
 
 
 def make(top, *names):
@@ -279,6 +283,42 @@ def test_what_http_does_not_give_is_told(web, tmp_path):
         check_readable(f"{web}/in/no.csv", "uri_file")
     with pytest.raises(InputError, match="404"):
         fetch(f"{web}/in/no.csv", "no.csv", tmp_path)
+
+
+@pytest.fixture
+def faulty_web(web, monkeypatch):
+    """Puts a proxy with chosen faults before the web server; pauses are short."""
+    monkeypatch.setattr("batch_endpoints.storage.patience.pause_seconds", lambda attempt, jitter: 0.001)
+    monkeypatch.setenv("BATCH_ENDPOINTS_STORE_TIMEOUT", "0.3")
+    with ExitStack() as stack:
+        yield lambda choose: stack.enter_context(FaultyProxy(web, choose, stall_seconds=30))
+
+
+@pytest.mark.parametrize("fault", ["stall", "reset", "half", "503"])
+def test_a_file_over_http_is_asked_for_again_where_its_server_behaves_badly(faulty_web, tmp_path, fault):
+    faults = [fault]
+    proxy = faulty_web(lambda method, path: faults.pop() if faults else "")
+    root, files, _ = list_files(f"{proxy.url}/in/a%20b.csv")
+    faults.append(fault)
+    assert fetch(root, files[0].path, tmp_path).read_text() == "in/a b.csv"
+    assert proxy.seen[fault] == 2
+
+
+@pytest.mark.parametrize("fault", ["stall", "half", "503"])
+def test_a_server_that_stays_silent_has_failed_no_file_and_leaves_no_part_of_it(faulty_web, tmp_path, fault):
+    proxy = faulty_web(lambda method, path: fault)
+    with patience(0.5), pytest.raises(StoreUnavailable, match=r"a b\.csv' cannot be read now: .* tries\)"):
+        fetch(f"{proxy.url}/in/a%20b.csv", "a b.csv", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_has_failed_no_file(store, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "/scratch/1.csv")
+
+    monkeypatch.setattr(pyarrow.fs, "copy_files", full)
+    with pytest.raises(StoreUnavailable, match=r"'mem://bucket/a/1.csv' cannot be read now: .*No space left"):
+        fetch("mem://bucket/a", "1.csv", tmp_path / "scratch")
 
 
 def test_a_folder_of_a_store_comes_to_this_disk_whole(store, tmp_path):

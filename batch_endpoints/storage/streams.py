@@ -1,0 +1,88 @@
+"""Files that smart-open reads from their begin to their end, over HTTP and the like, however the server behaves."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+import smart_open
+from urllib3.exceptions import HTTPError
+
+from batch_endpoints.settings import Settings
+from batch_endpoints.storage.objects import CONNECT_SECONDS, answered
+from batch_endpoints.storage.patience import Tries
+
+T = TypeVar("T")
+
+
+def copy_stream(uri: str, target: Path) -> None:
+    """Copy one file to this machine's disk; from its begin again where the server is busy, breaks off or is silent.
+
+    Raises:
+        OSError: TimeoutError where patience is over.
+    """
+
+    aside = target.with_name(f".aside-{uuid.uuid4().hex}")
+
+    def copy() -> None:
+        limits = {"timeout": _limits()} if _is_http(uri) else {}
+        with (
+            smart_open.open(uri, "rb", compression="disable", transport_params=limits) as source,
+            aside.open("wb") as file,
+        ):
+            shutil.copyfileobj(source, file)
+
+    try:
+        _persistently(copy)
+        aside.replace(target)  # who finds it there takes it for whole
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def size_of_stream(uri: str) -> int:
+    """In bytes; 0 where nobody tells. Raises as ``copy_stream``."""
+
+    def look() -> int:
+        if _is_http(uri):
+            with requests.get(uri, stream=True, timeout=_limits()) as answer:
+                answer.raise_for_status()
+                return int(answer.headers.get("content-length", 0))
+        with smart_open.open(uri, "rb", compression="disable"):
+            return 0
+
+    return _persistently(look)
+
+
+def _persistently(ask: Callable[[], T]) -> T:
+    tries = Tries()
+    while True:
+        try:
+            return ask()
+        except (requests.RequestException, HTTPError) as error:  # the latter from the middle of a body
+            if not _passes(error):
+                raise
+            if not tries.another():
+                raise TimeoutError(f"{error} ({tries.made} tries)") from error
+
+
+def _passes(error: Exception) -> bool:
+    """May the same be answered otherwise in a moment?"""
+    answer = getattr(error, "response", None)
+    if answer is not None:
+        return answered(answer.status_code, "", "").passes
+    of_transport = requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError | HTTPError
+    return isinstance(error, of_transport)
+
+
+def _is_http(uri: str) -> bool:
+    return uri.lower().startswith("http")
+
+
+def _limits() -> tuple[float, float]:
+    """Seconds until there is a connection, and without a byte."""
+    timeout = Settings.read().store_timeout_seconds
+    return min(CONNECT_SECONDS, timeout), timeout
