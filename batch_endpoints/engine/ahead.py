@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Hashable
 from concurrent.futures import Future, InvalidStateError
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -19,6 +20,7 @@ class Ahead(Generic[K, V]):
     """Fetches things in threads of its own, before they are asked for.
 
     What fails is told to whoever asks for it. The threads are daemons: nobody has to wait for a store that hangs.
+    They are as patient with it as whoever makes this.
 
     Args:
         fetch: called once for each thing, by any of the threads.
@@ -30,7 +32,9 @@ class Ahead(Generic[K, V]):
         self._begun: dict[K, Future[V]] = {}
         self._queue: SimpleQueue[tuple[K, Future[V]] | None] = SimpleQueue()
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+        self._threads = [
+            threading.Thread(target=copy_context().run, args=(self._work,), daemon=True) for _ in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-import pyarrow as pa
-
 from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
-from batch_endpoints.engine.failures import failed_items, failed_rows
+from batch_endpoints.engine.finished import Finished, InTime
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderAhead
 from batch_endpoints.engine.poison_rows import Failure, Outcome
+from batch_endpoints.engine.stored_log import StoredLog
 from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
-from batch_endpoints.errors import BatchEndpointError, ScoringError
+from batch_endpoints.errors import BatchEndpointError, ScoringError, StoreUnavailable
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.policies.error_threshold import over_threshold
@@ -32,17 +32,15 @@ from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, Worke
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobSpec, ModelDeploymentSettings, OutputFormat
 from batch_endpoints.storage.access import AMBIENT, Access
-from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, FailedRow, totals
-from batch_endpoints.storage.filesystem import local_path, open_filesystem
-from batch_endpoints.storage.job_folder import JobFolder, upload_log
+from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, totals
+from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import write_parts
+from batch_endpoints.storage.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.script_files import store_files
 
-logger = logging.getLogger(__name__)
-
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
-_SHORT_LOG_BYTES = 1 << 20
 _LOOK_SECONDS = 1.0  # how often a worker looks for it
 
 
@@ -60,8 +58,7 @@ class BundleScorer:
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
         self._interpreter: Interpreter | None = None
-        self._log = _log_file(folder_uri, self._scratch, self._name)
-        self._log_stored = (0, 0.0)  # bytes, and when
+        self._log = StoredLog(self._files, folder_uri, self._scratch, self._name)
         self._access: Access = AMBIENT
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self._settings = ModelDeploymentSettings()
@@ -69,7 +66,8 @@ class BundleScorer:
         self._fetcher: MiniBatchFiles | None = None
         self._following: MiniBatch | None = None
         self._fatal: BatchEndpointError | None = None
-        self._stopped, self._told, self._looked = False, False, -_LOOK_SECONDS
+        self._stopped = threading.Event()
+        self._told, self._looked = False, -_LOOK_SECONDS
 
     def run(self, bundle: Bundle, following: MiniBatch | None = None, *, one_by_one: bool = False) -> BundleOutcome:
         """Score what is not committed yet of a bundle.
@@ -83,38 +81,56 @@ class BundleScorer:
 
         Raises:
             WorkerStopped: ``stop`` was called.
+            StoreUnavailable: this worker cannot read or write; what is not committed is left to others.
         """
         self._following = following
+        try:
+            with patience(PATIENT_SECONDS, ended=self._stopped):
+                return self._run(bundle, one_by_one)
+        except (OSError, StoreUnavailable) as error:
+            if self._stopped.is_set():
+                raise WorkerStopped from None
+            why = error.what if isinstance(error, StoreUnavailable) else error
+            raise StoreUnavailable(
+                f"worker '{self._name}' cannot go on: {why}",
+                mend="When that is mended, `batch-endpoints job resume` goes on from what is committed.",
+            ) from error
+
+    def _run(self, bundle: Bundle, one_by_one: bool) -> BundleOutcome:
         commits = CommitLog(self._files, bundle.retry)
         chain = commits.chain(bundle)
         try:
             while (at := chain[-1].end if chain else bundle.start) < bundle.end and not self._told_to_stop():
                 if self._fatal:  # another try would end like the first one
                     raise self._fatal
-                chain.append(commits.add(self._score_some(bundle, at, at + 1 if one_by_one else bundle.end)))
-                self._upload_log()
+                chain += self._score_some(bundle, at, at + 1 if one_by_one else bundle.end, commits)
+                self._log.store()
+        except StoreUnavailable:
+            raise
         except BatchEndpointError as error:  # nothing that another worker could do better
             self._fatal = error
             fatal = JobError(code=error.code, message=error.what, details=error.mend)
             return BundleOutcome(bundle.index, *totals(chain), fatal=fatal.model_dump_json())
         except WorkerStopped:  # in the middle of a mini-batch, of which nothing counts
-            if self._stopped:
+            if self._stopped.is_set():
                 raise
         return BundleOutcome(bundle.index, *totals(chain))
 
     def stop(self) -> None:
         """End what is being scored; from any thread. Nothing can be scored any more."""
-        self._stopped = True
+        self._stopped.set()
         self._stop_if_asked()
 
     def close(self) -> None:
         """End the host and remove what is on this machine's disk."""
+        in_a_hurry = self._stopped.is_set()
         self.stop()  # in the middle of a mini-batch this is no failure of it
         if self._ready:
             self._ready[1].close()
         if self._interpreter:
             self._interpreter.close()
-        self._upload_log(closing=True)
+        with patience(0 if in_a_hurry else HURRIED_SECONDS):
+            self._log.store(closing=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def __enter__(self) -> BundleScorer:
@@ -125,76 +141,45 @@ class BundleScorer:
     ) -> None:
         self.close()
 
-    def _score_some(self, bundle: Bundle, start: int, end: int) -> Commit:
-        """Score from ``start`` on for a few seconds, to where something fails; returns what can be committed."""
+    def _score_some(self, bundle: Bundle, start: int, end: int, commits: CommitLog) -> list[Commit]:
+        """Score from ``start`` on for a few seconds, to where something fails; returns what is committed."""
         worker = self._get_ready(bool(bundle.parts))[1]
         until = time.monotonic() + COMMIT_SECONDS
-        tables: list[pa.Table] = []
-        failed: list[FailedItem] = []
-        told: set[str] = set()  # what the commit says already of failures that are alike
-        rows_failed: list[FailedRow] = []
-        files: list[CommittedFile] = []
-        notes: list[str] = []
-        items_given, at = 0, start
-        tries, seconds, rows_read, note = 0, 0.0, None, ""
-        while at < end and (at == start or (time.monotonic() < until and not self._told_to_stop())):
-            mini_batch = bundle.mini_batch(at)
-            following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else self._following
-            written: list[CommittedFile] = []
-            began = time.monotonic()
-            try:
-                outcome = self._score(worker, mini_batch, following, self._between_tries(written, notes))
-            except WorkerStopped:
-                if self._stopped or at == start:
-                    raise
-                break
-            seconds, tries = seconds + time.monotonic() - began, tries + max(outcome.attempts, 1)
-            if outcome.rows_read is not None:
-                rows_read = (rows_read or 0) + outcome.rows_read
-            if self._settings.output_action == "append_row":
-                tables += outcome.in_order(mini_batch.files)
-            failed += failed_items(outcome, mini_batch, told, self._settings.keep_failed_inputs)
-            rows_failed += failed_rows(outcome, mini_batch, told, self._settings.keep_failed_inputs)
-            files += [*written, *self._store_written(notes)]
-            items_given += len(bundle.items(at))
-            note = note or outcome.note
-            at += 1
-            if outcome.failed or outcome.rows or bundle.retry:
-                break  # what is won later, or here, belongs behind the rows of one mini-batch: see storage/rounds.py
-        return Commit(
-            bundle=bundle.index,
-            start=start,
-            end=at,
-            parts=write_parts(self._files, bundle.index, start, tables, self._parts_format),
-            rows=sum(table.num_rows for table in tables),
-            rows_read=rows_read,
-            attempts=tries,
-            seconds=round(seconds, 3),
-            items_succeeded=items_given - len(failed),
-            failed=tuple(failed),
-            failed_rows=tuple(rows_failed),
-            files=tuple(files),
-            notes=tuple(dict.fromkeys(notes)),
-            worker=self._name,
-            note=note,
-        )
+        finished = Finished(bundle, start, self._settings)
 
-    def _upload_log(self, *, closing: bool = False) -> None:
-        """Bring what the code printed to a job folder that is remote; on a disk it is there already.
+        def commit() -> Commit:
+            parts = write_parts(self._files, bundle.index, finished.start, finished.tables, self._parts_format)
+            return commits.add(finished.commit(parts, self._name))
 
-        A store cannot append, so a long log goes there as a whole every few seconds.
-        """
-        if local_path(self._folder_uri) or not self._log.exists():
-            return
-        size, now = self._log.stat().st_size, time.monotonic()
-        stored, when = self._log_stored
-        if size == stored or (size > _SHORT_LOG_BYTES and now - when < COMMIT_SECONDS and not closing):
-            return
-        try:
-            upload_log(self._files, self._log)
-            self._log_stored = size, now
-        except OSError as error:  # no reason to lose a worker
-            logger.warning("the log of worker '%s' cannot be stored now: %s", self._name, error)
+        with closing(InTime(commit)) as in_time:
+            while finished.end < end and (
+                finished.end == start or (time.monotonic() < until and not self._told_to_stop())
+            ):
+                at = finished.end
+                if at > start:
+                    in_time.begin(until - time.monotonic())
+                following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else self._following
+                written, notes = list[CommittedFile](), list[str]()
+                began = time.monotonic()
+                try:
+                    with in_time:
+                        before_try = self._between_tries(written, notes)
+                        outcome = self._score(worker, bundle.mini_batch(at), following, before_try)
+                except (WorkerStopped, StoreUnavailable):
+                    if in_time.done:
+                        return [in_time.done]
+                    if self._stopped.is_set() or at == start:
+                        raise
+                    break  # what is finished counts
+                if in_time.done:
+                    if in_time.done.end != at:  # another worker was faster, and has this mini-batch as well
+                        return [in_time.done]
+                    finished = Finished(bundle, at, self._settings)
+                written += self._store_written(notes)
+                finished.add(outcome, time.monotonic() - began, written, notes)
+                if outcome.failed or outcome.rows or bundle.retry:
+                    break  # what is won later, or here, belongs behind the rows of one mini-batch: storage/rounds.py
+        return [*([in_time.done] if in_time.done else []), commit()]
 
     @cached_property
     def _parts_format(self) -> OutputFormat:
@@ -212,7 +197,7 @@ class BundleScorer:
             self._access = job.credentials
             settings = Settings.read()
             self._interpreter = job_interpreter(job, settings.cache)  # kept while this worker lives
-            contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log)
+            contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log.file)
             contract = replace(
                 contract, mini_batch_format=mini_batch_format(job, in_parts), memory_share=settings.memory_share
             )
@@ -222,7 +207,7 @@ class BundleScorer:
 
     def _stop_if_asked(self) -> None:
         """Also what came into being while ``stop`` was called."""
-        if not self._stopped:
+        if not self._stopped.is_set():
             return
         if self._ready:
             self._ready[1].stop()
@@ -322,7 +307,3 @@ class BundleScorer:
                 outcome.note = scored.note
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
         return outcome
-
-
-def _log_file(folder_uri: str, scratch: Path, name: str) -> Path:
-    return (local_path(folder_uri) or scratch) / "logs" / f"worker-{name}.log"

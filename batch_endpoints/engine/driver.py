@@ -35,6 +35,7 @@ from batch_endpoints.storage.mltable import list_mltable, read_mltable
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.output_claims import claim, release
 from batch_endpoints.storage.outputs import write_failed_items, write_renamed, write_skipped
+from batch_endpoints.storage.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.rounds import failed_in, read_rounds, still_failed, total
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,11 @@ def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) ->
     Raises:
         Stopped: the process was told to end though nobody canceled the job; another driver may go on.
     """
+    with patience(PATIENT_SECONDS):
+        return _run_to_its_end(folder, make_runner)
+
+
+def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) -> JobState:
     job = folder.job()
     folder = folder.run_of(job)
     before = folder.state()
@@ -84,10 +90,12 @@ def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) ->
         details = "\n".join(part for part in (error.where, error.mend) if part)
         _end(folder, keeper, "Failed", error=JobError(code=error.code, message=error.what, details=details))
     except Stopped:
-        if not folder.cancel_asked:
-            raise
-        _end(folder, keeper, "Canceled")
-    release(job, folder)
+        with patience(HURRIED_SECONDS):  # whoever has told this process to end will not wait for long
+            if not folder.cancel_asked:
+                raise
+            _end(folder, keeper, "Canceled")
+    with patience(HURRIED_SECONDS):
+        release(job, folder)
     logger.info("job '%s' has ended: %s", job.name, keeper.state.status)
     return keeper.state
 

@@ -27,6 +27,7 @@ from batch_endpoints.specs import (
 )
 from batch_endpoints.storage.commits import CommitLog, Totals, totals
 from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.patience import HURRIED_SECONDS, patience
 
 WRITE_SECONDS = 1.0
 LOOK_SECONDS = 2.0
@@ -270,11 +271,12 @@ def follow_commits(
         then()
 
     def watch() -> None:
-        while not ended.wait(LOOK_SECONDS):
-            try:
-                look()
-            except OSError as error:  # the outcome of the bundle will tell
-                logger.warning("commits cannot be read now: %s", error)
+        with patience(HURRIED_SECONDS, ended):
+            while not ended.wait(LOOK_SECONDS):
+                try:
+                    look()
+                except OSError as error:  # the outcome of the bundle will tell
+                    logger.warning("commits cannot be read now: %s", error)
 
     thread = threading.Thread(target=watch, name="progress", daemon=True)
     thread.start()

@@ -21,7 +21,7 @@ from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.crashes import Crashes
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.errors import WorkersLost
+from batch_endpoints.errors import StoreUnavailable, WorkersLost
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
@@ -32,6 +32,7 @@ Actor = Any  # a handle: Ray's own type does not have the methods of the class b
 logger = logging.getLogger(__name__)
 
 _MOST_LOST_STARTS = 10  # for each worker of a pool: a node may be lost while one comes up, but not so often
+_MOST_UNABLE = 3  # workers that cannot read or write, one behind the other, or as many as the pool has
 _CLOSE_SECONDS = 5.0
 
 
@@ -54,6 +55,7 @@ class RayPoolRunner:
 
         Raises:
             WorkersLost: again and again, before they are up.
+            StoreUnavailable: one worker behind the other cannot read or write.
         """
         if len(self._nodes) == 1 and sum(len(bundle.mini_batches) for bundle in bundles) == 1:
             # one call of run(), and nowhere else to make it: a pool of actors would only take longer to start
@@ -109,11 +111,12 @@ class _Pool:
         # answers come as futures, not from ray.wait: a signal ends this wait at once, and it costs the same for any
         # number of actors
         self._answers: SimpleQueue[tuple[Actor, Future[BundleOutcome | str]]] = SimpleQueue()
-        self._lost_starts = 0
+        self._lost_starts = self._unable = 0
 
     def outcomes(self) -> Generator[BundleOutcome, None, None]:
         while left := len(self._waiting) + sum(bundle is not None for bundle in self._at.values()):
-            while len(self._at) < min(self._size, left):
+            # while nothing is done by others, one that was unable is not replaced: it might come up on the same node
+            while len(self._at) < min(max(1, self._size - self._unable), left):
                 new: Actor = self._make()
                 self._call(new, None, new.ready.remote())
             actor, answer = self._answers.get()
@@ -122,6 +125,9 @@ class _Pool:
                 self._forget(actor, error)
                 continue
             self._lost_starts = 0
+            if isinstance(error, RayTaskError) and isinstance(error.cause, StoreUnavailable):
+                self._give_up(actor, error.cause)
+                continue
             if self._waiting:  # before anybody hears of the outcome: the actor shall not wait for that
                 bundle, kept = self._waiting.take(actor)
                 following = kept.mini_batch(kept.start) if kept else None
@@ -130,6 +136,7 @@ class _Pool:
                 self._release(actor)
             outcome = answer.result()
             if isinstance(outcome, BundleOutcome):
+                self._unable = 0
                 yield outcome
             else:
                 self._node[actor] = outcome
@@ -153,6 +160,16 @@ class _Pool:
         del self._at[actor]
         self._closing.append(actor.close.remote())
         actor.__ray_terminate__.remote()  # behind what it was told before
+
+    def _give_up(self, actor: Actor, error: StoreUnavailable) -> None:
+        """It cannot read or write; another one may be able to, elsewhere or later."""
+        logger.warning("%s", error.what)
+        self._unable += 1
+        if self._unable >= max(_MOST_UNABLE, self._size):
+            raise error
+        self._waiting.give_back(actor, self._at[actor])
+        self._node.pop(actor, None)
+        self._release(actor)
 
     def _forget(self, actor: Actor, error: RayError) -> None:
         """Its process or node is lost, or out of reach; it may still write, and the commits bear with that."""

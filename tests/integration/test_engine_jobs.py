@@ -1,5 +1,6 @@
 """Whole jobs on this machine: what is in the output, in which order, and what the report says."""
 
+import errno
 import json
 import os
 import re
@@ -385,3 +386,18 @@ def test_a_script_that_writes_odd_files_and_crashes_loses_no_other_mini_batch_an
     }
     for told in ("'input', which is a link to a file outside", "not UTF-8", "'x/y', is kept as 'x-2/y'"):
         assert any(told in note for note in state.notes), state.notes
+
+
+def test_a_job_whose_parts_cannot_be_written_fails_with_the_reason_and_is_resumed(tmp_path, monkeypatch):
+    def full(files, path):
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    job = Job(tmp_path, files=4)
+    with monkeypatch.context() as patched:
+        patched.setattr("batch_endpoints.storage.outputs.table_writer", lambda format: full)
+        state = job.run()
+    assert (state.status, state.error.code, job.commits()) == ("Failed", "StoreUnavailable", [])
+    assert re.match(r"worker '.+' cannot go on: \[Errno 28\] No space left on device", state.error.message)
+    assert "job resume" in state.error.details
+    job.job_folder.write_job(job.job_folder.job().model_copy(update={"resumption": 1}))
+    assert job.run().progress.items_succeeded == 4

@@ -1,6 +1,8 @@
 """Bundles on real Ray actors: what becomes of them, and of the processes, when actors are lost or not needed."""
 
+import errno
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -94,6 +96,48 @@ def test_workers_that_never_come_up_fail_the_job_and_say_why(tmp_path, monkeypat
     outcomes = RayPoolRunner(tmp_path.as_uri()).run([Bundle(0, 0, (("a",), ("b",)))], WorkerPlan(1, 0.5), "")
     with pytest.raises(WorkersLost, match=r"2 workers ended, one behind .* were up: .*No module named 'pyarrow'"):
         list(outcomes)
+
+
+def actors_whose_disk_is_full(tokens):
+    """A class of them: as many runs as there are tokens (files of a folder) cannot write."""
+
+    class FullDisk(ray_pool.ScoringActor):
+        def run(self, bundle, following, one_by_one):
+            for token in tokens.glob("*"):
+                token.unlink(missing_ok=True)
+                self._scorer._files.open_output = self.cannot_write
+                break
+            return super().run(bundle, following, one_by_one)
+
+        def cannot_write(self, path):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    return FullDisk
+
+
+def test_what_a_worker_cannot_write_is_scored_and_written_by_another(tmp_path, monkeypatch):
+    job = job_that("{noting}\ndef run(mini_batch): return mini_batch", tmp_path, 8)
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens" / "1").touch()
+    monkeypatch.setattr(ray_pool, "ScoringActor", actors_whose_disk_is_full(tmp_path / "tokens"))
+    state = job.run(RayPoolRunner)
+    assert (state.status, state.progress.items_succeeded, state.progress.items_failed) == ("Completed", 8, 0)
+    assert len(job.rows()) == 8
+
+
+def test_a_job_whose_workers_can_write_nowhere_fails_with_the_reason_and_is_resumed(tmp_path, monkeypatch):
+    job = job_that("{noting}\ndef run(mini_batch): return mini_batch", tmp_path, 8)
+    (tmp_path / "tokens").mkdir()
+    for number in range(9):
+        (tmp_path / "tokens" / str(number)).touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(ray_pool, "ScoringActor", actors_whose_disk_is_full(tmp_path / "tokens"))
+        state = job.run(RayPoolRunner)
+    assert (state.status, state.error.code, job.commits()) == ("Failed", "StoreUnavailable", [])
+    assert re.match(r"worker '.+' cannot go on: \[Errno 28\] No space left on device: 'parts/", state.error.message)
+    assert "job resume" in state.error.details
+    job.job_folder.write_job(job.job_folder.job().model_copy(update={"resumption": 1}))
+    assert job.run().progress.items_succeeded == 8
 
 
 def test_a_worker_without_work_gives_its_cpu_back_while_another_is_still_at_it(tmp_path):

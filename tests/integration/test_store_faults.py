@@ -4,21 +4,32 @@ import csv
 import io
 import re
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from faulty_proxy import FaultyProxy, now_and_then
 from job_folders import ECHO
 
+from batch_endpoints.engine import bundle, driver
+from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.errors import InputError
+from batch_endpoints.errors import InputError, StoreUnavailable
+from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.partitions import Part
+from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage import objects
+from batch_endpoints.storage import s3_client
 from batch_endpoints.storage.commits import CommitLog
 from batch_endpoints.storage.filesystem import open_filesystem
-from batch_endpoints.storage.inputs import fetch_tree, list_files
+from batch_endpoints.storage.inputs import fetch, fetch_tree, list_files
 from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.partitions import open_table
+from batch_endpoints.storage.patience import patience
 
 
 @pytest.fixture
@@ -29,7 +40,7 @@ def folder(store):
 @pytest.fixture
 def behind(request, store, monkeypatch):
     """Puts a proxy with chosen faults between this process and the store; pauses are short."""
-    monkeypatch.setattr(objects, "pause_seconds", lambda attempt, jitter: 0.002 * jitter)
+    monkeypatch.setattr("batch_endpoints.storage.patience.pause_seconds", lambda attempt, jitter: 0.002 * jitter)
     url = request.getfixturevalue(f"{request.node.callspec.params['store']}_url")
     proxies = []
 
@@ -110,14 +121,37 @@ def test_a_body_that_breaks_off_is_read_again(behind, folder, fault):
         assert file.read() == bytes(range(256)) * 40_000
 
 
-def test_a_store_that_stays_broken_is_told_and_not_waited_for_for_ever(behind, store, folder):
+def test_a_store_that_stays_broken_is_told_and_not_waited_for_for_ever(behind, store, folder, tmp_path):
     proxy = behind(lambda method, path: "503")
-    with pytest.raises(OSError, match="the store answers") as told:
+    with patience(0.3):
+        with pytest.raises(OSError, match="the store answers") as told:
+            open_filesystem(folder).read("job.json")
+        assert f"{folder}/job.json" in str(told.value)
+        assert proxy.seen["503"] > 10
+        with pytest.raises(InputError, match=f"the input '{store.PLACE}/in' cannot be read: the store answers"):
+            list_files(f"{store.PLACE}/in")
+        with pytest.raises(StoreUnavailable, match=f"'{store.PLACE}/in/a' cannot be read now: .*the store answers"):
+            fetch(f"{store.PLACE}/in", "a", tmp_path)
+        with pytest.raises(StoreUnavailable, match=f"'{store.PLACE}/m' cannot be read now: .*the store answers"):
+            fetch_tree(f"{store.PLACE}/m", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_table_in_a_store_that_stays_broken_has_not_failed(behind, store, tmp_path, monkeypatch, kind):
+    rows = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table({"a": range(9)}), rows) if kind == "parquet" else rows.write(b"a\n1\n")
+    open_filesystem(store.PLACE).replace(f"in/a.{kind}", rows.getvalue())
+    monkeypatch.setattr(s3_client, "_ARROW_TRIES", 2)
+    behind(lambda method, path: "503")
+    with patience(0.3), pytest.raises(StoreUnavailable, match=f"'a.{kind}' cannot be read now"):
+        open_table(f"{store.PLACE}/in", f"a.{kind}", tmp_path).read(Part(0, 9, 0, -1), None, None)
+
+
+def test_what_is_refused_or_absent_is_told_at_once(behind, store, folder):
+    proxy = behind(lambda method, path: "")
+    with pytest.raises(FileNotFoundError):
         open_filesystem(folder).read("job.json")
-    assert f"{folder}/job.json" in str(told.value)
-    assert proxy.seen["503"] == objects.TRIES
-    with pytest.raises(InputError, match=f"the input '{store.PLACE}/in' cannot be read: the store answers"):
-        list_files(f"{store.PLACE}/in")
+    assert proxy.seen[""] == 1
 
 
 def test_a_model_folder_is_fetched_whole(behind, store, tmp_path):
@@ -128,7 +162,8 @@ def test_a_model_folder_is_fetched_whole(behind, store, tmp_path):
     assert fetch_tree(f"{store.PLACE}/models/m/MLmodel", tmp_path / "one").read_text() == "MLmodel"
 
 
-def test_a_job_in_a_store_that_answers_badly_loses_nothing_and_has_nothing_twice(behind, store, folder, tmp_path):
+def job_of_20_files(store, tmp_path):
+    """Their names, and a job that scores them from and into a store."""
     names = [f"part-{number:03}.txt" for number in range(20)]
     put(f"{store.PLACE}/in/deep", *names)
     (tmp_path / "model").mkdir()
@@ -152,6 +187,80 @@ def test_a_job_in_a_store_that_answers_badly_loses_nothing_and_has_nothing_twice
             "outputs": {"score": {"type": "uri_folder", "path": f"{store.PLACE}/out"}},
         }
     )
+    return names, spec
+
+
+def asked_for(name, faults):
+    """A choice of one fault for the first requests for one file."""
+    left = list(faults)
+    return lambda method, path: left.pop(0) if left and method == "GET" and name in path else ""
+
+
+def test_a_file_that_its_store_does_not_give_for_a_while_does_not_fail(behind, store, folder, tmp_path):
+    _, spec = job_of_20_files(store, tmp_path)
+    proxy = behind(asked_for("part-007.txt", ["503", "reset", "500"] * 10))
+    job = JobFolder(open_filesystem(folder), folder)
+    job.write_job(spec)
+    state = run_job(job, LocalRunner)
+    assert (state.status, state.progress.items_failed) == ("Completed", 0)
+    assert proxy.seen["503"] == 10
+
+
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_a_job_ends_where_a_store_stays_away_and_what_it_was_asked_for_is_scored_by_its_resumption(
+    behind, store, folder, tmp_path, monkeypatch
+):
+    _, spec = job_of_20_files(store, tmp_path)
+    monkeypatch.setattr(driver, "PATIENT_SECONDS", 0.5)
+    monkeypatch.setattr(bundle, "PATIENT_SECONDS", 0.5)
+    away = [True]
+    behind(lambda method, path: "503" if away and method == "GET" and "part-007.txt" in path else "")
+    job = JobFolder(open_filesystem(folder), folder)
+    job.write_job(spec)
+
+    state = run_job(job, LocalRunner)
+
+    assert (state.status, state.error.code) == ("Failed", "StoreUnavailable")
+    assert re.match(r"worker '.+' cannot go on: '.*/in/deep/part-007.txt' cannot be read now", state.error.message)
+    assert "job resume" in state.error.details
+    assert state.progress.items_failed == 0
+    away.clear()
+    job.write_job(spec.model_copy(update={"resumption": 1}))
+    state = run_job(job, LocalRunner)
+    assert (state.status, state.progress.items_succeeded) == ("Completed", 20)
+
+
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+@pytest.mark.parametrize(("method", "name"), [("GET", "part-007.txt"), ("PUT", "/parts/"), ("PUT", "/commits/")])
+def test_a_worker_that_waits_for_a_store_ends_at_once_when_it_is_told_to(
+    behind, store, folder, tmp_path, monkeypatch, method, name
+):
+    _, spec = job_of_20_files(store, tmp_path)
+    waits = threading.Event()
+
+    def choose(asked, path):
+        if asked != method or name not in path:
+            return ""
+        waits.set()
+        return "503"
+
+    behind(choose)
+    monkeypatch.setattr("batch_endpoints.storage.patience.pause_seconds", lambda attempt, jitter: 600)
+    job = JobFolder(open_filesystem(folder), folder)
+    job.write_job(spec)
+    files = tuple((f"deep/part-{number:03}.txt",) for number in range(20))
+    with BundleScorer(folder, f"{store.PLACE}/in") as scorer, ThreadPoolExecutor() as pool:
+        running = pool.submit(scorer.run, Bundle(0, 0, files))
+        assert waits.wait(30)
+        began = time.monotonic()
+        scorer.stop()
+        with pytest.raises(WorkerStopped):
+            running.result(10)
+        assert time.monotonic() - began < 2
+
+
+def test_a_job_in_a_store_that_answers_badly_loses_nothing_and_has_nothing_twice(behind, store, folder, tmp_path):
+    names, spec = job_of_20_files(store, tmp_path)
     proxy = behind(now_and_then(seed=3, rate=0.25, stall_at=40))
     job = JobFolder(open_filesystem(folder), folder)
     job.write_job(spec)

@@ -1,0 +1,46 @@
+"""The log of a worker, which a job folder that is remote gets a copy of: on a disk it is there already."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.job_folder import upload_log
+
+logger = logging.getLogger(__name__)
+
+_SHORT_BYTES = 1 << 20
+_SECONDS = 10.0  # between copies of a longer one: a store cannot append, so it goes there as a whole
+
+
+class StoredLog:
+    """One worker's.
+
+    Args:
+        files: the job folder.
+        scratch: where the log is written if the job folder is remote.
+        worker: its name.
+    """
+
+    def __init__(self, files: Filesystem, folder_uri: str, scratch: Path, worker: str) -> None:
+        place = local_path(folder_uri)
+        self.file = (place or scratch) / "logs" / f"worker-{worker}.log"
+        self._files, self._is_there = files, place is not None
+        self._stored = (0, 0.0)  # bytes, and when
+
+    def store(self, *, closing: bool = False) -> None:
+        """Bring what the code printed to the job folder, at the end in any case."""
+        if self._is_there or not self.file.exists():
+            return
+        size, now = self.file.stat().st_size, time.monotonic()
+        stored, when = self._stored
+        if size == stored or (size > _SHORT_BYTES and now - when < _SECONDS and not closing):
+            return
+        try:
+            upload_log(self._files, self.file)
+            self._stored = size, now
+        except OSError as error:  # no reason to lose a worker
+            logger.warning("the log '%s' cannot be stored now: %s", self.file.name, error)

@@ -1,0 +1,99 @@
+"""What is finished is committed when it is time for that, though the next mini-batch goes on for long."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from job_folders import Job, noting, wait_until
+
+from batch_endpoints.engine import finished
+from batch_endpoints.engine.bundle import BundleScorer
+from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.storage.commits import Commit, CommitLog
+
+WAITS = """
+import os, time
+{noting}
+def run(mini_batch):
+    name = os.path.basename(mini_batch[0])
+    note(name)
+    while name == "002.txt" and not os.path.exists({gate!r}):
+        time.sleep(0.01)
+    return [name]
+"""
+BUNDLE = Bundle(0, 0, (("000.txt",), ("001.txt",), ("002.txt",)))
+
+
+class Timer:
+    """Its time comes when a test says so."""
+
+    made: list
+
+    def __init__(self, seconds, act, arguments):
+        self.seconds, self.act = seconds, lambda: act(*arguments)
+        Timer.made.append(self)
+
+    def start(self): ...
+
+    def cancel(self): ...
+
+
+@pytest.fixture
+def at_the_last_one(tmp_path, monkeypatch):
+    """A job whose worker is at its third and last mini-batch, until ``gate`` is there; and what comes of its run."""
+    Timer.made = []
+    monkeypatch.setattr(finished.threading, "Timer", Timer)
+    gate = tmp_path / "gate"
+    job = Job(tmp_path, WAITS.format(noting=noting(tmp_path), gate=str(gate)), files=3)
+    with BundleScorer(job.job_folder.uri, job.input.as_uri()) as scorer, ThreadPoolExecutor() as pool:
+        running = pool.submit(scorer.run, BUNDLE)
+        wait_until(lambda: "002.txt" in job.calls(), what="the last mini-batch")
+        yield job, running, gate
+        gate.touch()
+
+
+def ranges(job):
+    return [(commit.start, commit.end, commit.rows) for commit in CommitLog(job.job_folder.files).chain(BUNDLE)]
+
+
+def test_what_is_finished_counts_while_the_next_mini_batch_is_being_scored(at_the_last_one):
+    job, running, gate = at_the_last_one
+    (timer,) = Timer.made
+    assert 0 < timer.seconds <= 10
+    timer.act()
+    assert ranges(job) == [(0, 2, 2)]
+    gate.touch()
+    assert running.result(10).mini_batches == 3
+    assert ranges(job) == [(0, 2, 2), (2, 3, 1)]
+
+
+def test_a_mini_batch_that_another_worker_has_committed_meanwhile_is_not_committed_again(at_the_last_one):
+    job, running, gate = at_the_last_one
+    CommitLog(job.job_folder.files).add(Commit(bundle=0, start=0, end=3, rows=3, items_succeeded=3))
+    Timer.made[0].act()
+    gate.touch()
+    assert running.result(10).mini_batches == 3
+    assert ranges(job) == [(0, 3, 3)]
+
+
+def test_what_could_not_be_committed_in_time_is_committed_with_the_next_mini_batch(at_the_last_one, monkeypatch):
+    job, running, gate = at_the_last_one
+    with monkeypatch.context() as patched:
+        patched.setattr(CommitLog, "add", lambda log, commit: os.stat("/none"))
+        Timer.made[0].act()
+    assert ranges(job) == []
+    gate.touch()
+    assert running.result(10).mini_batches == 3
+    assert ranges(job) == [(0, 3, 3)]
+
+
+def test_a_time_that_comes_when_all_is_done_changes_nothing(at_the_last_one):
+    job, running, gate = at_the_last_one
+    gate.touch()
+    running.result(10)
+    late = threading.Thread(target=Timer.made[0].act)
+    late.start()
+    late.join(5)
+    assert not late.is_alive()
+    assert ranges(job) == [(0, 3, 3)]
