@@ -17,6 +17,7 @@ from batch_endpoints.policies.lifecycle import may_move
 from batch_endpoints.specs import BatchJob, JobError, JobState, JobStatus
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.patience import HURRIED_SECONDS, patience
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Controller:
 
     Args:
         max_running_jobs: drivers that may run at the same time.
-        max_launches: drivers that one job may use up.
+        max_launches: drivers that one job may use up, one behind the other, without getting on.
         clock: now, in UTC.
     """
 
@@ -80,7 +81,8 @@ class Controller:
     def _with_care(self, job: BatchJob, act: Callable[[BatchJob], BatchJob]) -> BatchJob:
         """One job that cannot be brought on must not keep the others waiting."""
         try:
-            done = act(job)
+            with patience(HURRIED_SECONDS):
+                done = act(job)
         except (BatchEndpointError, OSError, ValueError) as error:
             if self._told.get(job.name) != str(error):
                 logger.warning("job '%s' cannot be brought on now: %s", job.name, error)
@@ -95,7 +97,13 @@ class Controller:
         def admit(now: BatchJob) -> BatchJob:
             if not _same(now, job) or not may_move(now.status, "Starting"):
                 return now  # canceled, or admitted by another controller, a moment ago
-            return now.replaced(status="Starting", launches=now.launches + 1, modified_at=self._clock())
+            return now.replaced(
+                status="Starting",
+                launches=now.launches + 1,
+                launches_before=now.launches - _in_vain(now),
+                done_at_launch=now.state.progress.mini_batches_done,
+                modified_at=self._clock(),
+            )
 
         admitted = self._store.update_job(job.name, admit)
         if admitted.status == "Starting" and admitted.launches == job.launches + 1:
@@ -110,7 +118,14 @@ class Controller:
             self._launcher.stop(_launch_id(job))
 
     def _follow(self, job: BatchJob) -> BatchJob:
-        folder = _folder(job)
+        try:
+            return self._look_after(job, _folder(job))
+        except (BatchEndpointError, OSError, ValueError):
+            if job.status == "CancelRequested":  # its folder is out of reach: the work shall end all the same
+                self._launcher.stop(_launch_id(job))
+            raise
+
+    def _look_after(self, job: BatchJob, folder: JobFolder) -> BatchJob:
         state = folder.state()
         if state is not None and state.ended_at:
             return self._close(job, state)
@@ -149,7 +164,7 @@ class Controller:
 
     def _relaunch(self, job: BatchJob, launch: Launch, state: JobState | None) -> BatchJob:
         why = launch.message.splitlines()[-1] if launch.message else "it left no message"
-        used_up = job.launches - job.launches_before
+        used_up = _in_vain(job)
         if used_up < self._max_launches:
             logger.warning("job '%s' lost its driver (launch %d): %s", job.name, job.launches, why)
             return self._launch(job)
@@ -200,6 +215,11 @@ class Controller:
         watches, names = {_watch(job) for job in live}, {job.name for job in live}
         self._seen_alive = {watch: when for watch, when in self._seen_alive.items() if watch in watches}
         self._told = {name: what for name, what in self._told.items() if name in names}
+
+
+def _in_vain(job: BatchJob) -> int:
+    """Launches since the job has last got on: in a week many drivers may be lost, each of which has done its part."""
+    return 0 if job.state.progress.mini_batches_done > job.done_at_launch else job.launches - job.launches_before
 
 
 def _same(now: BatchJob, job: BatchJob) -> bool:

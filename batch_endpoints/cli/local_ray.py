@@ -153,6 +153,9 @@ def _environment(folder: str) -> dict[str, str]:
         # ~/.ray/auth_token would turn tokens on for the head and not for what talks to it
         "RAY_AUTH_MODE": "disabled",
         "RAY_TMPDIR": folder,
+        # a driver that is told to end ends its workers, within 5 seconds, and writes its report; Ray would kill it
+        # after 3
+        "RAY_JOB_STOP_WAIT_TIME_S": "20",
         "TMPDIR": str(scratch),  # what workers leave behind when they are killed goes with the folder
         "RAY_DISABLE_IMPORT_WARNING": "1",
         # a Ray worker would otherwise talk of GPUs it does not have

@@ -226,7 +226,10 @@ class BatchJob(Spec):
     created_by: str = ""
     modified_at: datetime
     launches: int = Field(0, ge=0, description="drivers started for it so far")
-    launches_before: int = Field(0, ge=0, description="how many of them it had used up when it was resumed")
+    launches_before: int = Field(
+        0, ge=0, description="how many of them do not count any more: it was resumed, or has got on since"
+    )
+    done_at_launch: int = Field(0, ge=0, description="mini-batches that were done when the last one was started")
     state: JobState = JobState(status="NotStarted")
     written: dict[str, JobOutput] = Field(
         default_factory=dict, description="outputs that were complete before failed items were tried again"

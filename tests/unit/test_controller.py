@@ -145,6 +145,23 @@ def test_a_lost_driver_is_replaced_until_its_launches_are_used_up(house):
     assert not controller.reconcile()
 
 
+def test_launches_count_anew_once_the_job_has_got_on(house):
+    house.job("a")
+    controller = house.controller()
+    controller.reconcile()
+    for done in [1, 2, 3, 3, 4, 4, 4]:  # by each driver, before it is lost
+        assert house.status("a") == "Starting"
+        house.tells("a", "Running", progress=Progress(mini_batches=9, mini_batches_done=done))
+        house.cluster.drivers[house.cluster.launched[-1]] = Launch("failed", "killed by signal 9")
+        house.later()
+        controller.reconcile()
+    assert (house.status("a"), house.store.job("a").launches) == ("Starting", 8)
+    house.cluster.drivers[house.cluster.launched[-1]] = Launch("failed", "killed by signal 9")
+    house.later()
+    controller.reconcile()
+    assert house.store.job("a").state.error.message.startswith("the job's driver was lost 3 times")
+
+
 def test_what_a_lost_driver_told_last_is_not_taken_for_its_successors_word(house):
     house.job("a")
     controller = house.controller()
@@ -309,6 +326,22 @@ class TestCancel:
             controller.reconcile()
             house.later(LOOK_SECONDS / 5)
         assert house.cluster.stopped == ["a", "a"]
+
+    @pytest.mark.parametrize("away", ["read", "put_if_absent"])
+    def test_a_driver_is_stopped_also_while_its_job_folder_cannot_be_reached(self, house, monkeypatch, caplog, away):
+        def nobody_answers(*arguments):
+            raise TimeoutError("the store does not answer")
+
+        house.job("a", "CancelRequested", launches=1)
+        house.cluster.drivers["a"] = Launch("running")
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalFilesystem, away, nobody_answers)
+            house.controller().reconcile()
+        assert (house.cluster.stopped, house.status("a")) == (["a"], "CancelRequested")
+        assert "the store does not answer" in caplog.text
+        house.cluster.drivers["a"] = Launch("stopped")
+        house.controller().reconcile()
+        assert house.status("a") == "Canceled"
 
     @pytest.mark.parametrize("end", ["failed", "stopped", "succeeded"])
     def test_a_driver_that_dies_of_it_is_not_replaced(self, house, end):
