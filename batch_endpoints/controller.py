@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
-from batch_endpoints.errors import BatchEndpointError
+from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces import JobLauncher, Launch, Page, RecordStore
 from batch_endpoints.policies.lifecycle import may_move
 from batch_endpoints.specs import BatchJob, JobError, JobState, JobStatus
@@ -107,15 +107,19 @@ class Controller:
 
         admitted = self._store.update_job(job.name, admit)
         if admitted.status == "Starting" and admitted.launches == job.launches + 1:
-            self._start(admitted)
-            logger.info("job '%s' launched (launch %d)", job.name, admitted.launches)
+            logger.info("job '%s' is launched (launch %d)", job.name, admitted.launches)
+            return self._start(admitted)
         return admitted
 
-    def _start(self, job: BatchJob) -> None:
-        _folder(job).write_job(job.spec)
+    def _start(self, job: BatchJob) -> BatchJob:
+        try:
+            _folder(job).write_job(job.spec)
+        except InputError as error:  # a place that can never hold a job folder
+            return self._end(job, "Failed", None, JobError(code=error.code, message=error.what, details=error.mend))
         self._launcher.launch(_launch_id(job), job.folder)
         if self._store.job(job.name).ended:  # another controller saw a canceled job without a driver, and closed it
             self._launcher.stop(_launch_id(job))
+        return job
 
     def _follow(self, job: BatchJob) -> BatchJob:
         try:
@@ -159,7 +163,7 @@ class Controller:
 
         starting = self._store.update_job(job.name, restart)
         if starting.status == "Starting" and starting.launches == job.launches:
-            self._start(starting)
+            return self._start(starting)
         return starting
 
     def _relaunch(self, job: BatchJob, launch: Launch, state: JobState | None) -> BatchJob:

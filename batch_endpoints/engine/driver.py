@@ -109,6 +109,8 @@ def _run(
     settings = job.deployment.settings
     output = named_output(job, folder.uri)
     plan = folder.plan()
+    if plan is None:
+        folder.check_exclusive()
     with _writing(output):
         claim(output, folder)
         if plan is None and not job.overwrite:  # behind the plan, what is there may be our own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -44,10 +45,11 @@ class ScriptOutput:
     def undo_try(self) -> None:
         """Remove what the try has made, folders too: another try may want to make them."""
         for path in sorted(self._entries() - self._before_try, reverse=True):  # what is in a folder comes before it
-            if os.path.isdir(path) and not os.path.islink(path):
-                os.rmdir(path)
-            else:
-                os.unlink(path)
+            with suppress(OSError):  # the script has removed it, or writes on in a thread of its own
+                if os.path.isdir(path) and not os.path.islink(path):
+                    os.rmdir(path)
+                else:
+                    os.unlink(path)
 
     def take_of_init(self) -> set[Path]:
         """What ``init()`` has made since this was asked last."""

@@ -6,6 +6,7 @@ output rest on these two.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import uuid
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from batch_endpoints.storage.objects import ObjectFilesystem
 
 _CLIENTS = ("boto3", "botocore", "google", "azure")
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}  # what SMB, FUSE and the like say to a hard link
 _FIRST_BYTES = 64 << 10  # read when a file is opened; the rest is read where Arrow wants it
 _FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 
@@ -71,6 +73,14 @@ class LocalFilesystem:
             os.link(aside, target)  # fails where the name exists, so of all racers one wins
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise InputError(
+                f"job folders cannot live on the disk of '{self.root}': it has no hard links ({error.strerror}), by "
+                "which of two who write one file a single one wins",
+                mend="Let BATCH_ENDPOINTS_ROOT (or BATCH_ENDPOINTS_HOME) name another disk, or an object store.",
+            ) from None
         finally:
             aside.unlink()
         return True

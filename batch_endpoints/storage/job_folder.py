@@ -22,13 +22,14 @@ from typing import TypeVar
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
-from batch_endpoints.errors import SpecError
+from batch_endpoints.errors import InputError, SpecError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.planning.made import Made
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.specs import JobSpec, JobState, SkippedFile, check
 from batch_endpoints.storage.commits import CommitLog, of_retry
+from batch_endpoints.storage.filesystem import local_path
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -66,6 +67,21 @@ class JobFolder:
             self.files.replace("job.json", frozen)
         else:
             self.files.put_if_absent("job.json", frozen)
+
+    def check_exclusive(self) -> None:
+        """Does the store keep its promise that what is there is not put again? A disk does.
+
+        Raises:
+            InputError: it does not, so that commits of two workers would replace each other.
+        """
+        if local_path(self.uri):
+            return
+        if self.files.put_if_absent("job.json", self.files.read("job.json")):  # the same content: no harm is done
+            raise InputError(
+                f"job folders cannot live in the store of '{self.uri}': it replaces a file that is to be written "
+                "only if it is absent (If-None-Match)",
+                mend="Update the store's software, or let BATCH_ENDPOINTS_ROOT name another store or a shared disk.",
+            )
 
     def job(self) -> JobSpec:
         """Raises SpecError where the folder holds no job."""

@@ -45,11 +45,11 @@ def store_files(
             note(f"a script wrote '{name}', which is {why}: it is left out of the output")
         else:
             place = f"parts/{unique}/{name}"
-            with files.open_output(place) as copy, path.open("rb") as source:
+            with path.open("rb") as source, files.open_output(place) as copy:
                 while block := source.read(1 << 20):
                     copy.write(block)
             stored.append(CommittedFile(name=name, stored=place, of_init=_digest(path) if path in of_init else ""))
-        path.unlink()
+        path.unlink(missing_ok=True)
     return stored
 
 
@@ -135,7 +135,9 @@ def _is_empty(folder: Path) -> bool:
 def _left_out(path: Path, within: str) -> str:
     """Why something cannot be stored; "" where it can."""
     if not path.is_symlink():
-        return "" if path.is_file() else "neither a file nor a folder"
+        if not path.is_file():
+            return "neither a file nor a folder"
+        return "" if os.access(path, os.R_OK) else "a file that may not be read, or is gone"
     leads_to = os.path.realpath(path)
     if os.path.isdir(leads_to):
         return "a link to a folder"

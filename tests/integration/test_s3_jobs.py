@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import s3_server
 from faulty_proxy import FaultyProxy
-from job_folders import ECHO
+from job_folders import ECHO, Job
 from s3_server import BUCKET
 
 from batch_endpoints.control_plane import ControlPlane
@@ -35,6 +35,7 @@ from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.logs import merged_logs
+from batch_endpoints.storage.s3 import S3Filesystem
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -217,3 +218,18 @@ def engine(arguments):
     command = [sys.executable, "-m", "batch_endpoints.engine", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_store_that_lets_a_second_one_win_fails_the_job_before_anything_is_scored(s3, tmp_path, monkeypatch):
+    put(s3, "in/1.txt")
+    spec = Job(tmp_path, inputs={"data": {"type": "uri_folder", "path": "s3://lake/in"}}).spec
+    folder = JobFolder(open_filesystem("s3://lake/jobs/job"), "s3://lake/jobs/job")
+    folder.write_job(JobSpec.model_validate(spec))
+    plain = S3Filesystem._put
+    monkeypatch.setattr(
+        S3Filesystem, "_put", lambda files, key, data, me, if_absent: plain(files, key, data, me, False)
+    )
+    state = run_job(folder, LocalRunner)
+    assert (state.status, state.error.code, folder.plan()) == ("Failed", "InvalidInput", None)
+    assert "cannot live in the store of 's3://lake/jobs/job'" in state.error.message
+    assert "BATCH_ENDPOINTS_ROOT" in state.error.details

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from batch_endpoints.controller import LOOK_SECONDS, Controller
-from batch_endpoints.errors import ServerError
+from batch_endpoints.errors import InputError, ServerError
 from batch_endpoints.interfaces import Launch
 from batch_endpoints.specs import BatchJob, JobError, JobSpec, JobState, Model, ModelDeployment, Progress
 from batch_endpoints.storage.filesystem import LocalFilesystem
@@ -287,6 +287,20 @@ def test_one_broken_job_folder_does_not_keep_the_others_waiting(house, broken):
     house.controller().reconcile()
     assert house.cluster.launched == ["b"]
     assert house.status("b") == "Starting"
+
+
+def test_a_job_whose_folder_can_never_be_written_fails_and_says_why(house, monkeypatch):
+    def put(files, path, data):
+        raise InputError("job folders cannot live here", mend="Name another disk.")
+
+    house.job("a")
+    monkeypatch.setattr(LocalFilesystem, "put_if_absent", put)
+    house.controller().reconcile()
+    job = house.store.job("a")
+    assert (job.status, house.cluster.launched) == ("Failed", [])
+    assert job.state.error == JobError(
+        code="InvalidInput", message="job folders cannot live here", details="Name another disk."
+    )
 
 
 class TestCancel:

@@ -1,3 +1,5 @@
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -50,6 +52,17 @@ def test_a_relative_path_is_relative_to_here():
 def test_a_file_uri_of_another_machine_is_refused():
     with pytest.raises(InputError, match=r"'file://data/x' names the machine 'data'\nWrite file:///"):
         local_path("file://data/x")
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_disk_without_hard_links_is_refused_and_nothing_is_left_on_it(tmp_path, monkeypatch, number):
+    def link(*places):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(InputError, match=r"cannot live on the disk of .* no hard links .*\nLet BATCH_ENDPOINTS_ROOT"):
+        LocalFilesystem(tmp_path).put_if_absent("x", b"one")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_job_folders_are_on_a_disk_or_in_a_store(tmp_path):

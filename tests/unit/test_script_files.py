@@ -146,3 +146,16 @@ def test_what_is_left_out_is_told_and_does_not_stay(files, output, tmp_path):
         "a script wrote 'tree', which is a link to a folder: it is left out of the output",
     ]
     assert [path.name for path in output.iterdir()] == ["folder"]
+
+
+def test_a_file_that_may_not_be_read_is_told(open_folder, unprivileged):
+    open_folder.chmod(0o777)
+    with unprivileged():
+        (open_folder / "output").mkdir()
+        (open_folder / "output" / "a.txt").touch()
+        (open_folder / "output" / "a.txt").chmod(0)
+        notes = []
+        assert store_files(LocalFilesystem(open_folder), open_folder / "output", notes.append) == []
+    assert notes == [
+        "a script wrote 'a.txt', which is a file that may not be read, or is gone: it is left out of the output"
+    ]
