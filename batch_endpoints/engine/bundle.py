@@ -304,6 +304,6 @@ class BundleScorer:
                 scored, attempts = worker.score(list(paths.values()), list(paths))
                 outcome.attempts += attempts
                 outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
-                outcome.note = scored.note
+                outcome.unattributed = scored.unattributed
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
         return outcome

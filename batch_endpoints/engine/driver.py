@@ -284,9 +284,10 @@ def _end(
             f"{counted(done)} failed; the first, {named(failed[0])}: {failed[0].reason}; "
             "failed_items.jsonl in the job folder has all"
         )
-    if unnoticed := next((commit.note for commit in chain.from_iterable(rounds) if commit.note), ""):
-        keeper.note(unnoticed)
-    for said in dict.fromkeys(said for commit in chain.from_iterable(rounds) for said in commit.notes):
+    commits = list(chain.from_iterable(rounds))
+    if first := next((commit.unattributed for commit in commits if commit.unattributed), ""):
+        keeper.note(first)
+    for said in dict.fromkeys(said for commit in commits for said in commit.notes):
         keeper.note(said)
     plan = folder.plan()
     sums = accounts(plan, rounds) if plan else {}

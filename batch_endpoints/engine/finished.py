@@ -32,7 +32,7 @@ class Finished:
         self._rows_failed: list[FailedRow] = []
         self._files: list[CommittedFile] = []
         self._notes: dict[str, None] = {}
-        self._note = ""
+        self._unattributed = ""
         self._items, self._tries, self._seconds = 0, 0, 0.0
         self._rows_read: int | None = None
 
@@ -55,7 +55,7 @@ class Finished:
         self._rows_failed += failed_rows(outcome, mini_batch, self._told, keep)
         self._files += files
         self._notes |= dict.fromkeys(notes)
-        self._note = self._note or outcome.note
+        self._unattributed = self._unattributed or outcome.unattributed
         self._items += len(self.bundle.items(self.end))
         self.end += 1
 
@@ -76,7 +76,7 @@ class Finished:
             files=tuple(self._files),
             notes=tuple(self._notes),
             worker=worker,
-            note=self._note,
+            unattributed=self._unattributed,
         )
 
 

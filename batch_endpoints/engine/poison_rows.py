@@ -49,7 +49,7 @@ class Outcome:
         inputs: of failed items that could be read, what ``run()`` was given of them.
         attempts: tries of all of it, or of some of it.
         rows_read: rows that were there for the script or model; None where it reads files itself.
-        note: what a user should know of it.
+        unattributed: as of ``Scored``.
         again: of items that have succeeded before, the positions of rows that are tried again, and fail as rows.
     """
 
@@ -59,7 +59,7 @@ class Outcome:
     inputs: dict[str, pa.Table] = field(default_factory=dict)
     attempts: int = 0
     rows_read: int | None = None
-    note: str = ""
+    unattributed: str = ""
     again: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def fail(self, item: str, failure: Failure) -> None:

@@ -83,13 +83,13 @@ class Scored:
         table: its rows, in the order of its items; None for none.
         failed: item -> why it has no result.
         rows_read: rows that were given to the script or model; None where it reads files itself.
-        note: what a user should know of it.
+        unattributed: where nobody knows which file a row is of, so that one could be missing: a sentence that says so.
     """
 
     table: pa.Table | None
     failed: dict[str, UserError] = field(default_factory=dict)
     rows_read: int | None = None
-    note: str = ""
+    unattributed: str = ""
 
 
 def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[str]) -> Scored:
@@ -120,7 +120,7 @@ def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequen
     if table.num_rows > len(items) > 1:
         return Scored(
             table,
-            note=f"run() returned {table.num_rows} rows for {files} and no column says which file each is of, so a "
+            unattributed=f"run() returned {table.num_rows} rows for {files} and no column says which file each is of, so a "
             "file that the script leaves out cannot be noticed; return a column with the file's name",
         )
     return Scored(table)

@@ -78,7 +78,7 @@ class Commit(Spec):
     files: tuple[CommittedFile, ...] = ()
     notes: tuple[str, ...] = Field((), description="what a user should know of these files")
     worker: str = ""
-    note: str = Field("", description="something of these mini-batches that a user should know of")
+    unattributed: str = Field("", description="the first rows of which nobody knows the file, in a sentence")
 
 
 class Totals(NamedTuple):

@@ -114,14 +114,14 @@ def test_too_few_rows_that_name_no_file_are_refused(reply, message):
 
 def test_more_rows_than_files_are_taken_with_a_note_where_nothing_says_which_files_they_are_of():
     reply = {"kind": "columns", "names": ["x"], "data": [[1, 2, 3]]}
-    assert read_reply(reply, b"", ["a.csv", "b.csv"]).note == (
+    assert read_reply(reply, b"", ["a.csv", "b.csv"]).unattributed == (
         "run() returned 3 rows for 2 files and no column says which file each is of, so a file that the script "
         "leaves out cannot be noticed; return a column with the file's name"
     )
-    assert read_reply(reply, b"", ["a.csv"]).note == "", "they are all of it"
-    assert read_reply(reply, b"", ["a.csv", "b.csv", "c.csv"]).note == "", "a row for each"
+    assert read_reply(reply, b"", ["a.csv"]).unattributed == "", "they are all of it"
+    assert read_reply(reply, b"", ["a.csv", "b.csv", "c.csv"]).unattributed == "", "a row for each"
     named = {"kind": "columns", "names": ["f"], "data": [["a.csv", "a.csv", "b.csv"]]}
-    assert read_reply(named, b"", ["a.csv", "b.csv"]).note == ""
+    assert read_reply(named, b"", ["a.csv", "b.csv"]).unattributed == ""
 
 
 def test_results_by_item_name_their_file_and_keep_each_reason():
