@@ -103,7 +103,7 @@ class BundleScorer:
             while (at := chain[-1].end if chain else bundle.start) < bundle.end and not self._told_to_stop():
                 if self._fatal:  # another try would end like the first one
                     raise self._fatal
-                chain += self._score_some(bundle, at, at + 1 if one_by_one else bundle.end, commits)
+                self._score_some(bundle, at, at + 1 if one_by_one else bundle.end, commits, chain)
                 self._log.store()
         except StoreUnavailable:
             raise
@@ -141,15 +141,16 @@ class BundleScorer:
     ) -> None:
         self.close()
 
-    def _score_some(self, bundle: Bundle, start: int, end: int, commits: CommitLog) -> list[Commit]:
-        """Score from ``start`` on for a few seconds, to where something fails; returns what is committed."""
+    def _score_some(self, bundle: Bundle, start: int, end: int, commits: CommitLog, chain: list[Commit]) -> None:
+        """Score from ``start`` on for a few seconds, to where something fails; the chain gets what is committed."""
         worker = self._get_ready(bool(bundle.parts))[1]
         until = time.monotonic() + COMMIT_SECONDS
         finished = Finished(bundle, start, self._settings)
 
         def commit() -> Commit:
             parts = write_parts(self._files, bundle.index, finished.start, finished.tables, self._parts_format)
-            return commits.add(finished.commit(parts, self._name))
+            chain.append(commits.add(finished.commit(parts, self._name)))
+            return chain[-1]
 
         with closing(InTime(commit)) as in_time:
             while finished.end < end and (
@@ -165,21 +166,20 @@ class BundleScorer:
                     with in_time:
                         before_try = self._between_tries(written, notes)
                         outcome = self._score(worker, bundle.mini_batch(at), following, before_try)
+                        seconds = time.monotonic() - began
                 except (WorkerStopped, StoreUnavailable):
-                    if in_time.done:
-                        return [in_time.done]
-                    if self._stopped.is_set() or at == start:
-                        raise
-                    break  # what is finished counts
+                    if at > start and not in_time.done and not self._stopped.is_set():
+                        commit()  # what is finished counts
+                    raise
+                written += self._store_written(notes)
                 if in_time.done:
                     if in_time.done.end != at:  # another worker was faster, and has this mini-batch as well
-                        return [in_time.done]
+                        return
                     finished = Finished(bundle, at, self._settings)
-                written += self._store_written(notes)
-                finished.add(outcome, time.monotonic() - began, written, notes)
+                finished.add(outcome, seconds, written, notes)
                 if outcome.failed or outcome.rows or bundle.retry:
                     break  # what is won later, or here, belongs behind the rows of one mini-batch: storage/rounds.py
-        return [*([in_time.done] if in_time.done else []), commit()]
+        commit()
 
     @cached_property
     def _parts_format(self) -> OutputFormat:

@@ -83,7 +83,7 @@ class Scored:
         table: its rows, in the order of its items; None for none.
         failed: item -> why it has no result.
         rows_read: rows that were given to the script or model; None where it reads files itself.
-        unattributed: where nobody knows which file a row is of, so that one could be missing: a sentence that says so.
+        unattributed: a sentence that says so where nobody knows which file a row is of, and one could be missing.
     """
 
     table: pa.Table | None
@@ -120,8 +120,8 @@ def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequen
     if table.num_rows > len(items) > 1:
         return Scored(
             table,
-            unattributed=f"run() returned {table.num_rows} rows for {files} and no column says which file each is of, so a "
-            "file that the script leaves out cannot be noticed; return a column with the file's name",
+            unattributed=f"run() returned {table.num_rows} rows for {files} and no column says which file each is "
+            "of, so a file that the script leaves out cannot be noticed; return a column with the file's name",
         )
     return Scored(table)
 

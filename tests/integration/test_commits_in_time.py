@@ -9,6 +9,8 @@ from job_folders import Job, noting, wait_until
 
 from batch_endpoints.engine import finished
 from batch_endpoints.engine.bundle import BundleScorer
+from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles
+from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.storage.commits import Commit, CommitLog
 
@@ -20,9 +22,11 @@ def run(mini_batch):
     note(name)
     while name == "002.txt" and not os.path.exists({gate!r}):
         time.sleep(0.01)
+    open(os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], name), "w").close()
     return [name]
 """
-BUNDLE = Bundle(0, 0, (("000.txt",), ("001.txt",), ("002.txt",)))
+FILES = [f"{number:03}.txt" for number in range(4)]
+BUNDLE = Bundle(0, 0, tuple((file,) for file in FILES))
 
 
 class Timer:
@@ -40,60 +44,78 @@ class Timer:
 
 
 @pytest.fixture
-def at_the_last_one(tmp_path, monkeypatch):
-    """A job whose worker is at its third and last mini-batch, until ``gate`` is there; and what comes of its run."""
+def at_the_third(tmp_path, monkeypatch):
+    """A job whose worker is at the third of four mini-batches, until ``gate`` is there; and what comes of its run."""
     Timer.made = []
     monkeypatch.setattr(finished.threading, "Timer", Timer)
     gate = tmp_path / "gate"
-    job = Job(tmp_path, WAITS.format(noting=noting(tmp_path), gate=str(gate)), files=3)
+    job = Job(tmp_path, WAITS.format(noting=noting(tmp_path), gate=str(gate)), files=FILES)
     with BundleScorer(job.job_folder.uri, job.input.as_uri()) as scorer, ThreadPoolExecutor() as pool:
         running = pool.submit(scorer.run, BUNDLE)
-        wait_until(lambda: "002.txt" in job.calls(), what="the last mini-batch")
+        wait_until(lambda: "002.txt" in job.calls(), what="the third mini-batch")
         yield job, running, gate
         gate.touch()
 
 
-def ranges(job):
-    return [(commit.start, commit.end, commit.rows) for commit in CommitLog(job.job_folder.files).chain(BUNDLE)]
+def committed(job):
+    """Of each commit its range, and the files that the script wrote in it; as many rows are checked by the way."""
+    found = []
+    for commit in CommitLog(job.job_folder.files).chain(BUNDLE):
+        assert commit.rows == commit.end - commit.start
+        found.append((commit.start, commit.end, [file.name for file in commit.files]))
+    return found
 
 
-def test_what_is_finished_counts_while_the_next_mini_batch_is_being_scored(at_the_last_one):
-    job, running, gate = at_the_last_one
+def test_what_is_finished_counts_while_the_next_mini_batch_is_being_scored(at_the_third):
+    job, running, gate = at_the_third
     (timer,) = Timer.made
     assert 0 < timer.seconds <= 10
     timer.act()
-    assert ranges(job) == [(0, 2, 2)]
+    assert committed(job) == [(0, 2, FILES[:2])]
     gate.touch()
-    assert running.result(10).mini_batches == 3
-    assert ranges(job) == [(0, 2, 2), (2, 3, 1)]
+    assert running.result(10).mini_batches == 4
+    assert committed(job) == [(0, 2, FILES[:2]), (2, 4, FILES[2:])]
 
 
-def test_a_mini_batch_that_another_worker_has_committed_meanwhile_is_not_committed_again(at_the_last_one):
-    job, running, gate = at_the_last_one
+def test_a_mini_batch_that_another_worker_has_committed_meanwhile_counts_once_with_its_files(at_the_third):
+    job, running, gate = at_the_third
     CommitLog(job.job_folder.files).add(Commit(bundle=0, start=0, end=3, rows=3, items_succeeded=3))
     Timer.made[0].act()
     gate.touch()
-    assert running.result(10).mini_batches == 3
-    assert ranges(job) == [(0, 3, 3)]
+    assert running.result(10).mini_batches == 4
+    assert committed(job) == [(0, 3, []), (3, 4, FILES[3:])]
 
 
-def test_what_could_not_be_committed_in_time_is_committed_with_the_next_mini_batch(at_the_last_one, monkeypatch):
-    job, running, gate = at_the_last_one
+def test_what_could_not_be_committed_in_time_is_committed_with_the_next_mini_batch(at_the_third, monkeypatch):
+    job, running, gate = at_the_third
     with monkeypatch.context() as patched:
         patched.setattr(CommitLog, "add", lambda log, commit: os.stat("/none"))
         Timer.made[0].act()
-    assert ranges(job) == []
+    assert committed(job) == []
     gate.touch()
-    assert running.result(10).mini_batches == 3
-    assert ranges(job) == [(0, 3, 3)]
+    assert running.result(10).mini_batches == 4
+    assert committed(job) == [(0, 4, FILES)]
 
 
-def test_a_time_that_comes_when_all_is_done_changes_nothing(at_the_last_one):
-    job, running, gate = at_the_last_one
+def test_what_is_finished_counts_when_the_store_of_the_next_mini_batch_stays_away(at_the_third, monkeypatch):
+    job, running, gate = at_the_third
+
+    def away(*arguments):
+        raise StoreUnavailable("the store does not answer")
+
+    monkeypatch.setattr(MiniBatchFiles, "of", away)
+    gate.touch()
+    with pytest.raises(StoreUnavailable, match=r"worker '.+' cannot go on: the store does not answer"):
+        running.result(10)
+    assert committed(job) == [(0, 3, FILES[:3])]
+
+
+def test_a_time_that_comes_when_all_is_done_changes_nothing(at_the_third):
+    job, running, gate = at_the_third
     gate.touch()
     running.result(10)
     late = threading.Thread(target=Timer.made[0].act)
     late.start()
     late.join(5)
     assert not late.is_alive()
-    assert ranges(job) == [(0, 3, 3)]
+    assert committed(job) == [(0, 4, FILES)]
