@@ -224,21 +224,21 @@ def follow_commits(
     keeper: ProgressKeeper,
     commits: CommitLog,
     bundles: Sequence[Bundle],
-    at_once: int,
+    workers: int,
     then: Callable[[], None],
 ) -> Iterator[None]:
     """While the block runs, tell every few seconds what is committed of bundles that are not done.
 
     Args:
         bundles: in the order in which they are begun.
-        at_once: bundles that may be under way at the same time.
+        workers: how many score them; see ``WorkQueue``, by which each has one bundle and keeps another one.
         then: called behind each look, in the thread that looks.
     """
     ended = threading.Event()
     ends: dict[int, tuple[int, Totals]] = {}
 
     def look() -> None:
-        for bundle in list(islice((b for b in bundles if not keeper.done(b)), at_once)):
+        for bundle in list(islice((b for b in bundles if not keeper.done(b)), 2 * workers)):
             end, known = ends.get(bundle.index, (bundle.start, Totals()))
             while commit := commits.at(bundle.index, end):
                 end, known = commit.end, _sum(known, totals([commit]))
