@@ -206,3 +206,6 @@ class MiniBatchRunner(Protocol):
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
     ) -> Generator[BundleOutcome, None, None]:
         """Outcomes as they come, in any order. Closing the generator stops the work."""
+
+    def stop(self) -> None:
+        """Let ``run`` yield nothing more and stop the work, whatever it is at; from any thread, more than once."""

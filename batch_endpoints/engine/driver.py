@@ -7,6 +7,7 @@ driver that is lost at any moment is followed by another one that goes on from t
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -34,6 +35,7 @@ from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.outputs import write_failed_items
 from batch_endpoints.storage.rounds import failed_in, read_rounds, still_failed, total
 
+STOP_SECONDS = 3.0  # for a mini-batch to end by itself when too much has failed
 logger = logging.getLogger(__name__)
 
 
@@ -203,9 +205,15 @@ def _score(
     def too_many_failed() -> bool:
         return over_threshold(keeper.failures, error_threshold)
 
+    asked: list[float] = []
+
     def stop_in_time() -> None:
-        if too_many_failed():  # the workers see it, and the bundle of one of them comes back
+        """Let the workers commit what they have done, and end what does not end by itself."""
+        if too_many_failed():
+            asked.append(time.monotonic())
             folder.ask_to_stop()
+            if asked[-1] - asked[0] >= STOP_SECONDS:
+                runner.stop()
 
     if not left or too_many_failed():
         return

@@ -19,6 +19,7 @@ class LocalRunner:
 
     def __init__(self, folder_uri: str) -> None:
         self._folder_uri = folder_uri
+        self._done: SimpleQueue[BundleOutcome | BaseException | None] = SimpleQueue()
 
     def shape(self) -> ClusterShape:
         """This machine, as a cluster of one node."""
@@ -30,7 +31,7 @@ class LocalRunner:
         """Outcomes as they come; closing the iterator ends the hosts and the mini-batches they are at."""
         waiting: WorkQueue[int, Bundle] = WorkQueue(bundles)
         taking = threading.Lock()
-        done: SimpleQueue[BundleOutcome | BaseException] = SimpleQueue()
+        done = self._done
         stop = threading.Event()
         scorers: list[BundleScorer] = []
 
@@ -53,7 +54,8 @@ class LocalRunner:
             thread.start()
         try:
             for _ in bundles:
-                outcome = done.get()
+                if (outcome := done.get()) is None:
+                    return
                 if isinstance(outcome, BaseException):
                     raise outcome
                 yield outcome
@@ -63,3 +65,6 @@ class LocalRunner:
                 scorer.stop()
             for thread in threads:
                 thread.join()
+
+    def stop(self) -> None:
+        self._done.put(None)

@@ -42,6 +42,7 @@ class RayPoolRunner:
         self._folder_uri = folder_uri
         ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
         self._nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
+        self._running: _Pool | LocalRunner | None = None
 
     def shape(self) -> ClusterShape:
         """The nodes that are up."""
@@ -57,13 +58,18 @@ class RayPoolRunner:
         """
         if len(self._nodes) == 1 and sum(len(bundle.mini_batches) for bundle in bundles) == 1:
             # one call of run(), and nowhere else to make it: a pool of actors would only take longer to start
-            yield from LocalRunner(self._folder_uri).run(bundles, workers, input_root)
+            self._running = LocalRunner(self._folder_uri)
+            yield from self._running.run(bundles, workers, input_root)
             return
-        pool = _Pool(bundles, workers, self._folder_uri, input_root)
+        self._running = pool = _Pool(bundles, workers, self._folder_uri, input_root)
         try:
             yield from pool.outcomes()
         finally:
             pool.close()
+
+    def stop(self) -> None:
+        if self._running:
+            self._running.stop()
 
 
 class ScoringActor:
@@ -108,7 +114,7 @@ class _Pool:
         self._closing: list[ray.ObjectRef[None]] = []
         # answers come as futures, not from ray.wait: a signal ends this wait at once, and it costs the same for any
         # number of actors
-        self._answers: SimpleQueue[tuple[Actor, Future[BundleOutcome | str]]] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Actor, Future[BundleOutcome | str]] | None] = SimpleQueue()
         self._lost_starts = 0
 
     def outcomes(self) -> Generator[BundleOutcome, None, None]:
@@ -116,7 +122,9 @@ class _Pool:
             while len(self._at) < min(self._size, left):
                 new: Actor = self._make()
                 self._call(new, None, new.ready.remote())
-            actor, answer = self._answers.get()
+            if (answered := self._answers.get()) is None:
+                return
+            actor, answer = answered
             error = answer.exception()
             if isinstance(error, RayError) and not isinstance(error, RayTaskError):
                 self._forget(actor, error)
@@ -133,6 +141,10 @@ class _Pool:
                 yield outcome
             else:
                 self._node[actor] = outcome
+
+    def stop(self) -> None:
+        """Let ``outcomes`` end now; from any thread."""
+        self._answers.put(None)
 
     def close(self) -> None:
         """End all actors, whatever they are at."""

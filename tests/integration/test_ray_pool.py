@@ -108,15 +108,23 @@ def test_a_worker_without_work_gives_its_cpu_back_while_another_is_still_at_it(t
     assert len(job.commits()) == 2
 
 
-def test_whoever_closes_the_outcomes_ends_the_script_within_seconds(tmp_path):
+@pytest.mark.parametrize("how", ["close", "stop"])
+def test_whoever_closes_or_stops_the_outcomes_ends_the_script_within_seconds(tmp_path, how):
     job = job_that(WAITS, tmp_path, 2, GO=str(tmp_path / "never"))
     bundles = [Bundle(n, n, ((f"{n:03}.txt",),)) for n in range(2)]
-    outcomes = RayPoolRunner(job.job_folder.uri).run(bundles, TWO, job.input.as_uri())
+    runner = RayPoolRunner(job.job_folder.uri)
+    outcomes = runner.run(bundles, TWO, job.input.as_uri())
     assert next(outcomes).bundle == 0
     wait_until(job.calls, what="the call that does not end")
     (host,) = map(int, job.calls())
     began = time.monotonic()
-    outcomes.close()
+    if how == "close":
+        outcomes.close()
+    else:
+        with ThreadPoolExecutor() as pool:
+            rest = pool.submit(list, outcomes)
+            runner.stop()
+            assert rest.result() == []
     wait_until(lambda: not os.path.exists(f"/proc/{host}"), what="the end of the host")
     assert time.monotonic() - began < 5
     assert len(job.commits()) == 1
