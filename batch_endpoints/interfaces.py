@@ -195,6 +195,9 @@ class BundleOutcome:
     rows: int
     rows_failed: int
     fatal: str = ""  # JSON of a JobError where the job must fail at once
+    left: str = (
+        ""  # JSON of a commit that does not count: what had failed of a mini-batch that was left because of that
+    )
 
 
 class MiniBatchRunner(Protocol):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderAhead
 from batch_endpoints.engine.poison_rows import Failure, Outcome
+from batch_endpoints.engine.stored_log import StoredLog
 from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.errors import BatchEndpointError, ScoringError
@@ -33,15 +33,12 @@ from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobSpec, ModelDeploymentSettings, OutputFormat
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, FailedItem, FailedRow, totals
-from batch_endpoints.storage.filesystem import local_path, open_filesystem
-from batch_endpoints.storage.job_folder import JobFolder, upload_log
+from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import store_files, write_parts
 
-logger = logging.getLogger(__name__)
-
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
-_SHORT_LOG_BYTES = 1 << 20
 _LOOK_SECONDS = 1.0  # how often a worker looks for it
 
 
@@ -59,8 +56,7 @@ class BundleScorer:
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
         self._interpreter: Interpreter | None = None
-        self._log = _log_file(folder_uri, self._scratch, self._name)
-        self._log_stored = (0, 0.0)  # bytes, and when
+        self._log = StoredLog(self._files, folder_uri, self._scratch, self._name)
         self._access: Access = AMBIENT
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self._settings = ModelDeploymentSettings()
@@ -68,6 +64,8 @@ class BundleScorer:
         self._fetcher: MiniBatchFiles | None = None
         self._following: MiniBatch | None = None
         self._fatal: BatchEndpointError | None = None
+        self._left = ""  # see BundleOutcome
+        self._failed_by_all = 0  # of the job, by its driver's last word
         self._stopped, self._told, self._looked = False, False, -_LOOK_SECONDS
 
     def run(self, bundle: Bundle, following: MiniBatch | None = None, *, one_by_one: bool = False) -> BundleOutcome:
@@ -91,11 +89,11 @@ class BundleScorer:
                 if self._fatal:  # another try would end like the first one
                     raise self._fatal
                 chain.append(commits.add(self._score_some(bundle, at, at + 1 if one_by_one else bundle.end)))
-                self._upload_log()
+                self._log.store()
         except BatchEndpointError as error:  # nothing that another worker could do better
             self._fatal = error
             fatal = JobError(code=error.code, message=error.what, details=error.mend)
-            return BundleOutcome(bundle.index, *totals(chain), fatal=fatal.model_dump_json())
+            return BundleOutcome(bundle.index, *totals(chain), fatal=fatal.model_dump_json(), left=self._left)
         except WorkerStopped:  # in the middle of a mini-batch, of which nothing counts
             if self._stopped:
                 raise
@@ -113,7 +111,7 @@ class BundleScorer:
             self._ready[1].close()
         if self._interpreter:
             self._interpreter.close()
-        self._upload_log(closing=True)
+        self._log.store(closing=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def __enter__(self) -> BundleScorer:
@@ -139,14 +137,23 @@ class BundleScorer:
             mini_batch = bundle.mini_batch(at)
             following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else self._following
             written: list[CommittedFile] = []
+            outcome = Outcome(again={item: part.only for item, part in mini_batch.ranges() if part.only})
+            before_try = self._between_tries(contract.output_folder, written, outcome, bundle.retry)
             began = time.monotonic()
             try:
-                outcome = self._score(
-                    worker, mini_batch, following, self._between_tries(contract.output_folder, written)
-                )
+                self._score(worker, mini_batch, following, outcome, before_try)
             except WorkerStopped:
                 if self._stopped or at == start:
                     raise
+                break
+            except _TooManyFailed as enough:
+                items = failed_items(outcome, mini_batch, told)
+                rows = failed_rows(outcome, mini_batch, self._settings.keep_failed_inputs)
+                left = Commit(bundle=bundle.index, start=at, end=at, failed=tuple(items), failed_rows=tuple(rows))
+                self._fatal = ScoringError(items[0].reason if items else rows[0].reason, mend=str(enough))
+                self._left = left.model_dump_json()
+                if at == start:
+                    raise self._fatal from None
                 break
             seconds, tries = seconds + time.monotonic() - began, tries + max(outcome.attempts, 1)
             if outcome.rows_read is not None:
@@ -176,23 +183,6 @@ class BundleScorer:
             worker=self._name,
         )
 
-    def _upload_log(self, *, closing: bool = False) -> None:
-        """Bring what the code printed to a job folder that is remote; on a disk it is there already.
-
-        A store cannot append, so a long log goes there as a whole every few seconds.
-        """
-        if local_path(self._folder_uri) or not self._log.exists():
-            return
-        size, now = self._log.stat().st_size, time.monotonic()
-        stored, when = self._log_stored
-        if size == stored or (size > _SHORT_LOG_BYTES and now - when < COMMIT_SECONDS and not closing):
-            return
-        try:
-            upload_log(self._files, self._log)
-            self._log_stored = size, now
-        except OSError as error:  # no reason to lose a worker
-            logger.warning("the log of worker '%s' cannot be stored now: %s", self._name, error)
-
     @cached_property
     def _parts_format(self) -> OutputFormat:
         return named_output(self._job, self._folder_uri).parts_format
@@ -209,7 +199,7 @@ class BundleScorer:
             self._access = job.credentials
             settings = Settings.read()
             self._interpreter = job_interpreter(job, settings.cache)  # kept while this worker lives
-            contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log)
+            contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log.path)
             contract = replace(
                 contract, mini_batch_format=mini_batch_format(job, in_parts), memory_share=settings.memory_share
             )
@@ -246,10 +236,15 @@ class BundleScorer:
         """Is there a mark in the job folder, by the driver or by somebody who cancels the job?"""
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._looked = time.monotonic()
-            self._told = JobFolder(self._files, self._folder_uri, self._job.resumption).stop_asked
+            folder = JobFolder(self._files, self._folder_uri, self._job.resumption)
+            self._told = folder.stop_asked
+            if self._settings.error_threshold >= 0 and (state := folder.state()):
+                self._failed_by_all = state.progress.items_failed + state.progress.rows_failed
         return self._told
 
-    def _between_tries(self, output: Path, written: list[CommittedFile]) -> Callable[[Sequence[Failure]], None]:
+    def _between_tries(
+        self, output: Path, written: list[CommittedFile], outcome: Outcome, retry: int
+    ) -> Callable[[int], None]:
         """What is called before each try of a mini-batch, which may take many.
 
         It stores what the one before has written: what a later one writes, or leaves behind when it fails, is its
@@ -257,22 +252,26 @@ class BundleScorer:
 
         Args:
             written: gets what is stored.
+            outcome: what has come of the mini-batch by then.
+            retry: of which plan it is.
 
         Raises:
             WorkerStopped: the job is to stop.
-            ScoringError: these rows alone are more failures than the job may have.
+            _TooManyFailed: with what others have committed, these are more failures than the job may have.
         """
-        began, allowed = time.monotonic(), self._settings.error_threshold
+        began = time.monotonic()
+        allowed = self._settings.error_threshold if retry == self._job.retries else -1
 
-        def look(failures: Sequence[Failure]) -> None:
+        def look(failed_rows: int) -> None:
             written.extend(store_files(self._files, output))
             if self._told_to_stop():
                 raise WorkerStopped
-            if over_threshold(len(failures), allowed) and time.monotonic() - began > COMMIT_SECONDS:
-                raise ScoringError(
-                    failures[0].error.headline,
-                    mend=f"{len(failures)} rows of one mini-batch failed, more than error_threshold ({allowed}) "
-                    "allows; its other rows were not tried.",
+            here, before = outcome.failures + failed_rows, self._failed_by_all
+            if here and over_threshold(before + here, allowed) and time.monotonic() - began > COMMIT_SECONDS:
+                others = f" and {before} before" if before else ""
+                raise _TooManyFailed(
+                    f"{here} rows of one mini-batch failed{others}, more than error_threshold ({allowed}) allows; "
+                    "its other rows were not tried."
                 )
 
         return look
@@ -282,22 +281,24 @@ class BundleScorer:
         worker: ScoringWorker,
         mini_batch: MiniBatch,
         following: MiniBatch | None,
-        before_try: Callable[[Sequence[Failure]], None],
-    ) -> Outcome:
+        outcome: Outcome,
+        before_try: Callable[[int], None],
+    ) -> None:
+        """Fetch and score a mini-batch into ``outcome``."""
         if worker.takes_tables():
             reader, deployment = self._tables(), self._job.deployment
             reader.begin(mini_batch, following)
-            outcome = score_tables(worker, reader, mini_batch.ranges(), deployment, before_try)
+            score_tables(worker, reader, mini_batch.ranges(), deployment, outcome, before_try)
             for file in better_as_files(outcome, mini_batch.ranges(), deployment):
-                before_try(())
+                before_try(0)
                 self._score_files(worker, MiniBatch(mini_batch.number, [file]), None, outcome)
-            return outcome
+            return
         refuse_paths(self._settings, bool(mini_batch.parts))
-        return self._score_files(worker, mini_batch, following, Outcome())
+        self._score_files(worker, mini_batch, following, outcome)
 
     def _score_files(
         self, worker: ScoringWorker, mini_batch: MiniBatch, following: MiniBatch | None, outcome: Outcome
-    ) -> Outcome:
+    ) -> None:
         """Score whole files by their paths."""
         with self._paths().of(mini_batch, following) as (paths, errors):
             for item in mini_batch.files:
@@ -308,8 +309,7 @@ class BundleScorer:
                 outcome.attempts += attempts
                 outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
-        return outcome
 
 
-def _log_file(folder_uri: str, scratch: Path, name: str) -> Path:
-    return (local_path(folder_uri) or scratch) / "logs" / f"worker-{name}.log"
+class _TooManyFailed(Exception):
+    """The job cannot succeed any more, whatever becomes of the rest of this mini-batch."""

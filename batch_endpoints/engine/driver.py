@@ -46,9 +46,9 @@ class Stopped(BaseException):
 class _Failed(Exception):
     """The job fails, for a reason that lies in its data or code."""
 
-    def __init__(self, error: JobError) -> None:
+    def __init__(self, error: JobError, left: Commit | None = None) -> None:
         super().__init__(error.message)
-        self.error = error
+        self.error, self.left = error, left  # see BundleOutcome
 
 
 def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) -> JobState:
@@ -78,7 +78,7 @@ def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) ->
         output = _run(job, folder, make_runner, keeper)
         _end(folder, keeper, "Completed", outputs={output.name: _write_output(output, folder, keeper)})
     except _Failed as failed:
-        _end(folder, keeper, "Failed", error=failed.error)
+        _end(folder, keeper, "Failed", error=failed.error, left=failed.left)
     except BatchEndpointError as error:
         details = "\n".join(part for part in (error.where, error.mend) if part)
         _end(folder, keeper, "Failed", error=JobError(code=error.code, message=error.what, details=details))
@@ -225,7 +225,8 @@ def _score(
             so_far = (outcome.mini_batches, outcome.items_succeeded, outcome.items_failed, outcome.rows)
             keeper.bundle(outcome.bundle, Totals(*so_far, outcome.rows_failed))
             if outcome.fatal:
-                raise _Failed(JobError.model_validate_json(outcome.fatal))
+                known = Commit.model_validate_json(outcome.left) if outcome.left else None
+                raise _Failed(JobError.model_validate_json(outcome.fatal), known)
             if too_many_failed() or folder.cancel_asked:
                 return
 
@@ -250,9 +251,16 @@ def _end(
     *,
     error: JobError | None = None,
     outputs: Mapping[str, JobOutput] | None = None,
+    left: Commit | None = None,
 ) -> None:
-    """The last word, which agrees with the list of failed items."""
+    """The last word, which agrees with the list of failed items.
+
+    Args:
+        left: what had failed of a mini-batch that was left in the middle.
+    """
     rounds = read_rounds(folder)
+    if left:
+        rounds = [*rounds[:-1], [*rounds[-1], left]]
     done = total(rounds)
     write_failed_items(folder.files, failed := still_failed(rounds))
     if failed:
