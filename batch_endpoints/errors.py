@@ -13,6 +13,7 @@ BatchEndpointError
 │   ├── RunFailed         … in one run(): the mini-batch is tried again
 │   └── HostLost          … by taking its process with it (crash, timeout, memory)
 │       └── HostKilled    … killed from outside, mostly for want of memory
+│           └── MemoryShort  … by us, before its node had none left: no try of the mini-batch
 ├── WorkersLost           the cluster's processes that score end before they can begin
 ├── JobFailed             a job somebody waited for did not end as Completed
 └── ServerError           the server could not be reached, or answered with an error of its own
@@ -107,6 +108,10 @@ class HostLost(ScoringError):
 
 class HostKilled(HostLost):
     """The user's process was killed from outside: for want of memory, or by a person."""
+
+
+class MemoryShort(HostKilled):
+    """The user's process was ended in time, since its node would have had no memory left."""
 
 
 class WorkersLost(BatchEndpointError):

@@ -207,7 +207,7 @@ def _items(results: Any, code: str) -> tuple[dict[str, Any], bytes]:
     frames = []
     for result in results:
         if isinstance(result, BaseException):
-            items.append({"error": dict(_describe(result, code), again=isinstance(result, (OSError, MemoryError)))})
+            items.append({"error": dict(_describe(result, code), again=not _of_data(result))})
         else:
             items.append({"rows": len(result)})
             frames.append(result)
@@ -215,6 +215,12 @@ def _items(results: Any, code: str) -> tuple[dict[str, Any], bytes]:
         return {"kind": "items", "items": items, "table": None}, b""
     header, payload = _encode_table(pandas.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0])
     return {"kind": "items", "items": items, "table": header}, payload
+
+
+def _of_data(error: BaseException) -> bool:
+    """Does it say that a model cannot take its input? Then it would say so again."""
+    named = any(kind.__name__ == "MlflowException" for kind in type(error).__mro__)
+    return named or isinstance(error, (ValueError, TypeError, LookupError, AssertionError))
 
 
 def _plain(value: Any) -> Any:

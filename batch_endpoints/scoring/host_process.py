@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batch_endpoints.errors import HostKilled, HostLost
+from batch_endpoints.errors import HostKilled, HostLost, MemoryShort
 from batch_endpoints.scoring.host_family import MARK, kill_processes
 from batch_endpoints.scoring.memory import why_to_end
 
@@ -95,12 +95,9 @@ class HostProcess:
             ) from None
         except (EOFError, BrokenPipeError):
             raise self._lost() from None
-        except _MemoryShort as short:
+        except MemoryShort:
             self.close()
-            raise HostKilled(
-                f"the scoring process was killed for want of memory: {short}",
-                mend="Make mini_batch_size or max_concurrency_per_instance smaller.",
-            ) from None
+            raise
 
     def kill(self) -> None:
         """End the host and every process it has started; a call under way raises HostLost. From any thread."""
@@ -142,7 +139,7 @@ class HostProcess:
         Raises:
             TimeoutError: it is not in time.
             EOFError: the host has ended.
-            _MemoryShort: it has to be.
+            MemoryShort: it has to be.
         """
         ready = select.poll()  # not select(), which refuses descriptors above 1023
         ready.register(fd, event)
@@ -160,7 +157,10 @@ class HostProcess:
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._looked = time.monotonic()
             if why := why_to_end(self._output_folder, self._memory_share):
-                raise _MemoryShort(why)
+                raise MemoryShort(
+                    f"the scoring process was killed for want of memory: {why}",
+                    mend="Make mini_batch_size or max_concurrency_per_instance smaller.",
+                )
 
     def _lost(self) -> HostLost:
         try:  # a host that has just closed its pipe ends within a moment
@@ -179,10 +179,6 @@ def _wide_pipe() -> tuple[int, int]:
         with contextlib.suppress(OSError):  # a user may have so many
             fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return read, write
-
-
-class _MemoryShort(Exception):
-    """The node has none left because of this host."""
 
 
 def _start(

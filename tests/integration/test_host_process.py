@@ -14,7 +14,7 @@ from scoring_workers import bench
 
 from batch_endpoints.errors import InitFailed
 from batch_endpoints.scoring.memory import node_memory
-from batch_endpoints.scoring.worker import WorkerStopped
+from batch_endpoints.scoring.worker import OWN_END_SECONDS, WorkerStopped
 
 PYENV = Path.home() / ".pyenv" / "versions"
 ECHO = "def run(mini_batch): return list(mini_batch)"
@@ -270,6 +270,50 @@ def test_a_mini_batch_is_tried_once_and_then_max_retries_times(tmp_path, monkeyp
     assert tries.read_text() == "x" * (max_retries + 1)
     assert attempts == max_retries + 1
     assert list(scored.failed) == ["a"]
+
+
+def test_between_two_tries_are_pauses_that_grow(tmp_path):
+    with bench(tmp_path, "def run(mini_batch): raise ValueError('odd')", max_retries=4) as b:
+        b.reason("a")
+
+    assert [base / 2 <= pause <= base for base, pause in zip((0.1, 0.2, 0.4, 0.8), b.pauses, strict=True)] == [
+        True
+    ] * 4
+
+
+@pytest.mark.parametrize(("kills", "scored"), [(3, True), (5, False)])
+def test_a_kill_for_the_nodes_memory_uses_up_no_try_unless_it_comes_each_time(tmp_path, monkeypatch, kills, scored):
+    tries = tmp_path / "tries"
+    script = f"""
+    import time
+    def run(mini_batch):
+        with open({str(tries)!r}, "a") as file:
+            file.write("x")
+        if len(open({str(tries)!r}).read()) <= {kills}:
+            time.sleep(60)
+        return mini_batch
+    """
+    ended = []
+
+    def why_to_end(output_folder, share):
+        if tries.exists() and len(ended) < min(len(tries.read_text()), kills):
+            ended.append(output_folder)
+            return "it held all"
+        return ""
+
+    monkeypatch.setattr("batch_endpoints.scoring.host_process.why_to_end", why_to_end)
+    with bench(tmp_path, script, max_retries=0) as b:
+        if scored:
+            assert b.value() == "/in/a"
+        else:
+            assert b.reason() == "the scoring process was killed for want of memory: it held all"
+
+    assert tries.read_text() == "x" * (kills + scored)
+    pauses = [pause for pause in b.pauses if pause != OWN_END_SECONDS]
+    assert [base / 2 <= pause <= base for base, pause in zip((1, 2, 4, 8), pauses, strict=False)] == [True] * len(
+        pauses
+    )
+    assert len(pauses) == min(kills, 4)
 
 
 def test_a_try_that_succeeds_is_the_last_one(tmp_path):
