@@ -200,13 +200,23 @@ class BundleOutcome:
     )
 
 
+class RunListener(Protocol):
+    """Hears what a runner has to tell besides its outcomes."""
+
+    def worker_up(self) -> None:
+        """A worker is there, perhaps the first one."""
+
+    def note(self, note: str) -> None:
+        """Something a user should know of."""
+
+
 class MiniBatchRunner(Protocol):
     """Runs bundles on workers, somewhere."""
 
     def shape(self) -> ClusterShape: ...
 
     def run(
-        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
+        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None
     ) -> Generator[BundleOutcome, None, None]:
         """Outcomes as they come, in any order. Closing the generator stops the work."""
 

@@ -48,6 +48,9 @@ class BundleScorer:
     Args:
         folder_uri: the job folder.
         input_root: what the plan's paths are relative to.
+
+    ``visible_gpu`` is the script's CUDA_VISIBLE_DEVICES, unless the deployment sets it; None leaves that as it is.
+    It is to be set before the first ``run``.
     """
 
     def __init__(self, folder_uri: str, input_root: str) -> None:
@@ -59,6 +62,7 @@ class BundleScorer:
         self._log = StoredLog(self._files, folder_uri, self._scratch, self._name)
         self._access: Access = AMBIENT
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
+        self.visible_gpu: str | None = None
         self._settings = ModelDeploymentSettings()
         self._reader: PartReaderAhead | None = None
         self._fetcher: MiniBatchFiles | None = None
@@ -200,8 +204,12 @@ class BundleScorer:
             settings = Settings.read()
             self._interpreter = job_interpreter(job, settings.cache)  # kept while this worker lives
             contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log.path)
+            gpu = {} if self.visible_gpu is None else {"CUDA_VISIBLE_DEVICES": self.visible_gpu}
             contract = replace(
-                contract, mini_batch_format=mini_batch_format(job, in_parts), memory_share=settings.memory_share
+                contract,
+                mini_batch_format=mini_batch_format(job, in_parts),
+                memory_share=settings.memory_share,
+                environment_variables={**gpu, **contract.environment_variables},
             )
             self._ready = contract, ScoringWorker(contract)
             self._stop_if_asked()

@@ -199,6 +199,7 @@ def _score(
         before.items_succeeded + plan.items,
         {index: totals(chain) for index, chain in chains.items()},
         before,
+        waits_for="nodes" if workers.to_come else "workers",
     )
     left = remaining(plan, {index: chain[-1].end for index, chain in chains.items() if chain})
 
@@ -219,7 +220,7 @@ def _score(
         return
     with (
         follow_commits(keeper, commits, left, workers.count, stop_in_time),
-        closing(runner.run(left, workers, plan.root)) as outcomes,
+        closing(runner.run(left, workers, plan.root, keeper)) as outcomes,
     ):
         for outcome in outcomes:
             so_far = (outcome.mini_batches, outcome.items_succeeded, outcome.items_failed, outcome.rows)

@@ -94,13 +94,21 @@ class ProgressKeeper:
                     f"{skipped[0].reason}; the report has them"
                 )
 
-    def begin_run(self, mini_batches: int, items: int, committed: Mapping[int, Totals], before: Totals) -> None:
-        """The plan is known, and what of it an earlier driver has done.
+    def begin_run(
+        self,
+        mini_batches: int,
+        items: int,
+        committed: Mapping[int, Totals],
+        before: Totals,
+        waits_for: Literal["nodes", "workers"] = "workers",
+    ) -> None:
+        """The plan is known, and what of it an earlier driver has done; the job is Running with the first worker.
 
         Args:
             mini_batches, items: of the whole job.
             committed: of each bundle.
             before: what is done in no bundle of this plan: by a retry, what had not failed.
+            waits_for: what has to come before the first worker can.
         """
         with self._lock:
             self._by_bundle = dict(committed)
@@ -111,7 +119,13 @@ class ProgressKeeper:
             self._count()
             self._items_before = self._items_done
             self.enter("first_mini_batch")
-            self._show("Running")
+            if self.state.status == "Preparing":  # not so in a second round
+                self._show("Provisioning" if waits_for == "nodes" else "Queued")
+
+    def worker_up(self) -> None:
+        with self._lock:
+            if self.state.status in ("Provisioning", "Queued"):
+                self._show("Running")
 
     def bundle(self, index: int, so_far: Totals) -> None:
         """What counts of a bundle by now. Whoever knows less than was known before changes nothing."""

@@ -172,8 +172,8 @@ def test_a_worker_that_ends_early_does_not_make_the_job_complete(tmp_path):
             self._real = LocalRunner(uri)
             self.shape = self._real.shape
 
-        def run(self, bundles, workers, root):
-            yield from self._real.run(bundles[:2], workers, root)
+        def run(self, bundles, workers, root, listener):
+            yield from self._real.run(bundles[:2], workers, root, listener)
 
     with pytest.raises(RuntimeError, match="2 mini-batches left"):
         job.run(Lazy)

@@ -18,6 +18,7 @@ from batch_endpoints.storage.job_folder import JobFolder
 def keeper(tmp_path):
     keeper = ProgressKeeper(JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()))
     keeper.begin_run(mini_batches=10, items=100, committed={0: Totals(1, 10, 0, 10)}, before=Totals())
+    keeper.worker_up()
     return keeper
 
 
@@ -66,3 +67,18 @@ def test_what_every_worker_commits_is_seen_while_its_bundle_goes_on(keeper, tmp_
     with follow_commits(keeper, commits, bundles, len(at), looked.set):
         assert looked.wait(10)
     assert keeper.state.progress.mini_batches_done == 1 + 2 + 2
+
+
+@pytest.mark.parametrize(("waits_for", "status"), [("nodes", "Provisioning"), ("workers", "Queued")])
+def test_a_job_is_running_when_its_first_worker_is_up_and_stays_so(tmp_path, waits_for, status):
+    keeper = ProgressKeeper(JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()))
+    seen = [keeper.state.status]
+    for _ in range(2):  # the second round finds it running
+        keeper.begin_run(1, 1, committed={}, before=Totals(), waits_for=waits_for)
+        seen.append(keeper.state.status)
+        keeper.worker_up()
+        seen.append(keeper.state.status)
+    keeper.finalize()
+    keeper.worker_up()
+    assert seen == ["Preparing", status, "Running", "Running", "Running"]
+    assert keeper.state.status == "Finalizing"
