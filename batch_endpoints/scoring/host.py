@@ -24,8 +24,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import select
-import signal
 import struct
 import sys
 import traceback
@@ -40,7 +38,7 @@ def main() -> None:
     reader, writer = int(sys.argv[1]), int(sys.argv[2])
     for fd in (reader, writer):
         os.set_inheritable(fd, False)  # the user's child processes must not keep the pipes open
-    _end_with_worker(reader, writer)
+    _beside("host_family").leave_nothing_behind(reader, writer)
     source, sink = os.fdopen(reader, "rb", closefd=False), os.fdopen(writer, "wb", closefd=False)
     state: dict[str, Any] = {}
     while True:
@@ -283,30 +281,6 @@ def _behind_host(trace: types.TracebackType | None) -> types.TracebackType | Non
             break
         trace = trace.tb_next
     return trace
-
-
-def _end_with_worker(reader: int, writer: int) -> None:
-    """Leave nothing behind, however the worker ends: neither this process nor what the script has started.
-
-    A process beside this one waits until the worker's end of the pipe is closed, and then kills the group that
-    they are in, and what has left it. It is a grandchild, so that the script's own ``os.wait()`` never meets it.
-    """
-    family = _beside("host_family")
-    output_folder = os.environ[family.MARK]
-    child = os.fork()
-    if child:
-        os.waitpid(child, 0)
-        return
-    if os.fork():
-        os._exit(0)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a script may send them to its whole group
-        signal.signal(number, signal.SIG_IGN)
-    os.close(writer)  # the worker must see it closed when the host has ended
-    closed = select.poll()
-    closed.register(reader, 0)
-    closed.poll()
-    family.kill_processes(output_folder)
-    os.killpg(0, signal.SIGKILL)
 
 
 def _read_exactly(source: BinaryIO, size: int) -> bytes | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_endpoints.errors import HostKilled, HostLost, MemoryShort
-from batch_endpoints.scoring.host_family import MARK, kill_processes
+from batch_endpoints.scoring.host_family import MARK, kill_descendants, kill_processes
 from batch_endpoints.scoring.memory import why_to_end
 
 HOST_SCRIPT = Path(__file__).with_name("host.py")
@@ -62,6 +62,7 @@ class HostProcess:
 
     @property
     def pid(self) -> int:
+        """Of the process beside the one that runs the script, which is its child."""
         return self._process.pid
 
     def call(
@@ -101,8 +102,10 @@ class HostProcess:
 
     def kill(self) -> None:
         """End the host and every process it has started; a call under way raises HostLost. From any thread."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
+        if self._process.poll() is None:
+            kill_descendants(self._process.pid)  # first: what has lost its parent belongs to it as long as it lives
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
         kill_processes(self._output_folder)
 
     def close(self) -> None:

@@ -393,7 +393,8 @@ def test_a_script_may_do_odd_things_and_goes_on_scoring(tmp_path, body):
         assert b.worker._host.pid == pid
 
 
-def test_where_memory_runs_short_the_largest_host_is_ended_and_says_what_it_held(tmp_path):
+def test_where_memory_runs_short_the_largest_host_is_ended_and_says_what_it_held(tmp_path, monkeypatch):
+    monkeypatch.setattr("batch_endpoints.scoring.worker.MOST_MEMORY_KILLS", 1)
     script = """
     import time
     kept = []
@@ -448,7 +449,10 @@ def test_a_host_that_does_not_read_its_request_is_killed_in_time(tmp_path):
     many = [f"{'deep/' * 20}{n}" for n in range(3000)]  # more than a pipe holds
     with bench(tmp_path, ECHO, timeout_seconds=1) as b:
         b.score("a")
-        os.kill(b.worker._host.pid, signal.SIGSTOP)
+        (host,) = [
+            pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == b.worker._host.pid
+        ]
+        os.kill(host, signal.SIGSTOP)
 
         assert "within 1 seconds" in b.reason(*many)
         assert b.value("a") == "/in/a"
@@ -461,20 +465,35 @@ import os, subprocess, time
 def run(mini_batch):
     child = subprocess.Popen(["sleep", "600"])
     daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    stranger = subprocess.Popen(["/bin/sleep", "600"], env={}, start_new_session=True)
+    leave = ["/bin/sh", "-c", "/bin/sleep 600 > /dev/null & echo $!"]
+    orphan = subprocess.run(leave, env={}, start_new_session=True, stdout=subprocess.PIPE)
     with open(os.environ["PIDS"], "w") as file:
-        file.write(f"{os.getpid()} {child.pid} {daemon.pid}")
+        file.write(f"{os.getpid()} {child.pid} {daemon.pid} {stranger.pid} {int(orphan.stdout)}")
     os.rename(os.environ["PIDS"], os.environ["PIDS"] + ".done")
     if "hang" in mini_batch[0]:
         time.sleep(600)
+    if "exit" in mini_batch[0]:
+        os._exit(1)
+    if "crash" in mini_batch[0]:
+        os.kill(os.getpid(), 9)
     return mini_batch
 """
 
 
-@pytest.mark.parametrize("how", ["close", "timeout"])
+@pytest.mark.parametrize("how", ["close", "hang", "exit", "crash"])
 def test_what_a_script_started_ends_with_its_host(tmp_path, how):
     pids = tmp_path / "pids"
     with bench(tmp_path, CHILDREN, timeout_seconds=2, environment_variables={"PIDS": str(pids)}) as b:
-        b.score("hang" if how == "timeout" else "a")
+        failed = b.score(how).failed
+        assert [why.headline for why in failed.values()] == {
+            "close": [],
+            "hang": ["run() did not end within 2 seconds, so its process was killed"],
+            "exit": ["the scoring process ended itself with exit code 1"],
+            "crash": [
+                "the scoring process was killed by SIGKILL; because memory ran out, or because the job was ended"
+            ],
+        }[how]
 
     found = [int(pid) for pid in Path(f"{pids}.done").read_text().split()]
     assert [pid for pid in found if not gone(pid)] == []
@@ -500,14 +519,21 @@ threading.Event().wait()
             assert time.monotonic() < until
             assert worker.poll() is None
             threading.Event().wait(0.05)
-        host, child, daemon = (int(pid) for pid in done.read_text().split())
+        host, child, *others = (int(pid) for pid in done.read_text().split())
         group = {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _group(pid) == host}
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
 
     assert group >= {host, child}
-    assert [pid for pid in {*group, daemon} if not gone(pid)] == []
+    assert [pid for pid in {*group, *others} if not gone(pid)] == []
+
+
+def _parent(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def _group(pid):

@@ -18,7 +18,7 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import WorkerPlan
 
 TWO = WorkerPlan(2, 1.0)
-# the worker is what the host has for a parent
+# the worker is the parent of the process beside the host
 KILLS_ITS_WORKER = """
 import os, signal, time
 {noting}
@@ -28,7 +28,8 @@ def run(mini_batch):
     note(name)
     if name == "003.txt" and (ALWAYS or not os.path.exists(MARK)):
         open(MARK, "w").close()
-        os.kill(os.getppid(), signal.SIGKILL)
+        beside = open(f"/proc/{{os.getppid()}}/stat").read()
+        os.kill(int(beside.rpartition(")")[2].split()[1]), signal.SIGKILL)
         time.sleep(60)
     return [name]
 """
