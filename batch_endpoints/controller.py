@@ -176,7 +176,7 @@ class Controller:
             job.name,
             lambda now: (
                 now
-                if now.ended or not _same_run(now, job)
+                if now.ended or not _same_run(now, job) or not may_move(now.status, state.status)
                 else now.replaced(status=state.status, state=state, modified_at=self._clock())
             ),
         )

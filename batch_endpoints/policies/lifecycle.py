@@ -46,6 +46,11 @@ def may_move(now: JobStatus, then: JobStatus) -> bool:
     return now in _ORDER and then in _ORDER and now != "NotStarted" and _ORDER.index(then) > _ORDER.index(now)
 
 
+def may_begin_again(now: JobStatus, then: JobStatus) -> bool:
+    """May a job's status change like this because somebody asks for more of it?"""
+    return now in TERMINAL and then == "NotStarted"
+
+
 def check_resume(name: str, status: JobStatus) -> None:
     """Raises Conflict where there is nothing to go on with."""
     if status == "Completed":
