@@ -22,17 +22,19 @@ from batch_endpoints.engine.crashes import Crashes
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.ray_places import Places, free_cpus, gpus_of_nodes
-from batch_endpoints.errors import WorkersLost
+from batch_endpoints.errors import EnvironmentFailed, InitFailed, WorkersLost
 from batch_endpoints.interfaces import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, visible_gpu
 from batch_endpoints.policies.work_queue import WorkQueue
+from batch_endpoints.specs import JobError
 from batch_endpoints.storage.filesystem import open_filesystem
 
 Actor = Any  # a handle: Ray's own type does not have the methods of the class behind it
 logger = logging.getLogger(__name__)
 
 _MOST_LOST_STARTS = 10  # for each worker of a pool: a node may be lost while one comes up, but not so often
+_MOST_UNFIT = 3  # workers that cannot load what others have loaded, one behind the other, or as many as the pool has
 _CLOSE_SECONDS = 5.0
 _LOOK_SECONDS = 10.0  # how long nothing is said while no worker is up
 _PLACE_SECONDS = 60.0  # how long to wait for room on all instances at once
@@ -130,17 +132,19 @@ class _Pool:
         self._node: dict[Actor, str] = {}
         self._slot: dict[Actor, int] = {}  # on nodes with GPUs
         self._gpus: dict[str, int] = {}
-        self._crashes = Crashes(open_filesystem(folder_uri))
+        self._files = open_filesystem(folder_uri)
+        self._crashes = Crashes(self._files)
         self._closing: list[ray.ObjectRef[None]] = []
         # answers come as futures, not from ray.wait: a signal ends this wait at once, and it costs the same for any
         # number of actors
         self._answers: SimpleQueue[tuple[Actor, Future[BundleOutcome | str]] | None] = SimpleQueue()
-        self._lost_starts = 0
+        self._lost_starts = self._unfit = 0
         self._told = False  # that no worker is up
 
     def outcomes(self) -> Generator[BundleOutcome, None, None]:
         while left := len(self._waiting) + sum(bundle is not None for bundle in self._at.values()):
-            while len(self._at) < min(self._size, left):
+            # while nothing is done by others, one that was unfit is not replaced: it might come up on the same node
+            while len(self._at) < min(max(1, self._size - self._unfit), left):
                 self._start()
             if (answered := self._next_answer()) is None:
                 return
@@ -152,6 +156,10 @@ class _Pool:
             self._lost_starts = 0
             if not error and isinstance(node := answer.result(), str):
                 self._is_up(actor, node)
+            elif not error and self._is_unfit(answer.result()):
+                self._waiting.give_back(actor, self._at[actor])
+                self._release(actor)
+                continue
             if self._waiting:  # before anybody hears of the outcome: the actor shall not wait for that
                 bundle, kept = self._waiting.take(actor)
                 following = kept.mini_batch(kept.start) if kept else None
@@ -194,6 +202,21 @@ class _Pool:
             actor.see_gpu.remote(visible_gpu(slot, gpus))
         if self._listener:
             self._listener.worker_up()
+
+    def _is_unfit(self, outcome: BundleOutcome | str) -> bool:
+        """Is it this worker alone that cannot load code or interpreter, which others of the job could?
+
+        So it is where something is committed; but not again and again.
+        """
+        if not isinstance(outcome, BundleOutcome) or not outcome.fatal:
+            self._unfit = 0
+            return False
+        error = JobError.model_validate_json(outcome.fatal)
+        if error.code not in (InitFailed.code, EnvironmentFailed.code) or not self._files.names("commits"):
+            return False
+        logger.warning("a worker cannot begin: %s", error.message)
+        self._unfit += 1
+        return self._unfit < max(_MOST_UNFIT, self._size)
 
     def _next_answer(self) -> tuple[Actor, Future[BundleOutcome | str]] | None:
         """Waits for it; while no worker is up, says so, and goes where there is room when that takes too long."""

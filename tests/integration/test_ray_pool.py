@@ -61,9 +61,9 @@ def cluster():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def job_that(script, place, files, **values):
+def job_that(script, place, files, each=2, **values):
     constants = "".join(f"{name} = {value!r}\n" for name, value in values.items())
-    settings = {"max_concurrency_per_instance": 2, "error_threshold": -1}
+    settings = {"max_concurrency_per_instance": each, "error_threshold": -1}
     return Job(place, constants + script.format(noting=noting(place)), files, settings=settings)
 
 
@@ -83,6 +83,30 @@ def test_a_mini_batch_that_always_takes_its_worker_along_fails_and_the_rest_of_i
     (failed,) = job.failed_items()
     assert (failed["file"], failed["attempts"]) == ("003.txt", 5)
     assert failed["reason"].startswith("5 workers ended at it, one behind the other, outside of run(): ")
+
+
+FAILS_TO_LOAD = """
+def init():
+    if os.path.exists(MARK) and not os.path.exists(GOOD):
+        note("broken")
+        if ONCE:
+            open(GOOD, "w").close()
+        raise OSError("the model cannot be read")
+"""
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_code_that_others_have_loaded_fails_the_job_only_where_it_fails_again_and_again(tmp_path, once):
+    marks = {"MARK": str(tmp_path / "mark"), "GOOD": str(tmp_path / "good"), "ONCE": once}
+    job = job_that(KILLS_ITS_WORKER + FAILS_TO_LOAD, tmp_path, 8, each=1, ALWAYS=False, **marks)
+    state = job.run(RayPoolRunner)
+    if once:
+        assert (state.status, state.progress.items_succeeded) == ("Completed", 8)
+        assert job.calls().count("broken") == 1
+    else:
+        assert (state.status, state.error.code, state.progress.items_succeeded) == ("Failed", "InitFailed", 3)
+        assert state.error.message.endswith("OSError: the model cannot be read")
+        assert job.calls().count("broken") == 3
 
 
 def test_workers_that_never_come_up_fail_the_job_and_say_why(tmp_path, monkeypatch):
