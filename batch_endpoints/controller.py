@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from typing import get_args
 
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces import JobLauncher, Launch, Page, RecordStore
 from batch_endpoints.policies.lifecycle import may_move
-from batch_endpoints.specs import BatchJob, JobError, JobState, JobStatus
+from batch_endpoints.specs import TERMINAL, BatchJob, JobError, JobState, JobStatus
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.patience import HURRIED_SECONDS, patience
@@ -25,7 +26,9 @@ MAX_LAUNCHES = 3
 LOOK_SECONDS = 1.0  # how often Ray is asked for a driver that was alive; job folders are read at every tick
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _Watch = tuple[str, bool]
-_LIVE: tuple[JobStatus, ...] = ("Starting", "Preparing", "Running", "Finalizing", "CancelRequested")
+_LIVE: tuple[JobStatus, ...] = tuple(
+    status for status in get_args(JobStatus) if status not in TERMINAL and status != "NotStarted"
+)
 
 
 class Controller:
@@ -192,7 +195,7 @@ class Controller:
             job.name,
             lambda now: (
                 now
-                if now.ended or not _same_run(now, job)
+                if now.ended or not _same_run(now, job) or not may_move(now.status, state.status)
                 else now.replaced(status=state.status, state=state, modified_at=self._clock())
             ),
         )

@@ -13,6 +13,7 @@ BatchEndpointError
 │   ├── RunFailed         … in one run(): the mini-batch is tried again
 │   └── HostLost          … by taking its process with it (crash, timeout, memory)
 │       └── HostKilled    … killed from outside, mostly for want of memory
+│           └── MemoryShort  … by us, before its node had none left: no try of the mini-batch
 ├── StoreUnavailable      a store or a disk does not give or take for now: nobody's data has failed, a job resumes
 ├── WorkersLost           the cluster's processes that score end before they can begin
 ├── JobFailed             a job somebody waited for did not end as Completed
@@ -114,6 +115,10 @@ class StoreUnavailable(BatchEndpointError):
     """A store that does not answer, or a disk that is full: what it was asked for may be possible later."""
 
     code = "StoreUnavailable"
+
+
+class MemoryShort(HostKilled):
+    """The user's process was ended in time, since its node would have had no memory left."""
 
 
 class WorkersLost(BatchEndpointError):

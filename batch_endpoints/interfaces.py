@@ -195,6 +195,19 @@ class BundleOutcome:
     rows: int
     rows_failed: int
     fatal: str = ""  # JSON of a JobError where the job must fail at once
+    left: str = (
+        ""  # JSON of a commit that does not count: what had failed of a mini-batch that was left because of that
+    )
+
+
+class RunListener(Protocol):
+    """Hears what a runner has to tell besides its outcomes."""
+
+    def worker_up(self) -> None:
+        """A worker is there, perhaps the first one."""
+
+    def note(self, note: str) -> None:
+        """Something a user should know of."""
 
 
 class MiniBatchRunner(Protocol):
@@ -203,6 +216,9 @@ class MiniBatchRunner(Protocol):
     def shape(self) -> ClusterShape: ...
 
     def run(
-        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
+        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None
     ) -> Generator[BundleOutcome, None, None]:
         """Outcomes as they come, in any order. Closing the generator stops the work."""
+
+    def stop(self) -> None:
+        """Let ``run`` yield nothing more and stop the work, whatever it is at; from any thread, more than once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from batch_endpoints.planning.overrides import resumed_deployment
-from batch_endpoints.policies.lifecycle import check_resume, check_retry_failed
+from batch_endpoints.policies.lifecycle import check_resume, check_retry_failed, may_begin_again
 from batch_endpoints.specs import BatchJob, Invocation, JobState
 
 
@@ -37,6 +37,7 @@ def with_failed_items_again(job: BatchJob, changes: Invocation, now: datetime) -
 
 
 def _once_more(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
+    assert may_begin_again(job.status, "NotStarted")
     deployment = resumed_deployment(job.spec.deployment, changes)
     resumption = job.spec.resumption + 1
     return job.replaced(

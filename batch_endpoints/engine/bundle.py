@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
@@ -16,17 +16,17 @@ from pathlib import Path
 from types import TracebackType
 
 from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
-from batch_endpoints.engine.finished import Finished, InTime
+from batch_endpoints.engine.finished import Finished, InTime, left_in_the_middle
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderAhead
 from batch_endpoints.engine.poison_rows import Failure, Outcome
 from batch_endpoints.engine.stored_log import StoredLog
 from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
+from batch_endpoints.engine.when_to_stop import TooManyFailed, WhenToStop
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.errors import BatchEndpointError, ScoringError, StoreUnavailable
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
-from batch_endpoints.policies.error_threshold import over_threshold
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
 from batch_endpoints.settings import Settings
@@ -41,7 +41,6 @@ from batch_endpoints.storage.patience import HURRIED_SECONDS, PATIENT_SECONDS, p
 from batch_endpoints.storage.script_files import store_files
 
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
-_LOOK_SECONDS = 1.0  # how often a worker looks for it
 
 
 class BundleScorer:
@@ -50,6 +49,9 @@ class BundleScorer:
     Args:
         folder_uri: the job folder.
         input_root: what the plan's paths are relative to.
+
+    ``visible_gpu`` is the script's CUDA_VISIBLE_DEVICES, unless the deployment sets it; None leaves that as it is.
+    It is to be set before the first ``run``.
     """
 
     def __init__(self, folder_uri: str, input_root: str) -> None:
@@ -61,13 +63,14 @@ class BundleScorer:
         self._log = StoredLog(self._files, folder_uri, self._scratch, self._name)
         self._access: Access = AMBIENT
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
+        self.visible_gpu: str | None = None
         self._settings = ModelDeploymentSettings()
         self._reader: PartReaderAhead | None = None
         self._fetcher: MiniBatchFiles | None = None
         self._following: MiniBatch | None = None
         self._fatal: BatchEndpointError | None = None
+        self._left = ""  # see BundleOutcome
         self._stopped = threading.Event()
-        self._told, self._looked = False, -_LOOK_SECONDS
 
     def run(self, bundle: Bundle, following: MiniBatch | None = None, *, one_by_one: bool = False) -> BundleOutcome:
         """Score what is not committed yet of a bundle.
@@ -100,7 +103,7 @@ class BundleScorer:
         commits = CommitLog(self._files, bundle.retry)
         chain = commits.chain(bundle)
         try:
-            while (at := chain[-1].end if chain else bundle.start) < bundle.end and not self._told_to_stop():
+            while (at := chain[-1].end if chain else bundle.start) < bundle.end and not self._when_to_stop.told:
                 if self._fatal:  # another try would end like the first one
                     raise self._fatal
                 self._score_some(bundle, at, at + 1 if one_by_one else bundle.end, commits, chain)
@@ -110,7 +113,7 @@ class BundleScorer:
         except BatchEndpointError as error:  # nothing that another worker could do better
             self._fatal = error
             fatal = JobError(code=error.code, message=error.what, details=error.mend)
-            return BundleOutcome(bundle.index, *totals(chain), fatal=fatal.model_dump_json())
+            return BundleOutcome(bundle.index, *totals(chain), fatal=fatal.model_dump_json(), left=self._left)
         except WorkerStopped:  # in the middle of a mini-batch, of which nothing counts
             if self._stopped.is_set():
                 raise
@@ -154,22 +157,28 @@ class BundleScorer:
 
         with closing(InTime(commit)) as in_time:
             while finished.end < end and (
-                finished.end == start or (time.monotonic() < until and not self._told_to_stop())
+                finished.end == start or (time.monotonic() < until and not self._when_to_stop.told)
             ):
-                at = finished.end
+                at, mini_batch = finished.end, bundle.mini_batch(finished.end)
                 if at > start:
                     in_time.begin(until - time.monotonic())
                 following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else self._following
                 written, notes = list[CommittedFile](), list[str]()
+                outcome = Outcome(again={item: part.only for item, part in mini_batch.ranges() if part.only})
+                before_try = self._between_tries(written, notes, outcome, bundle.retry)
                 began = time.monotonic()
                 try:
                     with in_time:
-                        before_try = self._between_tries(written, notes)
-                        outcome = self._score(worker, bundle.mini_batch(at), following, before_try)
+                        self._score(worker, mini_batch, following, outcome, before_try)
                         seconds = time.monotonic() - began
-                except (WorkerStopped, StoreUnavailable):
+                except (WorkerStopped, StoreUnavailable, TooManyFailed) as error:
                     if at > start and not in_time.done and not self._stopped.is_set():
                         commit()  # what is finished counts
+                    if isinstance(error, TooManyFailed):
+                        left = left_in_the_middle(bundle, at, outcome, self._settings.keep_failed_inputs)
+                        self._left = left.model_dump_json()
+                        reasons = [one.reason for one in left.failed] + [one.reason for one in left.failed_rows]
+                        raise ScoringError(reasons[0], mend=str(error)) from None
                     raise
                 written += self._store_written(notes)
                 if in_time.done:
@@ -189,6 +198,10 @@ class BundleScorer:
     def _job(self) -> JobSpec:
         return JobFolder(self._files, self._folder_uri).job()
 
+    @cached_property
+    def _when_to_stop(self) -> WhenToStop:
+        return WhenToStop(JobFolder(self._files, self._folder_uri, self._job.resumption), self._job)
+
     def _get_ready(self, in_parts: bool) -> tuple[ScoringContract, ScoringWorker]:
         """Bring code and model to this machine, once."""
         if self._ready is None:
@@ -198,8 +211,12 @@ class BundleScorer:
             settings = Settings.read()
             self._interpreter = job_interpreter(job, settings.cache)  # kept while this worker lives
             contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log.file)
+            gpu = {} if self.visible_gpu is None else {"CUDA_VISIBLE_DEVICES": self.visible_gpu}
             contract = replace(
-                contract, mini_batch_format=mini_batch_format(job, in_parts), memory_share=settings.memory_share
+                contract,
+                mini_batch_format=mini_batch_format(job, in_parts),
+                memory_share=settings.memory_share,
+                environment_variables={**gpu, **contract.environment_variables},
             )
             self._ready = contract, ScoringWorker(contract)
             self._stop_if_asked()
@@ -230,13 +247,6 @@ class BundleScorer:
             self._stop_if_asked()
         return self._fetcher
 
-    def _told_to_stop(self) -> bool:
-        """Is there a mark in the job folder, by the driver or by somebody who cancels the job?"""
-        if time.monotonic() - self._looked >= _LOOK_SECONDS:
-            self._looked = time.monotonic()
-            self._told = JobFolder(self._files, self._folder_uri, self._job.resumption).stop_asked
-        return self._told
-
     def _store_written(self, notes: list[str]) -> list[CommittedFile]:
         """What the script has written by now, in the job folder."""
         assert self._ready
@@ -246,7 +256,9 @@ class BundleScorer:
         of_init = worker.files_of_init()
         return store_files(self._files, contract.output_folder, notes.append, of_init, contract.scratch)
 
-    def _between_tries(self, written: list[CommittedFile], notes: list[str]) -> Callable[[Sequence[Failure]], None]:
+    def _between_tries(
+        self, written: list[CommittedFile], notes: list[str], outcome: Outcome, retry: int
+    ) -> Callable[[int], None]:
         """What is called before each try of a mini-batch, which may take many.
 
         It stores what the one before has written: what a later one writes, or leaves behind when it fails, is its
@@ -254,23 +266,21 @@ class BundleScorer:
 
         Args:
             written: gets what is stored; ``notes`` what is to say of it.
+            outcome: what has come of the mini-batch by then.
+            retry: of which plan it is.
 
         Raises:
             WorkerStopped: the job is to stop.
-            ScoringError: these rows alone are more failures than the job may have.
+            TooManyFailed: with what others have committed, these are more failures than the job may have.
         """
-        began, allowed = time.monotonic(), self._settings.error_threshold
+        began = time.monotonic()
 
-        def look(failures: Sequence[Failure]) -> None:
+        def look(failed_rows: int) -> None:
             written.extend(self._store_written(notes))
-            if self._told_to_stop():
+            if self._when_to_stop.told:
                 raise WorkerStopped
-            if over_threshold(len(failures), allowed) and time.monotonic() - began > COMMIT_SECONDS:
-                raise ScoringError(
-                    failures[0].error.headline,
-                    mend=f"{len(failures)} rows of one mini-batch failed, more than error_threshold ({allowed}) "
-                    "allows; its other rows were not tried.",
-                )
+            if time.monotonic() - began > COMMIT_SECONDS:
+                self._when_to_stop.check(outcome.failures + failed_rows, retry)
 
         return look
 
@@ -279,22 +289,24 @@ class BundleScorer:
         worker: ScoringWorker,
         mini_batch: MiniBatch,
         following: MiniBatch | None,
-        before_try: Callable[[Sequence[Failure]], None],
-    ) -> Outcome:
+        outcome: Outcome,
+        before_try: Callable[[int], None],
+    ) -> None:
+        """Fetch and score a mini-batch into ``outcome``."""
         if worker.takes_tables():
             reader, deployment = self._tables(), self._job.deployment
             reader.begin(mini_batch, following)
-            outcome = score_tables(worker, reader, mini_batch.ranges(), deployment, before_try)
+            score_tables(worker, reader, mini_batch.ranges(), deployment, outcome, before_try)
             for file in better_as_files(outcome, mini_batch.ranges(), deployment):
-                before_try(())
+                before_try(0)
                 self._score_files(worker, MiniBatch(mini_batch.number, [file]), None, outcome)
-            return outcome
+            return
         refuse_paths(self._settings, bool(mini_batch.parts))
-        return self._score_files(worker, mini_batch, following, Outcome())
+        self._score_files(worker, mini_batch, following, outcome)
 
     def _score_files(
         self, worker: ScoringWorker, mini_batch: MiniBatch, following: MiniBatch | None, outcome: Outcome
-    ) -> Outcome:
+    ) -> None:
         """Score whole files by their paths."""
         with self._paths().of(mini_batch, following) as (paths, errors):
             for item in mini_batch.files:
@@ -306,4 +318,3 @@ class BundleScorer:
                 outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
                 outcome.unattributed = scored.unattributed
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
-        return outcome

@@ -7,6 +7,7 @@ driver that is lost at any moment is followed by another one that goes on from t
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -38,6 +39,7 @@ from batch_endpoints.storage.outputs import write_failed_items, write_renamed, w
 from batch_endpoints.storage.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.rounds import failed_in, read_rounds, still_failed, total
 
+STOP_SECONDS = 3.0  # for a mini-batch to end by itself when too much has failed
 logger = logging.getLogger(__name__)
 
 
@@ -48,9 +50,9 @@ class Stopped(BaseException):
 class _Failed(Exception):
     """The job fails, for a reason that lies in its data or code."""
 
-    def __init__(self, error: JobError) -> None:
+    def __init__(self, error: JobError, left: Commit | None = None) -> None:
         super().__init__(error.message)
-        self.error = error
+        self.error, self.left = error, left  # see BundleOutcome
 
 
 def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) -> JobState:
@@ -85,7 +87,7 @@ def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRun
         output = _run(job, folder, make_runner, keeper)
         _end(folder, keeper, "Completed", outputs={output.name: _write_output(output, folder, keeper)})
     except _Failed as failed:
-        _end(folder, keeper, "Failed", error=failed.error)
+        _end(folder, keeper, "Failed", error=failed.error, left=failed.left)
     except BatchEndpointError as error:
         details = "\n".join(part for part in (error.where, error.mend) if part)
         _end(folder, keeper, "Failed", error=JobError(code=error.code, message=error.what, details=details))
@@ -214,27 +216,35 @@ def _score(
         before.items_succeeded + plan.items,
         {index: totals(chain) for index, chain in chains.items()},
         before,
+        waits_for="nodes" if workers.to_come else "workers",
     )
     left = remaining(plan, {index: chain[-1].end for index, chain in chains.items() if chain})
 
     def too_many_failed() -> bool:
         return over_threshold(keeper.failures, error_threshold)
 
+    asked: list[float] = []
+
     def stop_in_time() -> None:
-        if too_many_failed():  # the workers see it, and the bundle of one of them comes back
+        """Let the workers commit what they have done, and end what does not end by itself."""
+        if too_many_failed():
+            asked.append(time.monotonic())
             folder.ask_to_stop()
+            if asked[-1] - asked[0] >= STOP_SECONDS:
+                runner.stop()
 
     if not left or too_many_failed():
         return
     with (
         follow_commits(keeper, commits, left, workers.count, stop_in_time),
-        closing(runner.run(left, workers, plan.root)) as outcomes,
+        closing(runner.run(left, workers, plan.root, keeper)) as outcomes,
     ):
         for outcome in outcomes:
             so_far = (outcome.mini_batches, outcome.items_succeeded, outcome.items_failed, outcome.rows)
             keeper.bundle(outcome.bundle, Totals(*so_far, outcome.rows_failed))
             if outcome.fatal:
-                raise _Failed(JobError.model_validate_json(outcome.fatal))
+                known = Commit.model_validate_json(outcome.left) if outcome.left else None
+                raise _Failed(JobError.model_validate_json(outcome.fatal), known)
             if too_many_failed() or folder.cancel_asked:
                 return
 
@@ -274,9 +284,16 @@ def _end(
     *,
     error: JobError | None = None,
     outputs: Mapping[str, JobOutput] | None = None,
+    left: Commit | None = None,
 ) -> None:
-    """The last word, which agrees with the list of failed items."""
+    """The last word, which agrees with the list of failed items.
+
+    Args:
+        left: what had failed of a mini-batch that was left in the middle.
+    """
     rounds = read_rounds(folder)
+    if left:
+        rounds = [*rounds[:-1], [*rounds[-1], left]]
     done = total(rounds)
     write_failed_items(folder.files, failed := still_failed(rounds))
     if failed:

@@ -80,6 +80,14 @@ class Finished:
         )
 
 
+def left_in_the_middle(bundle: Bundle, at: int, outcome: Outcome, keep_inputs: bool) -> Commit:
+    """What is known to have failed of a mini-batch that nobody will finish; it is told, and not committed."""
+    mini_batch, told = bundle.mini_batch(at), set[str]()
+    items = failed_items(outcome, mini_batch, told, keep_inputs)
+    rows = failed_rows(outcome, mini_batch, told, keep_inputs)
+    return Commit(bundle=bundle.index, start=at, end=at, failed=tuple(items), failed_rows=tuple(rows))
+
+
 class InTime:
     """Commits what is finished when its time has come, though the next mini-batch is still being scored.
 

@@ -8,29 +8,34 @@ from collections.abc import Generator, Sequence
 from queue import SimpleQueue
 
 from batch_endpoints.engine.bundle import BundleScorer
-from batch_endpoints.interfaces import BundleOutcome
+from batch_endpoints.interfaces import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
+from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, visible_gpu
 from batch_endpoints.policies.work_queue import WorkQueue
 
 
 class LocalRunner:
-    """A thread per worker; the work itself is in each worker's host process."""
+    """A thread per worker; the work itself is in each worker's host process.
 
-    def __init__(self, folder_uri: str) -> None:
-        self._folder_uri = folder_uri
+    Args:
+        gpus: of this machine, where somebody knows; without that all workers see what there is.
+    """
+
+    def __init__(self, folder_uri: str, gpus: int = 0) -> None:
+        self._folder_uri, self._gpus = folder_uri, gpus
+        self._done: SimpleQueue[BundleOutcome | BaseException | None] = SimpleQueue()
 
     def shape(self) -> ClusterShape:
         """This machine, as a cluster of one node."""
         return ClusterShape((float(os.cpu_count() or 1),))
 
     def run(
-        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
+        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None
     ) -> Generator[BundleOutcome, None, None]:
         """Outcomes as they come; closing the iterator ends the hosts and the mini-batches they are at."""
         waiting: WorkQueue[int, Bundle] = WorkQueue(bundles)
         taking = threading.Lock()
-        done: SimpleQueue[BundleOutcome | BaseException] = SimpleQueue()
+        done = self._done
         stop = threading.Event()
         scorers: list[BundleScorer] = []
 
@@ -38,6 +43,7 @@ class LocalRunner:
             try:
                 with BundleScorer(self._folder_uri, input_root) as scorer:
                     scorers.append(scorer)
+                    scorer.visible_gpu = visible_gpu(worker, self._gpus) if self._gpus else None
                     while not stop.is_set():
                         with taking:
                             if not waiting:
@@ -51,9 +57,12 @@ class LocalRunner:
         threads = [threading.Thread(target=work, args=(n,), name=f"worker-{n}") for n in range(count)]
         for thread in threads:
             thread.start()
+        if listener:
+            listener.worker_up()
         try:
             for _ in bundles:
-                outcome = done.get()
+                if (outcome := done.get()) is None:
+                    return
                 if isinstance(outcome, BaseException):
                     raise outcome
                 yield outcome
@@ -63,3 +72,6 @@ class LocalRunner:
                 scorer.stop()
             for thread in threads:
                 thread.join()
+
+    def stop(self) -> None:
+        self._done.put(None)

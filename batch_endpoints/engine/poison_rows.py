@@ -62,6 +62,11 @@ class Outcome:
     unattributed: str = ""
     again: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
+    @property
+    def failures(self) -> int:
+        """What counts towards ``error_threshold``."""
+        return len(self.failed) + len(self.rows)
+
     def fail(self, item: str, failure: Failure) -> None:
         """All that was to be scored of an item has failed."""
         if item in self.again:
@@ -80,25 +85,24 @@ def score_rows(
     batch: TableBatch,
     cut: Cut,
     outcome: Outcome,
-    before_try: Callable[[Sequence[Failure]], None],
+    before_try: Callable[[int], None],
 ) -> None:
     """Score a table into ``outcome``.
 
     Args:
-        before_try: called before every try, with an entry for each row that is known to have failed; may raise to
+        before_try: called before every try, with the number of rows that are known to have failed; may raise to
             leave the rest unscored. The try may write over what the one before has left in the output folder.
 
     Raises:
-        InitFailed, WorkerStopped: as ``ScoringWorker.score``.
+        InitFailed, WorkerStopped: as ``ScoringWorker.score``; what is known to have failed is in ``outcome``.
     """
-    found: dict[int, list[tuple[int, int, Failure]]] = {}  # number of the item -> its failed rows: first, count, why
-    failures: list[Failure] = []
+    failed: list[tuple[int, int, Failure]] = []  # ranges of rows
 
     def tried(places: Sequence[int]) -> list[tuple[int, int, tuple[Scored, int]]]:
         """Ranges of rows between some of these places, with what came of each."""
 
         def score(start: int, end: int) -> tuple[Scored, int]:
-            before_try(failures)
+            before_try(sum(end - start for start, end, _ in failed))
             scored, attempts = worker.score_table(batch.between(places[start], places[end]), once=end - start != 1)
             outcome.attempts += attempts
             return scored, attempts
@@ -106,28 +110,33 @@ def score_rows(
         def may_cut(answer: tuple[Scored, int]) -> bool:
             return places is batch.bounds or _error(answer[0]).of_rows
 
+        failed.clear()
         found = []
         for start, end, answer in isolate(len(places) - 1, score, _kind, may_cut):
             if answer[0].failed:
-                failures.extend([Failure(_error(answer[0]), answer[1])] * (places[end] - places[start]))
+                failed.append((places[start], places[end], Failure(_error(answer[0]), answer[1])))
             found.append((places[start], places[end], answer))
         return found
 
-    everywhere = range(batch.table.num_rows + 1)
-    pieces = tried({"rows": everywhere, "items": batch.bounds, "nowhere": (0, batch.table.num_rows)}[cut])
-    if cut == "rows" and any(one.failed and not _error(one).of_rows for _, _, (one, _) in pieces):
-        failures.clear()
-        pieces = tried(
-            batch.bounds
-        )  # it does not answer row by row, so neither does what it made of single rows count
-    for start, end, (answer, attempts) in pieces:
-        if not answer.failed:
+    try:
+        everywhere = range(batch.table.num_rows + 1)
+        pieces = tried({"rows": everywhere, "items": batch.bounds, "nowhere": (0, batch.table.num_rows)}[cut])
+        if cut == "rows" and any(one.failed and not _error(one).of_rows for _, _, (one, _) in pieces):
+            # it does not answer row by row, so neither does what it made of single rows count
+            pieces = tried(batch.bounds)
+    finally:
+        _fail(batch, failed, outcome)
+    for start, end, (answer, _) in pieces:
+        if not answer.failed and answer.table is not None:
             number, first, _ = next(batch.ranges(start, end))
-            if answer.table is not None:
-                row = batch.places[number][first - batch.bounds[number]]
-                outcome.tables.append((batch.items[number], row, answer.table))
-            continue
-        failure = Failure(_error(answer), attempts)
+            row = batch.places[number][first - batch.bounds[number]]
+            outcome.tables.append((batch.items[number], row, answer.table))
+
+
+def _fail(batch: TableBatch, failed: Sequence[tuple[int, int, Failure]], outcome: Outcome) -> None:
+    """Put ranges of rows that have failed into ``outcome``: items all of whose rows have, and single rows."""
+    found: dict[int, list[tuple[int, int, Failure]]] = {}  # number of the item -> its failed rows: first, count, why
+    for start, end, failure in failed:
         for number, first, count in batch.ranges(start, end):
             found.setdefault(number, []).append((first, count, failure))
     for number, ranges in found.items():

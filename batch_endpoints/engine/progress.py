@@ -117,13 +117,21 @@ class ProgressKeeper:
                 f"'{first.kept_as}': {first.reason}; renamed_files.jsonl in the job folder has all"
             )
 
-    def begin_run(self, mini_batches: int, items: int, committed: Mapping[int, Totals], before: Totals) -> None:
-        """The plan is known, and what of it an earlier driver has done.
+    def begin_run(
+        self,
+        mini_batches: int,
+        items: int,
+        committed: Mapping[int, Totals],
+        before: Totals,
+        waits_for: Literal["nodes", "workers"] = "workers",
+    ) -> None:
+        """The plan is known, and what of it an earlier driver has done; the job is Running with the first worker.
 
         Args:
             mini_batches, items: of the whole job.
             committed: of each bundle.
             before: what is done in no bundle of this plan: by a retry, what had not failed.
+            waits_for: what has to come before the first worker can.
         """
         with self._lock:
             self._by_bundle = dict(committed)
@@ -134,7 +142,13 @@ class ProgressKeeper:
             self._count()
             self._items_before = self._items_done
             self.enter("first_mini_batch")
-            self._show("Running")
+            if self.state.status == "Preparing":  # not so in a second round
+                self._show("Provisioning" if waits_for == "nodes" else "Queued")
+
+    def worker_up(self) -> None:
+        with self._lock:
+            if self.state.status in ("Provisioning", "Queued"):
+                self._show("Running")
 
     def bundle(self, index: int, so_far: Totals) -> None:
         """What counts of a bundle by now. Whoever knows less than was known before changes nothing."""
@@ -247,21 +261,21 @@ def follow_commits(
     keeper: ProgressKeeper,
     commits: CommitLog,
     bundles: Sequence[Bundle],
-    at_once: int,
+    workers: int,
     then: Callable[[], None],
 ) -> Iterator[None]:
     """While the block runs, tell every few seconds what is committed of bundles that are not done.
 
     Args:
         bundles: in the order in which they are begun.
-        at_once: bundles that may be under way at the same time.
+        workers: how many score them; see ``WorkQueue``, by which each has one bundle and keeps another one.
         then: called behind each look, in the thread that looks.
     """
     ended = threading.Event()
     ends: dict[int, tuple[int, Totals]] = {}
 
     def look() -> None:
-        for bundle in list(islice((b for b in bundles if not keeper.done(b)), at_once)):
+        for bundle in list(islice((b for b in bundles if not keeper.done(b)), 2 * workers)):
             end, known = ends.get(bundle.index, (bundle.start, Totals()))
             while commit := commits.at(bundle.index, end):
                 end, known = commit.end, _sum(known, totals([commit]))

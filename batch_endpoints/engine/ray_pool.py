@@ -1,17 +1,17 @@
 """Bundles on a Ray cluster: a pool of scoring actors, each with one bundle at a time.
 
 Only descriptors go to the actors and outcomes come back; data is read and written where it is scored. Ray places the
-actors, has its autoscaler bring nodes where they do not fit, and says which of them are lost. What a lost one was at
-goes to the next that is free, and what it had committed counts.
+actors (``ray_places``), has its autoscaler bring nodes where they do not fit, and says which of them are lost. What a
+lost one was at goes to the next that is free, and what it had committed counts.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
-from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import ray
@@ -21,19 +21,24 @@ from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.crashes import Crashes
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.errors import StoreUnavailable, WorkersLost
-from batch_endpoints.interfaces import BundleOutcome
+from batch_endpoints.engine.ray_places import Places, free_cpus, gpus_of_nodes
+from batch_endpoints.errors import EnvironmentFailed, InitFailed, StoreUnavailable, WorkersLost
+from batch_endpoints.interfaces import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
-from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
+from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, visible_gpu
 from batch_endpoints.policies.work_queue import WorkQueue
+from batch_endpoints.specs import JobError
 from batch_endpoints.storage.filesystem import open_filesystem
 
 Actor = Any  # a handle: Ray's own type does not have the methods of the class behind it
 logger = logging.getLogger(__name__)
 
 _MOST_LOST_STARTS = 10  # for each worker of a pool: a node may be lost while one comes up, but not so often
-_MOST_UNABLE = 3  # workers that cannot read or write, one behind the other, or as many as the pool has
+_MOST_UNFIT = 3  # workers that cannot load, read or write what others can, in a row; or as many as the pool has
 _CLOSE_SECONDS = 5.0
+_LOOK_SECONDS = 10.0  # how long nothing is said while no worker is up
+_PLACE_SECONDS = 60.0  # how long to wait for room on all instances at once
+_NODES_SECONDS = 900.0  # and where an autoscaler has to bring them first
 
 
 class RayPoolRunner:
@@ -43,13 +48,14 @@ class RayPoolRunner:
         self._folder_uri = folder_uri
         ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
         self._nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
+        self._running: _Pool | LocalRunner | None = None
 
     def shape(self) -> ClusterShape:
         """The nodes that are up."""
         return ClusterShape(tuple(float(node["Resources"].get("CPU", 0)) for node in self._nodes))
 
     def run(
-        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str
+        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None
     ) -> Generator[BundleOutcome, None, None]:
         """Outcomes as they come; closing the iterator ends the actors, and their hosts with them.
 
@@ -59,13 +65,19 @@ class RayPoolRunner:
         """
         if len(self._nodes) == 1 and sum(len(bundle.mini_batches) for bundle in bundles) == 1:
             # one call of run(), and nowhere else to make it: a pool of actors would only take longer to start
-            yield from LocalRunner(self._folder_uri).run(bundles, workers, input_root)
+            self._running = LocalRunner(self._folder_uri, gpus_of_nodes()[self._nodes[0]["NodeID"]])
+            yield from self._running.run(bundles, workers, input_root, listener)
             return
-        pool = _Pool(bundles, workers, self._folder_uri, input_root)
+        places = Places(workers, len(self._nodes))
+        self._running = pool = _Pool(bundles, workers, places, self._folder_uri, input_root, listener)
         try:
             yield from pool.outcomes()
         finally:
             pool.close()
+
+    def stop(self) -> None:
+        if self._running:
+            self._running.stop()
 
 
 class ScoringActor:
@@ -78,6 +90,10 @@ class ScoringActor:
     def ready(self) -> str:
         """Answers when the actor is up: with the id of its node."""
         return ray.get_runtime_context().get_node_id()
+
+    def see_gpu(self, visible: str) -> None:
+        """To be told before ``run`` on a node that has GPUs; see ``BundleScorer``."""
+        self._scorer.visible_gpu = visible
 
     def run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool) -> BundleOutcome:
         return self._scorer.run(bundle, following, one_by_one=one_by_one)
@@ -94,32 +110,46 @@ class ScoringActor:
 class _Pool:
     """Actors, and what each is at."""
 
-    def __init__(self, bundles: Sequence[Bundle], workers: WorkerPlan, folder_uri: str, input_root: str) -> None:
+    def __init__(
+        self,
+        bundles: Sequence[Bundle],
+        workers: WorkerPlan,
+        places: Places,
+        folder_uri: str,
+        input_root: str,
+        listener: RunListener | None,
+    ) -> None:
         self._waiting: WorkQueue[Actor, Bundle] = WorkQueue(bundles)
-        self._size = workers.count
+        self._workers, self._size, self._places = workers, workers.count, places
         options: dict[str, Any] = {
             "num_cpus": workers.cpus,
             "concurrency_groups": {"stop": 1},
-            "scheduling_strategy": "SPREAD",  # fill the nodes evenly
             "max_restarts": 0,  # another actor takes its place, and whoever is free its bundle
         }
-        self._make = partial(ray.remote(**options)(ScoringActor).remote, folder_uri, input_root)
+        self._class = ray.remote(**options)(ScoringActor)
+        self._arguments, self._listener = (folder_uri, input_root), listener
         self._at: dict[Actor, Bundle | None] = {}  # None: it is coming up
+        self._instance: dict[Actor, int] = {}
         self._node: dict[Actor, str] = {}
-        self._crashes = Crashes(open_filesystem(folder_uri))
+        self._slot: dict[Actor, int] = {}  # on nodes with GPUs
+        self._gpus: dict[str, int] = {}
+        self._files = open_filesystem(folder_uri)
+        self._crashes = Crashes(self._files)
         self._closing: list[ray.ObjectRef[None]] = []
         # answers come as futures, not from ray.wait: a signal ends this wait at once, and it costs the same for any
         # number of actors
-        self._answers: SimpleQueue[tuple[Actor, Future[BundleOutcome | str]]] = SimpleQueue()
-        self._lost_starts = self._unable = 0
+        self._answers: SimpleQueue[tuple[Actor, Future[BundleOutcome | str]] | None] = SimpleQueue()
+        self._lost_starts = self._unfit = 0
+        self._told = False  # that no worker is up
 
     def outcomes(self) -> Generator[BundleOutcome, None, None]:
         while left := len(self._waiting) + sum(bundle is not None for bundle in self._at.values()):
-            # while nothing is done by others, one that was unable is not replaced: it might come up on the same node
-            while len(self._at) < min(max(1, self._size - self._unable), left):
-                new: Actor = self._make()
-                self._call(new, None, new.ready.remote())
-            actor, answer = self._answers.get()
+            # while nothing is done by others, one that was unfit is not replaced: it might come up on the same node
+            while len(self._at) < min(max(1, self._size - self._unfit), left):
+                self._start()
+            if (answered := self._next_answer()) is None:
+                return
+            actor, answer = answered
             error = answer.exception()
             if isinstance(error, RayError) and not isinstance(error, RayTaskError):
                 self._forget(actor, error)
@@ -127,6 +157,12 @@ class _Pool:
             self._lost_starts = 0
             if isinstance(error, RayTaskError) and isinstance(error.cause, StoreUnavailable):
                 self._give_up(actor, error.cause)
+                continue
+            if not error and isinstance(node := answer.result(), str):
+                self._is_up(actor, node)
+            elif not error and self._is_unfit(answer.result()):
+                self._waiting.give_back(actor, self._at[actor])
+                self._release(actor)
                 continue
             if self._waiting:  # before anybody hears of the outcome: the actor shall not wait for that
                 bundle, kept = self._waiting.take(actor)
@@ -136,10 +172,11 @@ class _Pool:
                 self._release(actor)
             outcome = answer.result()
             if isinstance(outcome, BundleOutcome):
-                self._unable = 0
                 yield outcome
-            else:
-                self._node[actor] = outcome
+
+    def stop(self) -> None:
+        """Let ``outcomes`` end now; from any thread."""
+        self._answers.put(None)
 
     def close(self) -> None:
         """End all actors, whatever they are at."""
@@ -150,6 +187,62 @@ class _Pool:
         ray.wait(self._closing, num_returns=len(self._closing), timeout=_CLOSE_SECONDS)
         for actor in actors:
             ray.kill(actor)
+        self._places.close()
+
+    def _start(self) -> None:
+        instance = self._places.next(self._instance[actor] for actor in self._at)
+        strategy = self._places.strategy(instance)
+        actor: Actor = self._class.options(scheduling_strategy=strategy).remote(*self._arguments)
+        self._instance[actor] = instance
+        self._call(actor, None, actor.ready.remote())
+
+    def _is_up(self, actor: Actor, node: str) -> None:
+        self._node[actor] = node
+        if node not in self._gpus:
+            self._gpus = gpus_of_nodes()
+        if gpus := self._gpus.get(node, 0):
+            beside = {self._slot[other] for other in self._at if other in self._slot and self._node[other] == node}
+            self._slot[actor] = slot = min(set(range(len(beside) + 1)) - beside)
+            actor.see_gpu.remote(visible_gpu(slot, gpus))
+        if self._listener:
+            self._listener.worker_up()
+
+    def _is_unfit(self, outcome: BundleOutcome | str) -> bool:
+        """Is it this worker alone that cannot load code or interpreter, which others of the job could?
+
+        So it is where something is committed; but not again and again.
+        """
+        if not isinstance(outcome, BundleOutcome) or not outcome.fatal:
+            self._unfit = 0
+            return False
+        error = JobError.model_validate_json(outcome.fatal)
+        if error.code not in (InitFailed.code, EnvironmentFailed.code) or not self._files.names("commits"):
+            return False
+        logger.warning("a worker cannot begin: %s", error.message)
+        self._unfit += 1
+        return self._unfit < max(_MOST_UNFIT, self._size)
+
+    def _next_answer(self) -> tuple[Actor, Future[BundleOutcome | str]] | None:
+        """Waits for it; while no worker is up, says so, and goes where there is room when that takes too long."""
+        began = time.monotonic()
+        up = any(bundle is not None for bundle in self._at.values())
+        while True:
+            try:
+                return self._answers.get(timeout=None if up else _LOOK_SECONDS)
+            except Empty:
+                patience = _NODES_SECONDS if self._workers.to_come else _PLACE_SECONDS
+                if time.monotonic() - began >= patience and self._places.wait_for_room:
+                    self._note(self._places.give_up())
+                    for actor in self._at:  # others take their place
+                        ray.kill(actor)
+                if not self._told:
+                    each = f"{self._size} with {self._workers.cpus:g} CPUs each are asked for"
+                    self._note(f"no worker was up after {_LOOK_SECONDS:g} seconds: {each}, and {free_cpus()}")
+                self._told = True
+
+    def _note(self, note: str) -> None:
+        if self._listener:
+            self._listener.note(note)
 
     def _call(self, actor: Actor, bundle: Bundle | None, answer: ray.ObjectRef[Any]) -> None:
         self._at[actor] = bundle
@@ -164,8 +257,8 @@ class _Pool:
     def _give_up(self, actor: Actor, error: StoreUnavailable) -> None:
         """It cannot read or write; another one may be able to, elsewhere or later."""
         logger.warning("%s", error.what)
-        self._unable += 1
-        if self._unable >= max(_MOST_UNABLE, self._size):
+        self._unfit += 1
+        if self._unfit >= max(_MOST_UNFIT, self._size):
             raise error
         self._waiting.give_back(actor, self._at[actor])
         self._node.pop(actor, None)

@@ -83,9 +83,10 @@ def score_tables(
     reader: PartReader,
     ranges: Sequence[tuple[str, Part]],
     deployment: ModelDeployment,
-    before_try: Callable[[Sequence[Failure]], None],
-) -> Outcome:
-    """Read and score one mini-batch.
+    outcome: Outcome,
+    before_try: Callable[[int], None],
+) -> None:
+    """Read and score one mini-batch into ``outcome``.
 
     What cannot be read has failed; a part without rows has not, and is not shown to the script. A script gets the
     rows of all files at once, a model without one those of consecutive files with the same columns and types: what
@@ -96,8 +97,7 @@ def score_tables(
         before_try: see ``score_rows``, which says what is raised.
     """
     output_columns, no_code = deployment.settings.output_columns, deployment.code_configuration is None
-    again = {item: part.only for item, part in ranges if part.only}
-    outcome = Outcome(rows_read=0, again=again)
+    outcome.rows_read = 0
     read: list[tuple[str, Sequence[int], pa.Table]] = []
     alike: list[object] = []  # of each; others have calls of their own, as have those around one that failed
     for (item, part), table in zip(ranges, reader.read_each(ranges), strict=True):
@@ -123,7 +123,6 @@ def score_tables(
                 outcome.fail(item, Failure(UserError("", str(error))))
             continue
         score_rows(worker, TableBatch(table, items, places, output_columns), cut, outcome, before_try)
-    return outcome
 
 
 def better_as_files(outcome: Outcome, ranges: Sequence[tuple[str, Part]], deployment: ModelDeployment) -> list[str]:

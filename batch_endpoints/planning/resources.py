@@ -21,14 +21,18 @@ class WorkerPlan:
     """Workers to start.
 
     Args:
-        count: worker processes, at least 1.
+        count: worker processes on all instances, at least 1.
         cpus: what each reserves of a node; a fraction where a node has fewer CPUs than workers.
         notes: what differs from what was asked, and why.
+        instances: nodes that they run on, the same number on each.
+        to_come: none of these nodes is there yet.
     """
 
     count: int
     cpus: float
     notes: tuple[str, ...] = ()
+    instances: int = 1
+    to_come: bool = False
 
 
 def plan_workers(instance_count: int, concurrency: int, cluster: ClusterShape) -> WorkerPlan:
@@ -47,4 +51,14 @@ def plan_workers(instance_count: int, concurrency: int, cluster: ClusterShape) -
         notes.append(
             f"the job asks for {instance_count} nodes and the cluster has {len(nodes)}: it runs on {len(nodes)}"
         )
-    return WorkerPlan(count=(len(nodes) or instance_count) * concurrency, cpus=cpus, notes=tuple(notes))
+    instances = len(nodes) or instance_count
+    return WorkerPlan(instances * concurrency, cpus, tuple(notes), instances, to_come=not nodes)
+
+
+def visible_gpu(slot: int, gpus: int) -> str:
+    """What CUDA_VISIBLE_DEVICES is for a worker on a node with GPUs: one each, the lowest first (as on Azure ML).
+
+    Args:
+        slot: number of the worker among those on its node, from 0 on; those beyond the GPUs get none.
+    """
+    return str(slot) if slot < gpus else ""

@@ -1,9 +1,13 @@
 """The statuses of a job (Azure ML's), and the moves between them that are legal.
 
-NotStarted -> Starting -> Preparing -> Running -> Finalizing -> Completed
-    │            └──────────┴────────────┴───────────┴────────> Failed
-    │                       (a lost driver: back to Starting)
+NotStarted -> Starting -> Preparing -> Provisioning -> Queued -> Running -> Finalizing -> Completed
+    │            └──────────┴──────────────┴─────────────┴──────────┴──────────┴────────> Failed
+    │                       (any of these may be left out; a lost driver: back to Starting)
     └─> Canceled <── CancelRequested <── any of them
+
+Starting: a driver is launched. Preparing: it makes the interpreter and lists the input. Provisioning: the nodes for
+its workers are still to come. Queued: the nodes are there, and no worker is up yet. Running: one is. Paused and
+NotResponding are of services that we do not have.
 
 A job that has ended stays as it is until somebody asks for more. Then it is NotStarted again: ``resume`` takes one
 that is Failed or Canceled, ``retry-failed`` any one in which items or rows failed, and nothing else takes one that is
@@ -15,7 +19,16 @@ from __future__ import annotations
 from batch_endpoints.errors import Conflict
 from batch_endpoints.specs import TERMINAL, JobStatus
 
-_ORDER: tuple[JobStatus, ...] = ("NotStarted", "Starting", "Preparing", "Running", "Finalizing", "Completed")
+_ORDER: tuple[JobStatus, ...] = (
+    "NotStarted",
+    "Starting",
+    "Preparing",
+    "Provisioning",
+    "Queued",
+    "Running",
+    "Finalizing",
+    "Completed",
+)
 
 
 def may_move(now: JobStatus, then: JobStatus) -> bool:
@@ -31,6 +44,11 @@ def may_move(now: JobStatus, then: JobStatus) -> bool:
     if then == "Starting":  # the first launch, or another one when a driver was lost
         return True
     return now in _ORDER and then in _ORDER and now != "NotStarted" and _ORDER.index(then) > _ORDER.index(now)
+
+
+def may_begin_again(now: JobStatus, then: JobStatus) -> bool:
+    """May a job's status change like this because somebody asks for more of it?"""
+    return now in TERMINAL and then == "NotStarted"
 
 
 def check_resume(name: str, status: JobStatus) -> None:

@@ -31,6 +31,7 @@ class UserError:
         file: in the user's code, relative to its folder.
         may_pass: another try may succeed.
         of_rows: some of the rows may succeed without the others.
+        of_node: its process was ended because the node ran short of memory.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class UserError:
     stack: str = ""
     may_pass: bool = True
     of_rows: bool = True
+    of_node: bool = False
 
     @property
     def headline(self) -> str:

@@ -24,8 +24,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import select
-import signal
 import struct
 import sys
 import traceback
@@ -40,7 +38,7 @@ def main() -> None:
     reader, writer = int(sys.argv[1]), int(sys.argv[2])
     for fd in (reader, writer):
         os.set_inheritable(fd, False)  # the user's child processes must not keep the pipes open
-    _end_with_worker(reader, writer)
+    _beside("host_family").leave_nothing_behind(reader, writer)
     source, sink = os.fdopen(reader, "rb", closefd=False), os.fdopen(writer, "wb", closefd=False)
     state: dict[str, Any] = {}
     while True:
@@ -207,7 +205,7 @@ def _items(results: Any, code: str) -> tuple[dict[str, Any], bytes]:
     frames = []
     for result in results:
         if isinstance(result, BaseException):
-            items.append({"error": dict(_describe(result, code), again=isinstance(result, (OSError, MemoryError)))})
+            items.append({"error": dict(_describe(result, code), again=not _of_data(result))})
         else:
             items.append({"rows": len(result)})
             frames.append(result)
@@ -215,6 +213,12 @@ def _items(results: Any, code: str) -> tuple[dict[str, Any], bytes]:
         return {"kind": "items", "items": items, "table": None}, b""
     header, payload = _encode_table(pandas.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0])
     return {"kind": "items", "items": items, "table": header}, payload
+
+
+def _of_data(error: BaseException) -> bool:
+    """Does it say that a model cannot take its input? Then it would say so again."""
+    named = any(kind.__name__ == "MlflowException" for kind in type(error).__mro__)
+    return named or isinstance(error, (ValueError, TypeError, LookupError, AssertionError))
 
 
 def _plain(value: Any) -> Any:
@@ -277,30 +281,6 @@ def _behind_host(trace: types.TracebackType | None) -> types.TracebackType | Non
             break
         trace = trace.tb_next
     return trace
-
-
-def _end_with_worker(reader: int, writer: int) -> None:
-    """Leave nothing behind, however the worker ends: neither this process nor what the script has started.
-
-    A process beside this one waits until the worker's end of the pipe is closed, and then kills the group that
-    they are in, and what has left it. It is a grandchild, so that the script's own ``os.wait()`` never meets it.
-    """
-    family = _beside("host_family")
-    output_folder = os.environ[family.MARK]
-    child = os.fork()
-    if child:
-        os.waitpid(child, 0)
-        return
-    if os.fork():
-        os._exit(0)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a script may send them to its whole group
-        signal.signal(number, signal.SIG_IGN)
-    os.close(writer)  # the worker must see it closed when the host has ended
-    closed = select.poll()
-    closed.register(reader, 0)
-    closed.poll()
-    family.kill_processes(output_folder)
-    os.killpg(0, signal.SIGKILL)
 
 
 def _read_exactly(source: BinaryIO, size: int) -> bytes | None:

@@ -1,5 +1,8 @@
 """The processes of a host: itself and all that it and the script have started, daemons included.
 
+The host is the child of a process that stays beside it. What loses its parent becomes a child of that one, whatever
+session or environment it has, so that all are found below it, and it ends them when the host or the worker has ended.
+
 Loaded by host.py, under the same rules: standard library only, Python 3.8's syntax.
 """
 
@@ -7,20 +10,106 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import select
 import signal
 
 MARK = "AZUREML_BI_OUTPUT_PATH"
 """Variable that every host has, with a folder of its worker's own; what it starts inherits it.
 
-A daemon leaves the process group, and its parent is none of ours; this stays with it.
+Processes are found by it where the one beside the host is killed, and where the system knows no adoption.
 """
+_ADOPT_ORPHANS, _DIE_WITH_PARENT = 36, 1  # prctl(2): PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG
+
+
+def leave_nothing_behind(reader: int, writer: int) -> None:
+    """Go on in a child of this process, which itself stays and never returns from here.
+
+    It ends as the child does, with all that the child has started, or when the worker's end of the pipe is closed.
+
+    Args:
+        reader, writer: the child's ends of the pipes to and from its worker.
+    """
+    _prctl(_ADOPT_ORPHANS, 1)
+    beside = os.getpid()
+    host = os.fork()
+    if not host:
+        if os.path.isdir("/proc"):
+            os.setpgid(0, 0)  # a script may send signals to its whole group
+        _prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.close(writer)  # the worker must see it closed when the host has ended
+    status = _wait(host, reader)
+    kill_descendants(beside)
+    kill_processes(os.environ[MARK])
+    if os.WIFSIGNALED(status):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError):  # some have no other handler
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(beside, os.WTERMSIG(status))
+    os._exit(os.WEXITSTATUS(status))
+
+
+def _wait(host: int, reader: int) -> int:
+    """Reap children until the host is one of them, or the worker has gone; returns the host's status."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    events = select.poll()
+    events.register(reader, 0)
+    events.register(woken, select.POLLIN)
+    while True:
+        child = -1
+        while child:
+            child, status = os.waitpid(-1, os.WNOHANG)
+            if child == host:
+                return status
+        if reader in dict(events.poll()):
+            return int(signal.SIGKILL)
+        os.read(woken, 512)
+
+
+def _prctl(option: int, value: int) -> None:
+    """As prctl(2), which only Linux has."""
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def kill_descendants(pid: int) -> None:
+    """Kill all that a process has started, and they, and what has lost its parent where the process adopts it."""
+    seen: set[int] = set()
+    while True:  # until what they may have started meanwhile is gone as well
+        parents = _parents()
+        found = {pid}
+        while more := {child for child, parent in parents.items() if parent in found} - found:
+            found |= more
+        if found - seen == {pid} - seen:
+            return
+        for child in found - {pid}:
+            with contextlib.suppress(OSError):
+                os.kill(child, signal.SIGKILL)
+        seen |= found
+
+
+def _parents() -> dict[int, int]:
+    """Process id -> that of its parent, of all that have not ended; empty where the system has no ``/proc``."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError):
+        for name in filter(str.isdecimal, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
+                state, parent = stat.read().rpartition(b")")[2].split()[:2]  # its name may have a bracket
+                if state != b"Z":
+                    found[int(name)] = int(parent)
+    return found
 
 
 def kill_processes(output_folder: str) -> None:
-    """Kill the processes of the host with this output folder, but not the one that asks.
-
-    What the script has started with another environment stays, unless it is in the host's process group.
-    """
+    """Kill the processes that have this output folder in their environment, but not the one that asks."""
     seen = {os.getpid()}
     while True:  # until what they may have started meanwhile is gone as well
         found = {pid for pid, folder in processes_of_hosts().items() if folder == output_folder} - seen

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batch_endpoints.errors import HostKilled, HostLost
-from batch_endpoints.scoring.host_family import MARK, kill_processes
+from batch_endpoints.errors import HostKilled, HostLost, MemoryShort
+from batch_endpoints.scoring.host_family import MARK, kill_descendants, kill_processes
 from batch_endpoints.scoring.memory import why_to_end
 
 HOST_SCRIPT = Path(__file__).with_name("host.py")
@@ -62,6 +62,7 @@ class HostProcess:
 
     @property
     def pid(self) -> int:
+        """Of the process beside the one that runs the script, which is its child."""
         return self._process.pid
 
     def call(
@@ -95,17 +96,16 @@ class HostProcess:
             ) from None
         except (EOFError, BrokenPipeError):
             raise self._lost() from None
-        except _MemoryShort as short:
+        except MemoryShort:
             self.close()
-            raise HostKilled(
-                f"the scoring process was killed for want of memory: {short}",
-                mend="Make mini_batch_size or max_concurrency_per_instance smaller.",
-            ) from None
+            raise
 
     def kill(self) -> None:
         """End the host and every process it has started; a call under way raises HostLost. From any thread."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
+        if self._process.poll() is None:
+            kill_descendants(self._process.pid)  # first: what has lost its parent belongs to it as long as it lives
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
         kill_processes(self._output_folder)
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class HostProcess:
         Raises:
             TimeoutError: it is not in time.
             EOFError: the host has ended.
-            _MemoryShort: it has to be.
+            MemoryShort: it has to be.
         """
         ready = select.poll()  # not select(), which refuses descriptors above 1023
         ready.register(fd, event)
@@ -160,7 +160,10 @@ class HostProcess:
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._looked = time.monotonic()
             if why := why_to_end(self._output_folder, self._memory_share):
-                raise _MemoryShort(why)
+                raise MemoryShort(
+                    f"the scoring process was killed for want of memory: {why}",
+                    mend="Make mini_batch_size or max_concurrency_per_instance smaller.",
+                )
 
     def _lost(self) -> HostLost:
         try:  # a host that has just closed its pipe ends within a moment
@@ -179,10 +182,6 @@ def _wide_pipe() -> tuple[int, int]:
         with contextlib.suppress(OSError):  # a user may have so many
             fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return read, write
-
-
-class _MemoryShort(Exception):
-    """The node has none left because of this host."""
 
 
 def _start(

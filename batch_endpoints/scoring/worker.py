@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from batch_endpoints.errors import HostKilled, HostLost, InitFailed, RunFailed
-from batch_endpoints.policies.retry import may_retry, pause_seconds
+from batch_endpoints.errors import HostKilled, HostLost, InitFailed, MemoryShort, RunFailed
+from batch_endpoints.policies.retry import MOST_MEMORY_KILLS, may_retry, memory_pause_seconds, pause_seconds
 from batch_endpoints.scoring.azure_layout import as_text
 from batch_endpoints.scoring.contract import Scored, UserError, read_reply
 from batch_endpoints.scoring.host_process import HostProcess
@@ -66,10 +66,16 @@ class WorkerStopped(Exception):
 
 
 class ScoringWorker:
-    """One worker: a host process that is replaced when it is lost."""
+    """One worker: a host process that is replaced when it is lost.
 
-    def __init__(self, contract: ScoringContract) -> None:
-        self._contract = contract
+    Args:
+        wait: pauses for some seconds, or until the event is set.
+    """
+
+    def __init__(
+        self, contract: ScoringContract, wait: Callable[[threading.Event, float], object] = threading.Event.wait
+    ) -> None:
+        self._contract, self._wait = contract, wait
         self._log = WorkerLog(contract.log)
         self._host: HostProcess | None = None
         self._has_worked = False
@@ -100,7 +106,7 @@ class ScoringWorker:
         Args:
             once: never try again, since parts of it will be tried instead.
         """
-        answer = self._score(batch.items, lambda host: self._run_table(host, batch), 0 if once else None)
+        answer = self._score(batch.items, lambda host: self._run_table(host, batch), once)
         if not batch.table.num_rows:  # a try that only asks: what it wrote is of nothing
             self._empty_output()
         return answer
@@ -123,23 +129,28 @@ class ScoringWorker:
         return self._score(items, lambda host: self._run_files(host, paths, items))
 
     def _score(
-        self, items: Sequence[str], run: Callable[[HostProcess], Scored], max_retries: int | None = None
+        self, items: Sequence[str], run: Callable[[HostProcess], Scored], once: bool = False
     ) -> tuple[Scored, int]:
-        retries = self._contract.max_retries if max_retries is None else max_retries
-        attempt = 0
+        retries, most_kills = (0, 1) if once else (self._contract.max_retries, MOST_MEMORY_KILLS)
+        tries = kills = 0
         while True:
-            attempt += 1
+            tries += 1
             scored = self._try(items, run)
             if not scored.failed:
-                return scored, attempt
-            self._log.failed(attempt, scored.failed)
-            may_pass = any(error.may_pass for error in scored.failed.values())
-            again = may_pass and may_retry(attempt, retries)
+                return scored, tries
+            self._log.failed(tries, scored.failed)
+            if any(error.of_node for error in scored.failed.values()):
+                kills += 1  # perhaps because of others: it uses up no try
+                again, pause = kills < most_kills, memory_pause_seconds(kills, random.random())
+            else:
+                may_pass = any(error.may_pass for error in scored.failed.values())
+                again = may_pass and may_retry(tries - kills, retries)
+                pause = pause_seconds(tries - kills, random.random())
             if again or len(scored.failed) == len(items):
                 self._empty_output()
             if not again:
-                return scored, attempt
-            self._stopped.wait(pause_seconds(attempt, random.random()))
+                return scored, tries
+            self._pause(pause)
 
     def has_written(self) -> bool:
         """Is anything in the output folder? To be asked when what was there is stored: between two mini-batches."""
@@ -191,10 +202,11 @@ class ScoringWorker:
         except HostLost as error:
             self._host = None
             if isinstance(error, HostKilled):  # Ray ends what a worker has started a moment before it ends the worker
-                self._stopped.wait(OWN_END_SECONDS)
+                self._pause(OWN_END_SECONDS)
             if self._stopped.is_set():
                 raise WorkerStopped from None
-            return Scored(None, dict.fromkeys(items, UserError("", error.what)))
+            of_node = isinstance(error, MemoryShort)
+            return Scored(None, dict.fromkeys(items, UserError("", error.what, of_node=of_node)))
         except InitFailed as error:
             if not self._has_worked:
                 raise
@@ -215,7 +227,7 @@ class ScoringWorker:
                 self._host = None
                 if attempt == INIT_TRIES:
                     raise self._not_loaded(killed) from None
-                self._stopped.wait(pause_seconds(attempt, random.random()))
+                self._pause(pause_seconds(attempt, random.random()))
             except BaseException:
                 self._host = None
                 host.close()
@@ -277,6 +289,9 @@ class ScoringWorker:
             "AZUREML_MODEL_DIR": str(contract.model_folder),
             "AZUREML_BI_OUTPUT_PATH": str(contract.output_folder),
         }
+
+    def _pause(self, seconds: float) -> None:
+        self._wait(self._stopped, seconds)
 
     def _empty_output(self) -> None:
         """Forget what a failed try has written; what init() made stays as long as its host."""

@@ -29,7 +29,8 @@ class Bench:
             environment_variables=settings.pop("environment_variables", {}),
             **{**defaults, **settings},
         )
-        self.worker = ScoringWorker(self.contract)
+        self.pauses = []
+        self.worker = ScoringWorker(self.contract, wait=lambda stopped, seconds: self.pauses.append(seconds))
 
     def score(self, *items):
         """Score files that need not exist; returns what came of them."""

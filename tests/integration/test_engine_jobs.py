@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import time
 
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow.parquet
 import pytest
 from job_folders import ECHO, Job, noting
 
+from batch_endpoints.engine import driver, progress
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.named_outputs import named_output
@@ -188,6 +190,35 @@ def test_a_job_fails_when_more_items_failed_than_the_threshold_allows(tmp_path, 
         assert not job.output.exists()
     else:
         assert [row["file"] for row in job.rows()] == [f"00{n}.txt" for n in (0, 1, 2, 4, 5, 6, 8)]
+
+
+def test_a_job_ends_soon_when_too_much_has_failed_whatever_its_workers_are_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(driver, "STOP_SECONDS", 0.2)
+    script = f"""
+    import os, time
+    {noting(tmp_path)}
+    def run(mini_batch):
+        name = os.path.basename(mini_batch[0])
+        if name == "000.txt":
+            return mini_batch
+        if name == "001.txt":
+            raise ValueError("odd")
+        note(str(os.getpid()))
+        time.sleep(60)
+    """
+    settings = {"error_threshold": 0, "max_concurrency_per_instance": 2, "retry_settings": {"timeout": 100}}
+    job = Job(tmp_path, script, files=300, settings=settings)
+    began = time.monotonic()
+
+    state = job.run()
+
+    assert time.monotonic() - began < 20
+    assert state.status == "Failed"
+    assert state.error.message.startswith("score.py:9: ValueError: odd")
+    assert [item["file"] for item in job.failed_items()] == ["001.txt"]
+    assert state.progress.items_succeeded == 1
+    assert not [pid for pid in job.calls() if os.path.exists(f"/proc/{pid}")]
 
 
 def test_a_job_in_which_nothing_succeeded_has_failed_whatever_the_threshold(tmp_path):

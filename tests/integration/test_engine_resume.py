@@ -8,7 +8,7 @@ import threading
 import pytest
 from job_folders import Job, noting, wait_until
 
-from batch_endpoints.engine import bundle
+from batch_endpoints.engine import bundle, when_to_stop
 from batch_endpoints.engine.driver import Stopped
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
@@ -110,7 +110,7 @@ def test_a_canceled_job_that_is_resumed_scores_what_is_left(at_the_gate):
 
 
 def test_a_cancel_that_comes_without_a_signal_is_seen_between_mini_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(when_to_stop, "LOOK_SECONDS", 0.0)
     mark = tmp_path / "job" / "cancel"
     script = gated(tmp_path) + f"\n    open({str(mark)!r}, 'w')"
     script = script.replace("    return mini_batch\n", "").rstrip() + "\n    return mini_batch\n"
@@ -172,8 +172,8 @@ def test_a_worker_that_ends_early_does_not_make_the_job_complete(tmp_path):
             self._real = LocalRunner(uri)
             self.shape = self._real.shape
 
-        def run(self, bundles, workers, root):
-            yield from self._real.run(bundles[:2], workers, root)
+        def run(self, bundles, workers, root, listener):
+            yield from self._real.run(bundles[:2], workers, root, listener)
 
     with pytest.raises(RuntimeError, match="2 mini-batches left"):
         job.run(Lazy)
@@ -205,7 +205,7 @@ def test_two_drivers_at_once_give_one_output(tmp_path):
 def often(monkeypatch):
     """Commit, look and tell without waiting."""
     monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
-    monkeypatch.setattr(bundle, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(when_to_stop, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr("batch_endpoints.engine.progress.LOOK_SECONDS", 0.02)
     monkeypatch.setattr("batch_endpoints.engine.progress.WRITE_SECONDS", 0.0)
 

@@ -14,7 +14,7 @@ from scoring_workers import bench
 
 from batch_endpoints.errors import InitFailed
 from batch_endpoints.scoring.memory import node_memory
-from batch_endpoints.scoring.worker import WorkerStopped
+from batch_endpoints.scoring.worker import OWN_END_SECONDS, WorkerStopped
 
 PYENV = Path.home() / ".pyenv" / "versions"
 ECHO = "def run(mini_batch): return list(mini_batch)"
@@ -285,6 +285,50 @@ def test_a_mini_batch_is_tried_once_and_then_max_retries_times(tmp_path, monkeyp
     assert list(scored.failed) == ["a"]
 
 
+def test_between_two_tries_are_pauses_that_grow(tmp_path):
+    with bench(tmp_path, "def run(mini_batch): raise ValueError('odd')", max_retries=4) as b:
+        b.reason("a")
+
+    assert [base / 2 <= pause <= base for base, pause in zip((0.1, 0.2, 0.4, 0.8), b.pauses, strict=True)] == [
+        True
+    ] * 4
+
+
+@pytest.mark.parametrize(("kills", "scored"), [(3, True), (5, False)])
+def test_a_kill_for_the_nodes_memory_uses_up_no_try_unless_it_comes_each_time(tmp_path, monkeypatch, kills, scored):
+    tries = tmp_path / "tries"
+    script = f"""
+    import time
+    def run(mini_batch):
+        with open({str(tries)!r}, "a") as file:
+            file.write("x")
+        if len(open({str(tries)!r}).read()) <= {kills}:
+            time.sleep(60)
+        return mini_batch
+    """
+    ended = []
+
+    def why_to_end(output_folder, share):
+        if tries.exists() and len(ended) < min(len(tries.read_text()), kills):
+            ended.append(output_folder)
+            return "it held all"
+        return ""
+
+    monkeypatch.setattr("batch_endpoints.scoring.host_process.why_to_end", why_to_end)
+    with bench(tmp_path, script, max_retries=0) as b:
+        if scored:
+            assert b.value() == "/in/a"
+        else:
+            assert b.reason() == "the scoring process was killed for want of memory: it held all"
+
+    assert tries.read_text() == "x" * (kills + scored)
+    pauses = [pause for pause in b.pauses if pause != OWN_END_SECONDS]
+    assert [base / 2 <= pause <= base for base, pause in zip((1, 2, 4, 8), pauses, strict=False)] == [True] * len(
+        pauses
+    )
+    assert len(pauses) == min(kills, 4)
+
+
 def test_a_try_that_succeeds_is_the_last_one(tmp_path):
     tries = tmp_path / "tries"
     script = f"""
@@ -362,7 +406,8 @@ def test_a_script_may_do_odd_things_and_goes_on_scoring(tmp_path, body):
         assert b.worker._host.pid == pid
 
 
-def test_where_memory_runs_short_the_largest_host_is_ended_and_says_what_it_held(tmp_path):
+def test_where_memory_runs_short_the_largest_host_is_ended_and_says_what_it_held(tmp_path, monkeypatch):
+    monkeypatch.setattr("batch_endpoints.scoring.worker.MOST_MEMORY_KILLS", 1)
     script = """
     import time
     kept = []
@@ -417,7 +462,10 @@ def test_a_host_that_does_not_read_its_request_is_killed_in_time(tmp_path):
     many = [f"{'deep/' * 20}{n}" for n in range(3000)]  # more than a pipe holds
     with bench(tmp_path, ECHO, timeout_seconds=1) as b:
         b.score("a")
-        os.kill(b.worker._host.pid, signal.SIGSTOP)
+        (host,) = [
+            pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == b.worker._host.pid
+        ]
+        os.kill(host, signal.SIGSTOP)
 
         assert "within 1 seconds" in b.reason(*many)
         assert b.value("a") == "/in/a"
@@ -430,20 +478,35 @@ import os, subprocess, time
 def run(mini_batch):
     child = subprocess.Popen(["sleep", "600"])
     daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    stranger = subprocess.Popen(["/bin/sleep", "600"], env={}, start_new_session=True)
+    leave = ["/bin/sh", "-c", "/bin/sleep 600 > /dev/null & echo $!"]
+    orphan = subprocess.run(leave, env={}, start_new_session=True, stdout=subprocess.PIPE)
     with open(os.environ["PIDS"], "w") as file:
-        file.write(f"{os.getpid()} {child.pid} {daemon.pid}")
+        file.write(f"{os.getpid()} {child.pid} {daemon.pid} {stranger.pid} {int(orphan.stdout)}")
     os.rename(os.environ["PIDS"], os.environ["PIDS"] + ".done")
     if "hang" in mini_batch[0]:
         time.sleep(600)
+    if "exit" in mini_batch[0]:
+        os._exit(1)
+    if "crash" in mini_batch[0]:
+        os.kill(os.getpid(), 9)
     return mini_batch
 """
 
 
-@pytest.mark.parametrize("how", ["close", "timeout"])
+@pytest.mark.parametrize("how", ["close", "hang", "exit", "crash"])
 def test_what_a_script_started_ends_with_its_host(tmp_path, how):
     pids = tmp_path / "pids"
     with bench(tmp_path, CHILDREN, timeout_seconds=2, environment_variables={"PIDS": str(pids)}) as b:
-        b.score("hang" if how == "timeout" else "a")
+        failed = b.score(how).failed
+        assert [why.headline for why in failed.values()] == {
+            "close": [],
+            "hang": ["run() did not end within 2 seconds, so its process was killed"],
+            "exit": ["the scoring process ended itself with exit code 1"],
+            "crash": [
+                "the scoring process was killed by SIGKILL; because memory ran out, or because the job was ended"
+            ],
+        }[how]
 
     found = [int(pid) for pid in Path(f"{pids}.done").read_text().split()]
     assert [pid for pid in found if not gone(pid)] == []
@@ -469,14 +532,21 @@ threading.Event().wait()
             assert time.monotonic() < until
             assert worker.poll() is None
             threading.Event().wait(0.05)
-        host, child, daemon = (int(pid) for pid in done.read_text().split())
+        host, child, *others = (int(pid) for pid in done.read_text().split())
         group = {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _group(pid) == host}
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
 
     assert group >= {host, child}
-    assert [pid for pid in {*group, daemon} if not gone(pid)] == []
+    assert [pid for pid in {*group, *others} if not gone(pid)] == []
+
+
+def _parent(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def _group(pid):

@@ -8,7 +8,8 @@ from job_folders import Job, noting
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from batch_endpoints.engine import bundle
+from batch_endpoints.engine import bundle, when_to_stop
+from batch_endpoints.specs import JobSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -322,10 +323,53 @@ def test_a_job_whose_rows_have_failed_too_often_stops_in_the_middle_of_a_mini_ba
     assert state.error.message == "score.py:8: ValueError: there is a zero"
     assert "3 rows of one mini-batch failed, more than error_threshold (2) allows" in state.error.details
     assert len(job.calls()) < 30
+    assert [(row["file"], row["row"]) for row in job.failed_items()] == [("a.csv", n) for n in range(3)]
+    assert (state.progress.items_failed, state.progress.rows_failed, state.items.not_scored) == (0, 3, 1)
+
+
+def test_what_has_failed_before_counts_when_a_mini_batch_is_left_in_the_middle(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(when_to_stop, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("batch_endpoints.engine.progress.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("batch_endpoints.engine.progress.WRITE_SECONDS", 0.0)
+    told = tmp_path / "job" / "progress.json"
+    script = f"""
+    import json, time
+    import pandas as pd
+    def run(mini_batch: pd.DataFrame):
+        failed = lambda: json.load(open({str(told)!r}))["progress"]["rows_failed"]
+        if mini_batch["a"].eq(2).any():
+            while failed() < 2:
+                time.sleep(0.02)
+        assert mini_batch["a"].all()
+        return mini_batch["a"].tolist()
+    """
+    job = Job(tmp_path, script, files=0, settings=settings("100 rows", on_error="isolate", error_threshold=3))
+    write(job.input / "a.csv", [0, 1, 0] + [1] * 97 + [2] * 50 + [0] * 50)
+
+    state = job.run()
+
+    assert state.status == "Failed"
+    assert "2 rows of one mini-batch failed and 2 before, more than error_threshold (3) allows" in state.error.details
+    assert [row["row"] for row in job.failed_items()] == [0, 2, 150, 151]
+
+
+def test_after_a_job_was_left_in_the_middle_it_goes_on_where_more_may_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
+    job = Job(tmp_path, inverse(tmp_path), files=0, settings=settings(on_error="isolate", error_threshold=2))
+    write(job.input / "a.csv", [1] * 60 + [0] * 4)
+    assert job.run().status == "Failed"
+
+    job.spec["deployment"]["settings"]["error_threshold"] = 9
+    job.job_folder.write_job(JobSpec.model_validate({**job.spec, "resumption": 1}))
+    state = job.run()
+
+    assert (state.status, state.progress.rows_failed) == ("Completed", 4)
+    assert len(job.failed_items()) == 4
 
 
 def test_a_cancel_is_seen_between_two_tries_and_what_was_whole_before_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(when_to_stop, "LOOK_SECONDS", 0.0)
     mark = tmp_path / "job" / "cancel"
     script = f"""
     import pandas as pd

@@ -20,7 +20,7 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import WorkerPlan
 
 TWO = WorkerPlan(2, 1.0)
-# the worker is what the host has for a parent
+# the worker is the parent of the process beside the host
 KILLS_ITS_WORKER = """
 import os, signal, time
 {noting}
@@ -30,7 +30,8 @@ def run(mini_batch):
     note(name)
     if name == "003.txt" and (ALWAYS or not os.path.exists(MARK)):
         open(MARK, "w").close()
-        os.kill(os.getppid(), signal.SIGKILL)
+        beside = open(f"/proc/{{os.getppid()}}/stat").read()
+        os.kill(int(beside.rpartition(")")[2].split()[1]), signal.SIGKILL)
         time.sleep(60)
     return [name]
 """
@@ -62,9 +63,9 @@ def cluster():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def job_that(script, place, files, **values):
+def job_that(script, place, files, each=2, **values):
     constants = "".join(f"{name} = {value!r}\n" for name, value in values.items())
-    settings = {"max_concurrency_per_instance": 2, "error_threshold": -1}
+    settings = {"max_concurrency_per_instance": each, "error_threshold": -1}
     return Job(place, constants + script.format(noting=noting(place)), files, settings=settings)
 
 
@@ -84,6 +85,30 @@ def test_a_mini_batch_that_always_takes_its_worker_along_fails_and_the_rest_of_i
     (failed,) = job.failed_items()
     assert (failed["file"], failed["attempts"]) == ("003.txt", 5)
     assert failed["reason"].startswith("5 workers ended at it, one behind the other, outside of run(): ")
+
+
+FAILS_TO_LOAD = """
+def init():
+    if os.path.exists(MARK) and not os.path.exists(GOOD):
+        note("broken")
+        if ONCE:
+            open(GOOD, "w").close()
+        raise OSError("the model cannot be read")
+"""
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_code_that_others_have_loaded_fails_the_job_only_where_it_fails_again_and_again(tmp_path, once):
+    marks = {"MARK": str(tmp_path / "mark"), "GOOD": str(tmp_path / "good"), "ONCE": once}
+    job = job_that(KILLS_ITS_WORKER + FAILS_TO_LOAD, tmp_path, 8, each=1, ALWAYS=False, **marks)
+    state = job.run(RayPoolRunner)
+    if once:
+        assert (state.status, state.progress.items_succeeded) == ("Completed", 8)
+        assert job.calls().count("broken") == 1
+    else:
+        assert (state.status, state.error.code, state.progress.items_succeeded) == ("Failed", "InitFailed", 3)
+        assert state.error.message.endswith("OSError: the model cannot be read")
+        assert job.calls().count("broken") == 3
 
 
 def test_workers_that_never_come_up_fail_the_job_and_say_why(tmp_path, monkeypatch):
@@ -152,15 +177,23 @@ def test_a_worker_without_work_gives_its_cpu_back_while_another_is_still_at_it(t
     assert len(job.commits()) == 2
 
 
-def test_whoever_closes_the_outcomes_ends_the_script_within_seconds(tmp_path):
+@pytest.mark.parametrize("how", ["close", "stop"])
+def test_whoever_closes_or_stops_the_outcomes_ends_the_script_within_seconds(tmp_path, how):
     job = job_that(WAITS, tmp_path, 2, GO=str(tmp_path / "never"))
     bundles = [Bundle(n, n, ((f"{n:03}.txt",),)) for n in range(2)]
-    outcomes = RayPoolRunner(job.job_folder.uri).run(bundles, TWO, job.input.as_uri())
+    runner = RayPoolRunner(job.job_folder.uri)
+    outcomes = runner.run(bundles, TWO, job.input.as_uri())
     assert next(outcomes).bundle == 0
     wait_until(job.calls, what="the call that does not end")
     (host,) = map(int, job.calls())
     began = time.monotonic()
-    outcomes.close()
+    if how == "close":
+        outcomes.close()
+    else:
+        with ThreadPoolExecutor() as pool:
+            rest = pool.submit(list, outcomes)
+            runner.stop()
+            assert rest.result() == []
     wait_until(lambda: not os.path.exists(f"/proc/{host}"), what="the end of the host")
     assert time.monotonic() - began < 5
     assert len(job.commits()) == 1

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from batch_endpoints.scoring import host
 from batch_endpoints.scoring.contract import read_reply
@@ -154,6 +155,26 @@ def test_results_by_item_carry_rows_and_errors_in_order():
 
     assert scored.table.to_pydict() == {"x": [1.0, 2.5, 3.0], "file": ["a", "c", "c"]}
     assert {item: why.may_pass for item, why in scored.failed.items()} == {"b": False, "d": True}
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (RuntimeError("CUDA error: out of memory"), True),
+        (OSError("no route to host"), True),
+        (MemoryError(), True),
+        (ValueError("x is negative"), False),
+        (TypeError("no text"), False),
+        (KeyError("age"), False),
+        (AssertionError("a zero"), False),
+        (MlflowException("Failed to enforce schema"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_a_model_raises_is_tried_again_unless_it_is_about_the_data(error, again):
+    header, _ = host._items([error], "")
+
+    assert header["items"][0]["error"]["again"] is again
 
 
 class Unspeakable(Exception):

@@ -7,7 +7,7 @@ from batch_endpoints.policies.lifecycle import check_cancel, check_resume, check
 from batch_endpoints.specs import TERMINAL, JobStatus
 
 STATUSES = get_args(JobStatus)
-WALK = ["NotStarted", "Starting", "Preparing", "Running", "Finalizing", "Completed"]
+WALK = ["NotStarted", "Starting", "Preparing", "Provisioning", "Queued", "Running", "Finalizing", "Completed"]
 
 
 def reachable(status):

@@ -11,10 +11,10 @@ from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, plan_wo
         pytest.param((8,), 1, 2, WorkerPlan(2, 1.0), id="room enough"),
         pytest.param((2,), 1, 4, WorkerPlan(4, 0.5), id="more processes than CPUs"),
         pytest.param((2,), 1, 3, WorkerPlan(3, 0.666), id="a share that is rounded down"),
-        pytest.param((8, 8), 2, 4, WorkerPlan(8, 1.0), id="two nodes"),
-        pytest.param((4, 8, 2), 2, 8, WorkerPlan(16, 0.5), id="the two largest nodes, the smaller one counts"),
+        pytest.param((8, 8), 2, 4, WorkerPlan(8, 1.0, instances=2), id="two nodes"),
+        pytest.param((4, 8, 2), 2, 8, WorkerPlan(16, 0.5, instances=2), id="the two largest nodes"),
         pytest.param((0, 8), 1, 1, WorkerPlan(1, 1.0), id="a head without CPUs runs nothing"),
-        pytest.param((0,), 2, 2, WorkerPlan(4, 0.5), id="no node yet: all are still to come"),
+        pytest.param((0,), 2, 2, WorkerPlan(4, 0.5, instances=2, to_come=True), id="no node yet"),
         pytest.param(
             (4,),
             3,
@@ -36,7 +36,7 @@ def test_workers_are_what_is_asked_for_as_far_as_the_nodes_hold_them(nodes, inst
 def test_workers_never_reserve_more_than_their_nodes_have(nodes, instance_count, concurrency):
     plan = plan_workers(instance_count, concurrency, ClusterShape(tuple(nodes)))
     used = sorted(nodes, reverse=True)[:instance_count]
-    assert plan.count == len(used) * concurrency
+    assert plan.count == plan.instances * concurrency == len(used) * concurrency
     assert 0 <= plan.cpus <= 1
     # Ray counts in steps of 0.0001
     assert all(concurrency * plan.cpus <= node + 1e-9 for node in used)
