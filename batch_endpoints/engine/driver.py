@@ -262,19 +262,14 @@ def _writing(output: NamedOutput) -> Iterator[None]:
     """Raises _Failed where the output's place cannot be written to."""
     try:
         yield
-    except (
-        PermissionError,
-        NotADirectoryError,
-        IsADirectoryError,
-        FileExistsError,
-    ) as error:  # another driver would meet it too
+    except OSError as error:  # another driver would meet it too: stores were asked with patience
         raise _Failed(
             JobError(
                 code="OutputFailed",
-                message=f"the output '{shown(output.folder)}' cannot be written: {error.strerror}",
-                details=f"It is about '{error.filename}'.",
+                message=f"the output '{shown(output.folder)}' cannot be written: {error.strerror or error}",
+                details=f"It is about '{error.filename}'. When that is mended, `batch-endpoints job resume` goes on.",
             )
-        ) from None
+        ) from error
 
 
 def _end(

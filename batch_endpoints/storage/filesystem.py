@@ -77,9 +77,10 @@ class LocalFilesystem:
             if error.errno not in _NO_LINKS:
                 raise
             raise InputError(
-                f"job folders cannot live on the disk of '{self.root}': it has no hard links ({error.strerror}), by "
-                "which of two who write one file a single one wins",
-                mend="Let BATCH_ENDPOINTS_ROOT (or BATCH_ENDPOINTS_HOME) name another disk, or an object store.",
+                f"the disk of '{self.root}' has no hard links ({error.strerror}), by which of two who write one file "
+                "a single one wins",
+                mend="Let BATCH_ENDPOINTS_ROOT (or BATCH_ENDPOINTS_HOME) name another disk or an object store; a job "
+                "whose output is on this disk must ask for overwrite.",
             ) from None
         finally:
             aside.unlink()

@@ -432,3 +432,22 @@ def test_a_job_whose_parts_cannot_be_written_fails_with_the_reason_and_is_resume
     assert "job resume" in state.error.details
     job.job_folder.write_job(job.job_folder.job().model_copy(update={"resumption": 1}))
     assert job.run().progress.items_succeeded == 4
+
+
+def test_a_job_whose_output_finds_its_disk_full_fails_with_the_reason_and_its_resumption_writes_it(
+    tmp_path, monkeypatch
+):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "predictions.csv")
+
+    job = Job(tmp_path, files=4)
+    with monkeypatch.context() as patched:
+        patched.setattr("batch_endpoints.storage.named_outputs.write_rows", full)
+        state = job.run()
+    assert (state.status, state.error.code) == ("Failed", "OutputFailed")
+    assert state.error.message.endswith("cannot be written: No space left on device")
+    assert "'predictions.csv'" in state.error.details
+    assert "job resume" in state.error.details
+    job.job_folder.write_job(job.job_folder.job().model_copy(update={"resumption": 1}))
+    assert job.run().status == "Completed"
+    assert len(job.rows()) == 4

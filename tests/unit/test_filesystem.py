@@ -60,7 +60,7 @@ def test_a_disk_without_hard_links_is_refused_and_nothing_is_left_on_it(tmp_path
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", link)
-    with pytest.raises(InputError, match=r"cannot live on the disk of .* no hard links .*\nLet BATCH_ENDPOINTS_ROOT"):
+    with pytest.raises(InputError, match=r"the disk of .* has no hard links .*\nLet BATCH_ENDPOINTS_ROOT"):
         LocalFilesystem(tmp_path).put_if_absent("x", b"one")
     assert list(tmp_path.iterdir()) == []
 
