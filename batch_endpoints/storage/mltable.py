@@ -65,7 +65,7 @@ def list_mltable(table: MLTable, access: Access = AMBIENT) -> InputListing:
         for file in one.files:
             path = _from(root, one.root, file.path)
             if path in files:
-                reason = f"'{given.path}' of the {FILE} lists it once more"
+                reason = f"'{shown(given.path)}' of the {FILE} lists it once more"
                 again.append(SkippedFile(file=path, reason=reason))
             else:
                 files[path] = replace(file, path=path)

@@ -67,8 +67,9 @@ class NamedOutput:
     def check_free(self) -> None:
         """Raises Conflict where an existing output would be replaced."""
         if self.taken():
-            what = f"/{self.file_name}' exists already" if self.rows else "' is a folder with files in it"
-            raise Conflict(f"the output '{shown(self.folder)}{what}", mend="Name another path, or ask for overwrite.")
+            place = shown(f"{self.folder}/{self.file_name}")
+            what = "exists already" if self.rows else "is a folder with files in it"
+            raise Conflict(f"the output '{place}' {what}", mend="Name another path, or ask for overwrite.")
 
     def place(self) -> OutputPlace:
         """Where its files go."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from batch_endpoints.errors import BatchEndpointError, Conflict, InputError
 from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.filesystem import ArrowFilesystem, LocalFilesystem, local_path, open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
@@ -41,12 +42,12 @@ def claim(output: NamedOutput, folder: JobFolder) -> None:
                 return
             if not _has_ended(holder):
                 raise Conflict(
-                    f"the job in '{holder}' is about to write the output '{output.folder}/{output.file_name}'",
+                    f"the job in '{shown(holder)}' is about to write the output '{shown(output.folder)}'",
                     mend="Name another path, wait for its end, or ask for overwrite.",
                 )
             place.delete(output.mark)
     except FileNotFoundError as error:
-        raise InputError(f"nothing can be written to '{output.folder}': {error}") from None
+        raise InputError(f"nothing can be written to '{shown(output.folder)}': {shown_text(error)}") from None
 
 
 def release(job: JobSpec, folder: JobFolder) -> None:
