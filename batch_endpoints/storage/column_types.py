@@ -46,7 +46,7 @@ class ColumnTypes:
         for field in schema:
             kind = _plain(field.type)
             before = self._found.get(field.name)
-            self._found[field.name] = kind if before is None else _join(before, kind)
+            self._found[field.name] = kind if before is None else join(before, kind)
 
     def schema(self) -> pa.Schema:
         """The type of every column; one that never has a value is of floats, as pandas has it."""
@@ -75,17 +75,7 @@ def signature_types(columns: Mapping[str, str], more: Sequence[str]) -> ColumnTy
     return ColumnTypes(known, [*dict.fromkeys([*columns, *more])])
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_temporal(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
-        return pa.string()
-    if pa.types.is_list(kind):
-        return pa.list_(_plain(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(field.name, _plain(field.type)) for field in kind])
-    return kind
-
-
-def _join(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+def join(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     """The type that holds both."""
     if one == other or pa.types.is_null(other):
         return one
@@ -94,11 +84,21 @@ def _join(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     if {one, other} == {pa.int64(), pa.float64()}:
         return pa.float64()
     if pa.types.is_list(one) and pa.types.is_list(other):
-        return pa.list_(_join(one.value_type, other.value_type))
+        return pa.list_(join(one.value_type, other.value_type))
     if pa.types.is_struct(one) and pa.types.is_struct(other):
         names = dict.fromkeys([field.name for field in one] + [field.name for field in other])
-        return pa.struct([(n, _join(_field(one, n), _field(other, n))) for n in names])
+        return pa.struct([(n, join(_field(one, n), _field(other, n))) for n in names])
     return pa.string()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_temporal(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, _plain(field.type)) for field in kind])
+    return kind
 
 
 def _field(kind: pa.StructType, name: str) -> pa.DataType:

@@ -15,6 +15,7 @@ import pyarrow.json
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
 from batch_endpoints.specs import ReadDelimited
+from batch_endpoints.storage import json_values
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.text_records import RecordScanner
 
@@ -26,6 +27,10 @@ _MISSING = [
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 ]
+
+
+# what tells of a column that it is of truth values: 1 and 0 tell that it is of numbers
+_TRUE, _FALSE = ["true", "True", "TRUE"], ["false", "False", "FALSE"]
 
 
 class TextTable:
@@ -93,7 +98,7 @@ class TextTable:
             raise InputError(f"{len(data)} bytes of '{self._name}' are too many at once", mend=_SMALLER)
         try:
             return self._parse(data, columns, types).replace_schema_metadata({"text": "1"})
-        except pa.ArrowException as error:
+        except (pa.ArrowException, ValueError) as error:
             raise InputError(f"'{self._name}' cannot be read: {error}") from None
 
     def _blocks(self, start: int) -> Iterator[bytes]:
@@ -153,7 +158,7 @@ class CsvTable(TextTable):
             types.add(pa.schema([(name, pa.string()) for name in unknown]))
         elif unknown:
             with contextlib.suppress(pa.ArrowException):  # who reads these rows will tell
-                types.add(self._read(data, unknown, {}, skip=True).schema)
+                types.add(self._read(data, unknown, {}, learn=True).schema)
 
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
         names = [name for name in self.columns or () if columns is None or name in columns]
@@ -162,7 +167,9 @@ class CsvTable(TextTable):
         known = {name: types.field(name).type for name in names if name in types.names}
         return self._read(data, names, {name: known.get(name, pa.string()) for name in names})
 
-    def _read(self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], skip: bool = False) -> pa.Table:
+    def _read(
+        self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], learn: bool = False
+    ) -> pa.Table:
         if not data.strip(b"\r\n"):
             return pa.table({name: pa.array([], types.get(name, pa.null())) for name in names})
         return pyarrow.csv.read_csv(
@@ -176,13 +183,15 @@ class CsvTable(TextTable):
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=self._delimiter,
                 newlines_in_values=b'"' in data,
-                invalid_row_handler=(lambda _: "skip") if skip else None,
+                invalid_row_handler=(lambda _: "skip") if learn else None,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=types,
                 include_columns=names,
                 null_values=_MISSING,
                 strings_can_be_null=not self._delimited.empty_as_string,
+                true_values=_TRUE if learn else None,
+                false_values=_FALSE if learn else None,
             ),
         )
 
@@ -191,19 +200,27 @@ class JsonLinesTable(TextTable):
     """One JSON object a line; fields that a row lacks are null."""
 
     def _learn(self, data: bytes, types: ColumnTypes) -> None:
-        if not types.complete:
-            with contextlib.suppress(pa.ArrowException):  # who reads these rows will tell
-                schema = self._read(data, None, "infer").schema
-                unknown = types.unknown(schema.names)
-                types.add(pa.schema([field for field in schema if field.name in unknown]))
+        if types.complete:
+            return
+        try:
+            schema = self._read(data, None, "infer").schema
+        except (pa.ArrowException, ValueError):
+            schema = json_values.infer(data)
+        unknown = types.unknown(schema.names)
+        types.add(pa.schema([field for field in schema if field.name in unknown]))
 
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
-        fields = [field for field in types if columns is None or field.name in columns]
-        return self._read(data, pa.schema(fields), "error" if columns is None else "ignore")
+        schema = pa.schema([field for field in types if columns is None or field.name in columns])
+        try:
+            return self._read(data, schema, "error" if columns is None else "ignore")
+        except (pa.ArrowException, ValueError):
+            return json_values.read(data, schema, ignore_others=columns is not None)
 
     def _read(self, data: bytes, schema: pa.Schema | None, unexpected: str) -> pa.Table:
         if not data.strip():
             return (schema or pa.schema([])).empty_table()
+        if not data.isascii():  # which the reader takes as it is
+            pa.array([data], pa.large_binary()).cast(pa.large_string())
         return pyarrow.json.read_json(
             pa.BufferReader(data),
             read_options=pyarrow.json.ReadOptions(block_size=max(len(data), 1), use_threads=False),

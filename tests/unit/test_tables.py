@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tables import cut, rows
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
@@ -28,19 +29,6 @@ SIZES = st.one_of(
 # what files are full of; and what splits them at the wrong place
 TEXTS = st.text(st.sampled_from(list("ab1 \",;\n\r'{}\\üß語😀")), max_size=8)
 VALUES = st.one_of(TEXTS, st.integers(-5, 99).map(str), st.just("1.5"), st.just("NA"), st.just("true"))
-
-
-def cut(folder, size, types=None):
-    """All mini-batches of a folder as tables, and their parts."""
-    types = types or ColumnTypes()
-    files = [InputFile(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()]
-    batches = list(cut_tables(str(folder), files, partition_size(size), types, folder))
-    reader = PartReader(str(folder), types.schema(), folder)
-    return [[(path, part, reader.read(path, part)) for path, part in batch] for batch in batches]
-
-
-def rows(batches, path):
-    return [row for batch in batches for name, _, table in batch if name == path for row in table.to_pylist()]
 
 
 def same(one, other):
@@ -149,6 +137,18 @@ def test_types_hold_for_the_whole_input_and_so_for_every_part(tmp_path):
     )
     found = rows(cut(tmp_path, "10 rows"), "a.csv")
     assert found[0] == {"a": "007", "n": 0.0, "day": "2024-01-01"}
+
+
+@pytest.mark.parametrize("block", [4, 1 << 20], ids=["in many blocks", "in one block"])
+def test_a_column_of_numbers_and_words_for_truth_is_text(tmp_path, monkeypatch, block):
+    """As pandas keeps both; with numbers alone, or words alone, it is numbers or truth."""
+    monkeypatch.setattr(text_tables, "BLOCK", block)
+    (tmp_path / "a.csv").write_text("a,b,c\n1,1,True\ntrue,0,FALSE\n0,,\n")
+    assert rows(cut(tmp_path, "1 rows"), "a.csv") == [
+        {"a": "1", "b": 1, "c": True},
+        {"a": "true", "b": 0, "c": False},
+        {"a": "0", "b": None, "c": None},
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\r\n\r\n", "\ufeff"], ids=repr)
