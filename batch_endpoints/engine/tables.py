@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
 
 from batch_endpoints.engine.poison_rows import Cut, Failure, Outcome, score_rows
+from batch_endpoints.engine.read_tables import add_unreadable_rows, read_tables
 from batch_endpoints.errors import InitFailed, InputError
 from batch_endpoints.planning.job_plan import JobPlan, plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
@@ -23,10 +24,10 @@ from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.inputs import fetch
-from batch_endpoints.storage.partitions import PartReader, cut_tables, is_table, is_text, joined, said
+from batch_endpoints.storage.joined_tables import joined
+from batch_endpoints.storage.partitions import PartReader, cut_tables, is_table, is_text, said
 
 _MODELS_OWN = (".csv", ".parquet", ".pqt")  # what scoring/mlflow_driver.py reads
-_POSITION = ("row", "file")  # what ``output_columns`` may name although the input lacks it
 
 
 def plan_mini_batches(
@@ -86,43 +87,31 @@ def score_tables(
 ) -> Outcome:
     """Read and score one mini-batch.
 
-    What cannot be read has failed; a part without rows has not, and is not shown to the script. A script gets the
-    rows of all files at once, a model without one those of consecutive files with the same columns and types: what
-    it makes of a file must not depend on the others.
+    What cannot be read has failed, rows alone where rows are isolated; a part without rows has not, and is not shown
+    to the script.
 
     Args:
         ranges: its files, with the part of each.
         before_try: see ``score_rows``, which says what is raised.
     """
-    output_columns, no_code = deployment.settings.output_columns, deployment.code_configuration is None
-    again = {item: part.only for item, part in ranges if part.only}
-    outcome = Outcome(rows_read=0, again=again)
-    read: list[tuple[str, Sequence[int], pa.Table]] = []
-    alike: list[object] = []  # of each; others have calls of their own, as have those around one that failed
-    for item, part in ranges:
-        try:
-            table = reader.read(item, part)
-            if lacking := [n for n in output_columns if n not in table.column_names and n not in _POSITION]:
-                raise InputError(f"'{item}' has no column '{lacking[0]}', which output_columns names")
-        except InputError as error:
-            outcome.fail(item, Failure(UserError("", str(error), of_rows=False)))
-        else:
-            if table.num_rows:
-                rows = part.only or range(part.first_row, part.first_row + table.num_rows)
-                read.append((item, rows, table))
-                outcome.rows_read = (outcome.rows_read or 0) + (0 if part.only else table.num_rows)
-                alike.append((table.schema, is_text(item), len(outcome.failed)) if no_code else None)
+    no_code = deployment.code_configuration is None
+    outcome = Outcome(rows_read=0, again={item: part.only for item, part in ranges if part.only})
+    read = read_tables(reader, ranges, deployment, outcome)
+    outcome.rows_read = sum(one.found.table.num_rows for one in read if not one.part.only)
     cut: Cut = "rows" if deployment.isolates_rows else "items" if no_code else "nowhere"
-    for _, group in groupby(zip(read, alike, strict=True), key=itemgetter(1)):
-        together = [one for one, _ in group]
-        items, places = [item for item, _, _ in together], [rows for _, rows, _ in together]
+    for _, group in groupby(read, key=attrgetter("together")):
+        together = list(group)
+        items = [one.item for one in together]
         try:
-            table = joined([table for _, _, table in together])
+            table = joined([one.found.table for one in together])
         except InputError as error:
             for item in items:
                 outcome.fail(item, Failure(UserError("", str(error))))
             continue
-        score_rows(worker, TableBatch(table, items, places, output_columns), cut, outcome, before_try)
+        places = [one.found.rows for one in together]
+        batch = TableBatch(table, items, places, deployment.settings.output_columns)
+        score_rows(worker, batch, cut, outcome, before_try)
+    add_unreadable_rows(read, outcome)
     return outcome
 
 

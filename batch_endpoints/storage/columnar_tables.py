@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from batch_endpoints.planning.partitions import Cuts, Part
 from batch_endpoints.storage.column_types import ColumnTypes
+from batch_endpoints.storage.readable_rows import UnreadableRow
 
 
 class ColumnarTable:
@@ -43,7 +44,13 @@ class ColumnarTable:
             ]
             yield Cuts([end for end, _ in groups], [row for _, row in groups])
 
-    def read(self, part: Part, columns: Sequence[str] | None, types: pa.Schema | None) -> pa.Table:
+    def read(
+        self,
+        part: Part,
+        columns: Sequence[str] | None,
+        types: pa.Schema | None,
+        unreadable: list[UnreadableRow] | None = None,
+    ) -> pa.Table:
         """The rows of a part; ``columns`` is None for all, and those that the file lacks are left out."""
         names = None if columns is None else [name for name in self.columns if name in columns]
         first = part.first_row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 
@@ -18,6 +18,7 @@ from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
 from batch_endpoints.storage.filesystem import local_path, open_seekable
 from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.listing import is_streamed
+from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.text_tables import CsvTable, JsonLinesTable
 
 _TEXT = (".csv", ".jsonl", ".ndjson")
@@ -39,7 +40,13 @@ class TableFile(Protocol):
 
     def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]: ...
 
-    def read(self, part: Part, columns: Sequence[str] | None, types: pa.Schema | None) -> pa.Table: ...
+    def read(
+        self,
+        part: Part,
+        columns: Sequence[str] | None,
+        types: pa.Schema | None,
+        unreadable: list[UnreadableRow] | None = None,
+    ) -> pa.Table: ...
 
 
 def is_table(path: str) -> bool:
@@ -101,6 +108,19 @@ def _readable(cuts: Iterator[Cuts], path: str) -> Iterator[Cuts]:
         raise InputError(f"'{path}' cannot be read: {error}") from None
 
 
+class PartRows(NamedTuple):
+    """What a part holds.
+
+    Args:
+        rows: positions in the file of those in the table.
+        unreadable: the others, with their positions in the file.
+    """
+
+    table: pa.Table
+    rows: Sequence[int]
+    unreadable: Sequence[UnreadableRow] = ()
+
+
 class PartReader:
     """Reads parts of files; keeps the last one open, in which the next part will most often be.
 
@@ -108,10 +128,20 @@ class PartReader:
         root: what the paths are relative to.
         columns: types of columns in text files, which columns are wanted, and how files are read (see ``said``);
             None where nobody has looked.
+        isolates: rows that cannot be read fail alone, and not with their part.
     """
 
-    def __init__(self, root: str, columns: pa.Schema | None, scratch: Path, access: Access = AMBIENT) -> None:
+    def __init__(
+        self,
+        root: str,
+        columns: pa.Schema | None,
+        scratch: Path,
+        access: Access = AMBIENT,
+        *,
+        isolates: bool = False,
+    ) -> None:
         self._root, self._types, self._scratch, self._access = root, columns, scratch, access
+        self._isolates = isolates
         self._wanted = None if columns is None else wanted_columns(columns)
         self._reading = TableReading() if columns is None else _reading(columns)
         if self._wanted is None and self._reading.keep:
@@ -119,41 +149,61 @@ class PartReader:
         self._open: tuple[str, TableFile] | None = None
 
     def read(self, path: str, part: Part) -> pa.Table:
+        """The rows of one part that can be read."""
+        return self.read_rows(path, part).table
+
+    def read_rows(self, path: str, part: Part, types: pa.Schema | None = None) -> PartRows:
         """The rows of one part, or those of them that are tried again.
+
+        Args:
+            types: of columns in text, instead of those that are known.
 
         Raises:
             InputError: they cannot be read, or are not those that the plan has counted.
         """
-        table = self._read(path, part._replace(only=()))
+        found = self._read(path, part._replace(only=()), types or self._types)
         if not part.only:
-            return table
-        if part.only[-1] - part.first_row >= table.num_rows:
+            return found
+        there = {row: at for at, row in enumerate(found.rows)} if found.unreadable else None
+        last = part.first_row + len(found.rows) + len(found.unreadable) - 1
+        if part.only[-1] > last:
             raise InputError(
-                f"'{path}' has {table.num_rows} rows behind row {part.first_row}, and no row {part.only[-1]}",
+                f"'{path}' has {last - part.first_row + 1} rows behind row {part.first_row}, and no row "
+                f"{part.only[-1]}",
                 mend="It has changed since the job began.",
             )
-        return table.take([row - part.first_row for row in part.only])
+        rows = part.only if there is None else [row for row in part.only if row in there]
+        table = found.table.take([row - part.first_row if there is None else there[row] for row in rows])
+        return PartRows(table, rows, [bad for bad in found.unreadable if bad.row in part.only])
 
-    def _read(self, path: str, part: Part) -> pa.Table:
+    def _read(self, path: str, part: Part, types: pa.Schema | None) -> PartRows:
         if part == WHOLE and local_path(self._root) is None:  # once, instead of piece by piece
             copy = fetch(self._root, path, self._scratch, self._access)
             try:
-                return PartReader(self._scratch.as_uri(), self._types, self._scratch).read(path, part)
+                here = PartReader(self._scratch.as_uri(), self._types, self._scratch, isolates=self._isolates)
+                return here.read_rows(path, part, types)
             finally:
                 copy.unlink()
         if self._open is None or self._open[0] != path:
             self._open = None
             self._open = path, open_table(self._root, path, self._scratch, self._access, reading=self._reading)
+        unreadable: list[UnreadableRow] = []
         try:
-            table = self._open[1].read(part, self._wanted, self._types)
+            table = self._open[1].read(part, self._wanted, types, unreadable if self._isolates else None)
         except (OSError, EOFError, pa.ArrowException) as error:
             raise InputError(f"'{path}' cannot be read: {error}") from None
-        if part.rows >= 0 and table.num_rows != part.rows:
+        count = table.num_rows + len(unreadable)
+        if part.rows not in (-1, count):
             raise InputError(
-                f"'{path}' has {table.num_rows} rows where {part.rows} were counted behind row {part.first_row}",
+                f"'{path}' has {count} rows where {part.rows} were counted behind row {part.first_row}",
                 mend="It has changed since the job began, or its lines are no rows.",
             )
-        return self._kept(table, path)
+        rows: Sequence[int] = range(part.first_row, part.first_row + count)
+        if unreadable:
+            bad = {one.row for one in unreadable}
+            rows = [row for at, row in enumerate(rows) if at not in bad]
+            unreadable = [one._replace(row=one.row + part.first_row) for one in unreadable]
+        return PartRows(self._kept(table, path), rows, unreadable)
 
     def _kept(self, table: pa.Table, path: str) -> pa.Table:
         """The columns that are to stay."""
@@ -165,20 +215,6 @@ class PartReader:
         if there is not None and (lacking := [name for name in (*(keep or ()), *drop) if name not in there]):
             raise InputError(f"'{path}' has no column '{lacking[0]}', which the transformations of its table name")
         return table.select([n for n in table.column_names if (keep is None or n in keep) and n not in drop])
-
-
-def joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Rows of several files as one table; columns that one of them lacks are null there.
-
-    Raises:
-        InputError: one column has types that do not go together.
-    """
-    if len(tables) == 1:
-        return tables[0]
-    try:
-        return pa.concat_tables(tables, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"the files of this mini-batch have columns of different types: {error}") from None
 
 
 def said(columns: pa.Schema, reading: TableReading | None) -> bytes:

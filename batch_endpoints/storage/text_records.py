@@ -33,7 +33,7 @@ class RecordScanner:
         self._openers = np.zeros(256, bool)  # what may stand before a quote that opens; a quote: one that just closed
         self._openers[[_LF, _CR, _QUOTE, ord(delimiter)]] = True
         self._at = self._line = begin  # what was read so far, and where the record at hand begins
-        self._inside = False
+        self._inside, self._opened = False, begin
         self._only_spaces = True  # so far, of the record at hand
         self._before = _LF  # the byte before the block, where a quote is only there if it closed a field
 
@@ -60,6 +60,11 @@ class RecordScanner:
         self._at += len(block)
         return ends
 
+    @property
+    def open_quote(self) -> int | None:
+        """Where the quote stands that nothing has closed so far."""
+        return self._opened if self._inside else None
+
     def last(self) -> int | None:
         """The end of the last record where no line break follows it."""
         there = self._at > self._line and (self._quotes or not self._only_spaces)
@@ -85,6 +90,8 @@ class RecordScanner:
         if not self._openers[before[int(inside) :: 2]].all():
             quotes = self._one_by_one(quotes, before)
         self._inside = (len(quotes) + inside) % 2 == 1
+        if self._inside and len(quotes):
+            self._opened = self._at + int(quotes[-1])
         if len(data):
             closed = len(quotes) and quotes[-1] == len(data) - 1
             self._before = int(data[-1]) if data[-1] != _QUOTE or closed else 0

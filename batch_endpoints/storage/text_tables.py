@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 
@@ -17,6 +18,7 @@ from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
 from batch_endpoints.specs import ReadDelimited
 from batch_endpoints.storage import json_values
 from batch_endpoints.storage.column_types import ColumnTypes
+from batch_endpoints.storage.readable_rows import UnreadableRow, readable_rows
 from batch_endpoints.storage.text_records import RecordScanner
 
 BLOCK = 1 << 20  # what is looked at at once; in the cache of a CPU it is faster than more
@@ -78,12 +80,19 @@ class TextTable:
         if whole and not self._splits:
             yield whole
 
-    def read(self, part: Part, columns: Sequence[str] | None, types: pa.Schema | None) -> pa.Table:
+    def read(
+        self,
+        part: Part,
+        columns: Sequence[str] | None,
+        types: pa.Schema | None,
+        unreadable: list[UnreadableRow] | None = None,
+    ) -> pa.Table:
         """The rows of a part.
 
         Args:
             columns: None for all; those that the file lacks are left out.
             types: None where nobody has looked at the file. A whole file is looked at for what they lack.
+            unreadable: gets the rows that cannot be read; None where these fail the part.
         """
         if types is None or part == WHOLE:
             found = ColumnTypes({field.name: field.type for field in types or ()}, columns)
@@ -97,9 +106,25 @@ class TextTable:
         if len(data) > _LARGEST:
             raise InputError(f"{len(data)} bytes of '{self._name}' are too many at once", mend=_SMALLER)
         try:
-            return self._parse(data, columns, types).replace_schema_metadata({"text": "1"})
+            table = self._parse(data, columns, types)
+            failed = part.rows not in (-1, table.num_rows)
         except (pa.ArrowException, ValueError) as error:
-            raise InputError(f"'{self._name}' cannot be read: {error}") from None
+            if unreadable is None:
+                raise InputError(f"'{self._name}' cannot be read: {error}") from None
+            failed = True
+        if failed and unreadable is not None:
+            table, found = self._row_by_row(data, columns, types)
+            unreadable += found
+        return table.replace_schema_metadata({"text": "1"})
+
+    def _row_by_row(
+        self, data: bytes, columns: Sequence[str] | None, types: pa.Schema
+    ) -> tuple[pa.Table, list[UnreadableRow]]:
+        scanner = RecordScanner(quotes=self._quotes, delimiter=self._delimiter)
+        ends = scanner.ends(data).tolist()
+        if (last := scanner.last()) is not None:
+            ends.append(last)
+        return readable_rows(data, ends, lambda rows: self._parse(rows, columns, types), self._filled_up)
 
     def _blocks(self, start: int) -> Iterator[bytes]:
         with self._open(start) as file:
@@ -112,7 +137,12 @@ class TextTable:
         raise NotImplementedError
 
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
+        """Raises ArrowException or ValueError."""
         raise NotImplementedError
+
+    def _filled_up(self, record: bytes) -> bytes | None:
+        """The record with what it lacks at its end, where a reader may take that as missing."""
+        return None
 
 
 _SMALLER = "Give a smaller mini_batch_size."
@@ -157,7 +187,7 @@ class CsvTable(TextTable):
         if not self._delimited.infer_column_types:
             types.add(pa.schema([(name, pa.string()) for name in unknown]))
         elif unknown:
-            with contextlib.suppress(pa.ArrowException):  # who reads these rows will tell
+            with contextlib.suppress(pa.ArrowException, ValueError):  # who reads these rows will tell
                 types.add(self._read(data, unknown, {}, learn=True).schema)
 
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
@@ -165,13 +195,38 @@ class CsvTable(TextTable):
         if not names:
             raise InputError(f"'{self._name}' has none of the columns {', '.join(columns or ())}")
         known = {name: types.field(name).type for name in names if name in types.names}
-        return self._read(data, names, {name: known.get(name, pa.string()) for name in names})
+        wanted = {name: known.get(name, pa.string()) for name in names}
+        try:
+            return self._read(data, names, wanted)
+        except pa.ArrowInvalid:
+            whole = [name for name, kind in wanted.items() if pa.types.is_integer(kind)]
+            if not whole:
+                raise
+            with contextlib.suppress(pa.ArrowInvalid):  # 1.0, as pandas writes them where one is missing
+                table = self._read(data, names, wanted | dict.fromkeys(whole, pa.float64()))
+                if all(_exact(table[name]) for name in whole):
+                    return table.cast(pa.schema(wanted))
+            raise
+
+    def _filled_up(self, record: bytes) -> bytes | None:
+        text = record.strip(b"\r\n")
+        try:
+            fields = next(csv.reader([text.decode(errors="replace")], delimiter=self._delimiter, strict=True))
+        except csv.Error:  # a quote that nothing closes
+            return None
+        lacking = len(self.columns or ()) - len(fields)
+        return text + self._delimiter.encode() * lacking if lacking > 0 and text.strip() else None
 
     def _read(
         self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], learn: bool = False
     ) -> pa.Table:
         if not data.strip(b"\r\n"):
             return pa.table({name: pa.array([], types.get(name, pa.null())) for name in names})
+        if data.count(b'"') % 2:  # then one may be open, which the reader takes for closed by the end
+            scanner = RecordScanner(quotes=True, delimiter=self._delimiter)
+            scanner.ends(data)
+            if scanner.open_quote is not None:
+                raise ValueError("nothing closes a quote in the last row")
         return pyarrow.csv.read_csv(
             pa.BufferReader(data),
             read_options=pyarrow.csv.ReadOptions(
@@ -228,6 +283,12 @@ class JsonLinesTable(TextTable):
                 explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=unexpected
             ),
         )
+
+
+def _exact(fractions: pa.ChunkedArray) -> bool:
+    """Are all so small that no other whole number is the same fraction?"""
+    largest = pc.max(pc.abs(fractions)).as_py()
+    return largest is None or largest < 1 << 53
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

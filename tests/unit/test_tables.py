@@ -21,7 +21,7 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
 from batch_endpoints.storage import text_tables
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
-from batch_endpoints.storage.partitions import PartReader, cut_tables, joined
+from batch_endpoints.storage.partitions import PartReader, cut_tables
 
 SIZES = st.one_of(
     st.integers(1, 400).map(lambda n: f"{n}B"), st.integers(1, 12).map(lambda n: f"{n} rows"), st.just("64MB")
@@ -240,13 +240,6 @@ def test_what_pandas_reads_is_what_a_script_gets(tmp_path):
     frame.to_csv(tmp_path / "a.csv", index=False)
     (((_, _, table),),) = cut(tmp_path, "1MB")
     pd.testing.assert_frame_equal(table.to_pandas(), pd.read_csv(tmp_path / "a.csv"))
-
-
-def test_files_of_one_mini_batch_are_joined_by_name():
-    one, other = pa.table({"a": [1], "b": ["x"]}), pa.table({"a": [0.5]})
-    assert joined([one, other]).to_pylist() == [{"a": 1.0, "b": "x"}, {"a": 0.5, "b": None}]
-    with pytest.raises(InputError, match="different types"):
-        joined([one, pa.table({"a": ["x"]})])
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
