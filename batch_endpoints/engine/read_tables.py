@@ -12,6 +12,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.specs import ModelDeployment
+from batch_endpoints.storage.column_types import columns_with_missing
 from batch_endpoints.storage.joined_tables import fits, wider_types
 from batch_endpoints.storage.partitions import PartReader, PartRows, is_text
 from batch_endpoints.storage.readable_rows import UnreadableRow
@@ -46,7 +47,9 @@ def read_tables(
     for item, part in ranges:
         if found := _read(reader, item, part, deployment, outcome):
             # one that failed has a call of its own behind it, which keeps the order
-            alike = (found.table.schema, is_text(item), len(outcome.failed)) if no_code else None
+            schema = found.table.schema
+            kind = (schema, frozenset(columns_with_missing(schema)), is_text(item), len(outcome.failed))
+            alike = kind if no_code else None
             read.append(ReadTable(item, part, found, alike))
     if not no_code:
         _read_again_with_common_types(reader, read, deployment, outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -11,7 +12,13 @@ import pyarrow.feather
 import pyarrow.parquet
 
 from batch_endpoints.planning.partitions import Cuts, Part
-from batch_endpoints.storage.column_types import ColumnTypes
+from batch_endpoints.storage.column_types import (
+    ColumnTypes,
+    columns_with_missing,
+    holds_no_nothing,
+    tell_missing,
+    without_values,
+)
 from batch_endpoints.storage.readable_rows import UnreadableRow
 
 
@@ -31,7 +38,9 @@ class ColumnarTable:
         self._last: tuple[object, pa.Table] | None = None
 
     def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]:
-        """Where it may be cut; its columns have their own types."""
+        """Where it may be cut; its columns have their own types, of which ``types`` learns what lacks a value."""
+        if types is not None and not types.complete:
+            types.add(pa.schema([]), self._missing)
         total = self._rows[-1]
         if self._in_rows and total:
             yield Cuts(range(1, total + 1), range(1, total + 1))
@@ -55,13 +64,14 @@ class ColumnarTable:
         names = None if columns is None else [name for name in self.columns if name in columns]
         first = part.first_row
         end = self._rows[-1] if part.rows < 0 else first + part.rows
+        missing = self._missing | columns_with_missing(types)
         tables = []
         for group, (begins, ends) in enumerate(pairwise(self._rows)):
             if begins < end and ends > first:
                 table = self._cached(group, names)
                 tables.append(table.slice(max(first - begins, 0), min(end, ends) - max(first, begins)))
         if tables:
-            return pa.concat_tables(tables)
+            return tell_missing(pa.concat_tables(tables), missing)
         schema = self._schema
         return (schema if names is None else pa.schema([schema.field(name) for name in names])).empty_table()
 
@@ -72,6 +82,11 @@ class ColumnarTable:
             self._last = None  # let go of it before the next one is there
             self._last = key, self._group(group, names)
         return self._last[1]
+
+    @property
+    def _missing(self) -> set[str]:
+        """The columns that lack a value somewhere in the file, or may."""
+        raise NotImplementedError
 
     def _group(self, group: int, names: Sequence[str] | None) -> pa.Table:
         raise NotImplementedError
@@ -86,6 +101,19 @@ class ParquetTable(ColumnarTable):
         groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
         rows, sizes = [group.num_rows for group in groups], [group.total_byte_size for group in groups]
         super().__init__(self._file.schema_arrow, rows, sizes, in_rows)
+
+    @cached_property
+    def _missing(self) -> set[str]:
+        metadata = self._file.metadata
+        number = {metadata.schema.column(at).path: at for at in range(metadata.num_columns)}
+        unknown = {f.name for f in self._schema if f.nullable and holds_no_nothing(f.type)}
+        found = unknown - number.keys()
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for name in unknown - found:
+                told = group.column(number[name]).statistics
+                if told is None or not told.has_null_count or told.null_count:
+                    found.add(name)
+        return found
 
     def _group(self, group: int, names: Sequence[str] | None) -> pa.Table:
         return self._file.read_row_group(group, columns=names, use_threads=False)
@@ -112,10 +140,17 @@ class ArrowTable(ColumnarTable):
         else:
             schema = self._batches.schema
         self._get = get
-        rows, sizes = (
-            zip(*((b.num_rows, b.nbytes) for b in map(get, range(count))), strict=True) if count else ((), ())
-        )
+        rows, sizes = [], []
+        self._lacking: set[str] = set()
+        for batch in map(get, range(count)):
+            rows.append(batch.num_rows)
+            sizes.append(batch.nbytes)
+            self._lacking |= without_values(batch)
         super().__init__(schema, rows, sizes, in_rows)
+
+    @property
+    def _missing(self) -> set[str]:
+        return self._lacking
 
     def _group(self, group: int, names: Sequence[str] | None) -> pa.Table:
         table = pa.Table.from_batches([self._get(group)])

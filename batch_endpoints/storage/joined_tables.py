@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.storage.column_types import ColumnTypes
+from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, tell_missing, without_values
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
@@ -16,8 +16,12 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
     Raises:
         InputError: one column has types that do not go together.
     """
-    if len(tables) == 1:
-        return tables[0]
+    missing = {name for table in tables for name in columns_with_missing(table.schema)}
+    whole = tables[0] if len(tables) == 1 else _concatenated(tables)
+    return tell_missing(whole, missing | without_values(whole))
+
+
+def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
     if any(table.schema != tables[0].schema for table in tables):
         tables = _without_empty_columns(tables)
     try:

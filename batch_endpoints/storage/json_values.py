@@ -6,7 +6,7 @@ Of a field that holds several kinds of values every row is text: a text as it st
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import reduce
 from typing import Any
@@ -24,17 +24,25 @@ _PLAIN: dict[type, pa.DataType] = {
 _EXACT = 1 << 53  # up to here a float is the whole number that was written
 
 
-def infer(data: bytes) -> pa.Schema:
-    """The types that hold all values of these lines; lines that are no objects tell nothing."""
+def infer(data: bytes) -> tuple[pa.Schema, set[str]]:
+    """The types that hold all values of these lines, and the fields that some of them lack.
+
+    A line that is no object tells nothing.
+    """
     kinds: dict[str, set[pa.DataType]] = defaultdict(set)
+    there: Counter[str] = Counter()
+    lines = 0
     for line in _lines(data):
         try:
             record = _record(line)
         except ValueError:  # who reads this row will tell
             continue
+        lines += 1
         for name, value in record.items():
             kinds[name].add(_kind(value))
-    return pa.schema([(name, reduce(join, found)) for name, found in kinds.items()])
+            there[name] += value is not None
+    schema = pa.schema([(name, reduce(join, found)) for name, found in kinds.items()])
+    return schema, {name for name in kinds if there[name] < lines}
 
 
 def read(data: bytes, schema: pa.Schema, *, ignore_others: bool) -> pa.Table:

@@ -17,7 +17,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
 from batch_endpoints.specs import ReadDelimited
 from batch_endpoints.storage import json_values
-from batch_endpoints.storage.column_types import ColumnTypes
+from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, tell_missing, without_values
 from batch_endpoints.storage.readable_rows import UnreadableRow, readable_rows
 from batch_endpoints.storage.text_records import RecordScanner
 
@@ -115,7 +115,7 @@ class TextTable:
         if failed and unreadable is not None:
             table, found = self._row_by_row(data, columns, types)
             unreadable += found
-        return table.replace_schema_metadata({"text": "1"})
+        return tell_missing(table.replace_schema_metadata({"text": "1"}), columns_with_missing(types))
 
     def _row_by_row(
         self, data: bytes, columns: Sequence[str] | None, types: pa.Schema
@@ -188,7 +188,10 @@ class CsvTable(TextTable):
             types.add(pa.schema([(name, pa.string()) for name in unknown]))
         elif unknown:
             with contextlib.suppress(pa.ArrowException, ValueError):  # who reads these rows will tell
-                types.add(self._read(data, unknown, {}, learn=True).schema)
+                short: list[int] = []
+                table = self._read(data, unknown, {}, short)
+                lacking = (self.columns or ())[min(short, default=len(self.columns or ())) :]
+                types.add(table.schema, without_values(table) | {*lacking} & {*unknown})
 
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
         names = [name for name in self.columns or () if columns is None or name in columns]
@@ -218,10 +221,17 @@ class CsvTable(TextTable):
         return text + self._delimiter.encode() * lacking if lacking > 0 and text.strip() else None
 
     def _read(
-        self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], learn: bool = False
+        self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], short: list[int] | None = None
     ) -> pa.Table:
         if not data.strip(b"\r\n"):
             return pa.table({name: pa.array([], types.get(name, pa.null())) for name in names})
+        learn = short is not None
+
+        def skip(row: Any) -> str:
+            if short is not None:
+                short.append(row.actual_columns)
+            return "skip"
+
         if data.count(b'"') % 2:  # then one may be open, which the reader takes for closed by the end
             scanner = RecordScanner(quotes=True, delimiter=self._delimiter)
             scanner.ends(data)
@@ -238,7 +248,7 @@ class CsvTable(TextTable):
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=self._delimiter,
                 newlines_in_values=b'"' in data,
-                invalid_row_handler=(lambda _: "skip") if learn else None,
+                invalid_row_handler=skip if learn else None,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=types,
@@ -258,11 +268,14 @@ class JsonLinesTable(TextTable):
         if types.complete:
             return
         try:
-            schema = self._read(data, None, "infer").schema
+            table = self._read(data, None, "infer")
+            schema, missing = table.schema, without_values(table)
         except (pa.ArrowException, ValueError):
-            schema = json_values.infer(data)
-        unknown = types.unknown(schema.names)
-        types.add(pa.schema([field for field in schema if field.name in unknown]))
+            schema, missing = json_values.infer(data)
+        fields = [schema.field(name) for name in types.unknown(schema.names)]
+        if types.found:  # by rows that may lack what is new here, as these may lack what was there
+            missing |= {*types.found} ^ {field.name for field in fields}
+        types.add(pa.schema(fields), missing)
 
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
         schema = pa.schema([field for field in types if columns is None or field.name in columns])
