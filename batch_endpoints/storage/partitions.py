@@ -17,9 +17,10 @@ from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
 from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
 from batch_endpoints.storage.filesystem import local_path, open_seekable
 from batch_endpoints.storage.inputs import fetch, own_root
+from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.listing import is_streamed
 from batch_endpoints.storage.readable_rows import UnreadableRow
-from batch_endpoints.storage.text_tables import CsvTable, JsonLinesTable
+from batch_endpoints.storage.text_tables import CsvTable
 
 _TEXT = (".csv", ".jsonl", ".ndjson")
 _COLUMNAR = {

@@ -1,4 +1,4 @@
-"""CSV and JSON lines as tables: where they may be cut, and the rows between two cuts."""
+"""Text as tables, above all CSV: where it may be cut, and the rows between two cuts."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.json
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
 from batch_endpoints.specs import ReadDelimited
-from batch_endpoints.storage import json_values
 from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, tell_missing, without_values
 from batch_endpoints.storage.readable_rows import UnreadableRow, readable_rows
 from batch_endpoints.storage.text_records import RecordScanner
 
 BLOCK = 1 << 20  # what is looked at at once; in the cache of a CPU it is faster than more
+LONGEST = 64 << 20  # bytes of a row; one that has more has most often a quote that nothing closes
 _BOM = b"\xef\xbb\xbf"
 _LARGEST = (1 << 31) - 1  # bytes that pyarrow's readers take at once
 # what pandas takes for a missing value; pyarrow's own list lacks some of them
@@ -54,31 +53,49 @@ class TextTable:
 
     def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]:
         """Where it may be cut; ``types`` learns what the rows on the way look like."""
-        rows, last, kept = 0, self.begin, b""
-        scanner = RecordScanner(quotes=self._quotes, begin=self.begin, delimiter=self._delimiter)
         whole: Cuts | None = None
-        for block in self._blocks(self.begin):
-            ends = scanner.ends(block)
-            if not len(ends):
-                kept += block
-                continue
-            if types is not None:
-                size = int(ends[-1]) - last - len(kept)
-                self._learn(kept + block[:size], types)
-                kept = block[size:]
-            last = int(ends[-1])
-            whole = Cuts([last], [rows + len(ends)])
+        for cuts in self._records(self.begin, 0, None if types is None or types.complete else types):
+            whole = Cuts(cuts.ends[-1:], cuts.rows[-1:])
             if self._splits:
-                yield Cuts(ends, range(rows + 1, rows + len(ends) + 1))
-            rows += len(ends)
-        if (end := scanner.last()) is not None:
-            if types is not None:
-                self._learn(kept, types)
-            whole = Cuts([end], [rows + 1])
-            if self._splits:
-                yield whole
+                yield cuts
         if whole and not self._splits:
             yield whole
+
+    def _records(self, start: int, first: int, types: ColumnTypes | None) -> Iterator[Cuts]:
+        """The ends of all records from one on.
+
+        Args:
+            first: its position among the rows.
+        """
+        rows, at, last = first, start, start
+        kept: list[bytes] = []  # of the record at hand, for ``types``
+        scanner = RecordScanner(quotes=self._quotes, begin=start, delimiter=self._delimiter)
+        for block in self._blocks(start):
+            ends = scanner.ends(block)
+            rest = block
+            if len(ends):
+                if types is not None:
+                    size = int(ends[-1]) - at
+                    self._learn(b"".join([*kept, block[:size]]), types)
+                    kept, rest = [], block[size:]
+                last = int(ends[-1])
+                yield Cuts(ends, range(rows + 1, rows + len(ends) + 1))
+                rows += len(ends)
+            if types is not None:
+                kept.append(rest)
+            at += len(block)
+            if at - last > LONGEST:
+                raise self._too_long(rows, scanner.open_quote)
+        if (end := scanner.last()) is not None:
+            if types is not None:
+                self._learn(b"".join(kept), types)
+            yield Cuts([end], [rows + 1])
+
+    def _too_long(self, row: int, open_quote: int | None) -> InputError:
+        what = f"row {row} of '{self._name}' is longer than {LONGEST >> 20} MB"
+        if open_quote is None:
+            return InputError(what, mend="A row ends with its line.")
+        return InputError(f"{what}: nothing closes the quote at byte {open_quote}", mend="Close it, or double it.")
 
     def read(
         self,
@@ -101,6 +118,9 @@ class TextTable:
                     pass
             types = found.schema()
         start = max(part.start, self.begin)
+        if part.end < 0 and part.start:  # what could not be cut: why, before all of it is read
+            for _ in self._records(start, part.first_row, None):
+                pass
         with self._open(start) as file:
             data = file.read() if part.end < 0 else file.read(part.end - start)
         if len(data) > _LARGEST:
@@ -169,6 +189,8 @@ class CsvTable(TextTable):
             if len(ends):
                 end = int(ends[0])
                 break
+            if len(head) > LONGEST:
+                raise InputError(f"the header of '{self._name}' is longer than {LONGEST >> 20} MB")
         else:
             end = scanner.last()
         if end is None:
@@ -177,7 +199,10 @@ class CsvTable(TextTable):
             text = head[: end - self.begin].decode(self._delimited.encoding).lstrip("\r\n")
         except UnicodeDecodeError as error:
             raise InputError(f"the header of '{self._name}' is not UTF-8: {error}") from None
-        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
+        try:
+            names = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
+        except csv.Error as error:
+            raise InputError(f"the header of '{self._name}' cannot be read: {error}") from None
         if self._delimited.header == "no_header":
             return self.begin, tuple(f"Column{number}" for number in range(1, len(names) + 1))
         return end, tuple(_distinct(names))
@@ -257,43 +282,6 @@ class CsvTable(TextTable):
                 strings_can_be_null=not self._delimited.empty_as_string,
                 true_values=_TRUE if learn else None,
                 false_values=_FALSE if learn else None,
-            ),
-        )
-
-
-class JsonLinesTable(TextTable):
-    """One JSON object a line; fields that a row lacks are null."""
-
-    def _learn(self, data: bytes, types: ColumnTypes) -> None:
-        if types.complete:
-            return
-        try:
-            table = self._read(data, None, "infer")
-            schema, missing = table.schema, without_values(table)
-        except (pa.ArrowException, ValueError):
-            schema, missing = json_values.infer(data)
-        fields = [schema.field(name) for name in types.unknown(schema.names)]
-        if types.found:  # by rows that may lack what is new here, as these may lack what was there
-            missing |= {*types.found} ^ {field.name for field in fields}
-        types.add(pa.schema(fields), missing)
-
-    def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
-        schema = pa.schema([field for field in types if columns is None or field.name in columns])
-        try:
-            return self._read(data, schema, "error" if columns is None else "ignore")
-        except (pa.ArrowException, ValueError):
-            return json_values.read(data, schema, ignore_others=columns is not None)
-
-    def _read(self, data: bytes, schema: pa.Schema | None, unexpected: str) -> pa.Table:
-        if not data.strip():
-            return (schema or pa.schema([])).empty_table()
-        if not data.isascii():  # which the reader takes as it is
-            pa.array([data], pa.large_binary()).cast(pa.large_string())
-        return pyarrow.json.read_json(
-            pa.BufferReader(data),
-            read_options=pyarrow.json.ReadOptions(block_size=max(len(data), 1), use_threads=False),
-            parse_options=pyarrow.json.ParseOptions(
-                explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=unexpected
             ),
         )
 

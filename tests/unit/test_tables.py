@@ -21,6 +21,7 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
 from batch_endpoints.storage import text_tables
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
+from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.partitions import PartReader, cut_tables
 
 SIZES = st.one_of(
@@ -192,6 +193,46 @@ def test_a_file_that_has_changed_behind_the_plan_fails_instead_of_giving_other_r
         reader.read("a.csv", Part(2, 14, 0, 4))
 
 
+@pytest.mark.parametrize("types", [None, {"n": "long", "t": "string"}], ids=["looked for", "given"])
+def test_a_quote_that_nothing_closes_costs_no_memory_and_only_what_is_behind_it(tmp_path, monkeypatch, types):
+    monkeypatch.setattr(text_tables, "BLOCK", 1 << 10)
+    monkeypatch.setattr(text_tables, "LONGEST", 1 << 14)
+    good = "n,t\n" + "1,x\n" * 100
+    (tmp_path / "a.csv").write_text(good + '2,"y\n' + "3,z\n" * 100_000)
+    types = signature_types(types, []) if types else ColumnTypes()
+    read = []
+    monkeypatch.setattr(text_tables.TextTable, "_blocks", counting(text_tables.TextTable._blocks, read))
+
+    batches = list(cut_tables(str(tmp_path), [InputFile("a.csv")], partition_size("70 rows"), types, tmp_path))
+
+    end = len(good)
+    assert [part for ((_, part),) in batches] == [Part(4, 284, 0, 70), Part(284, end, 70, 30), Part(end, -1, 100, -1)]
+    reader = PartReader(str(tmp_path), types.schema(), tmp_path, isolates=True)
+    assert reader.read(*batches[1][0])["n"].to_pylist() == [1] * 30
+    with pytest.raises(InputError, match=rf"row 100 of 'a\.csv' .* nothing closes the quote at byte {end + 2}"):
+        reader.read(*batches[2][0])
+    assert sum(read) < 80_000
+
+
+def counting(blocks, read):
+    def counted(self, start):
+        for block in blocks(self, start):
+            read.append(len(block))
+            yield block
+
+    return counted
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_row_longer_than_any_is_told(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(text_tables, "BLOCK", 1 << 10)
+    monkeypatch.setattr(text_tables, "LONGEST", 1 << 14)
+    (tmp_path / name).write_text(("a\n" if name == "a.csv" else "") + "x" * 100_000)
+    ((part,),) = cut_tables(str(tmp_path), [InputFile(name)], partition_size("9 rows"), ColumnTypes(), tmp_path)
+    with pytest.raises(InputError, match=rf"row 0 of '{name}' is longer than"):
+        PartReader(str(tmp_path), None, tmp_path).read(*part)
+
+
 @pytest.mark.parametrize("compression", ["gz", "zst"])
 def test_compressed_text_is_read_whole(tmp_path, compression):
     text = "a,b\n" + "".join(f"{n},x\n" for n in range(100))
@@ -259,7 +300,7 @@ def test_a_part_is_read_without_what_is_before_and_behind_it(tmp_path, name):
         file.seek(at)
         return file
 
-    table = {"a.csv": text_tables.CsvTable, "a.jsonl": text_tables.JsonLinesTable}[name](name, open_at, True)
+    table = {"a.csv": text_tables.CsvTable, "a.jsonl": JsonLinesTable}[name](name, open_at, True)
     start = table.begin + 300_000 * len(line)
     found = table.read(Part(start, start + 10 * len(line), 300_000, 10), None, pa.schema([("a", pa.int64())]))
     assert found.num_rows == 10
