@@ -14,8 +14,9 @@ from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.specs import ModelDeployment
 from batch_endpoints.storage.column_types import columns_with_missing
 from batch_endpoints.storage.joined_tables import fits, wider_types
-from batch_endpoints.storage.partitions import PartReader, PartRows, is_text
+from batch_endpoints.storage.partitions import PartReader, PartRows
 from batch_endpoints.storage.readable_rows import UnreadableRow
+from batch_endpoints.storage.table_files import is_text
 
 _POSITION = ("row", "file")  # what ``output_columns`` may name although the input lacks it
 
@@ -95,7 +96,7 @@ def _read_again_with_common_types(
     reader: PartReader, read: list[ReadTable], deployment: ModelDeployment, outcome: Outcome
 ) -> None:
     """So that text of one file does not meet numbers of another: files that were looked at alone."""
-    texts = [one for one in read if is_text(one.item)]
+    texts = [one for one in read if b"text" in (one.found.table.schema.metadata or {})]
     types = wider_types([one.found.table for one in texts]) if texts else None
     if types is None:
         return

@@ -25,8 +25,10 @@ from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, Mo
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.joined_tables import joined
-from batch_endpoints.storage.partitions import PartReader, cut_tables, is_table, is_text, said
+from batch_endpoints.storage.partitions import PartReader, cut_tables, said
+from batch_endpoints.storage.table_files import is_compressed, is_table, is_text
 
+_UNPACKED = 10  # times as large as the compressed file is its text, or less
 _MODELS_OWN = (".csv", ".parquet", ".pqt")  # what scoring/mlflow_driver.py reads
 
 
@@ -51,18 +53,28 @@ def plan_mini_batches(
         columns = signature_columns(mlmodel)
         types = ColumnTypes() if columns is None else signature_types(columns, carried)
 
-        def cut(some: Iterable[InputFile], size: PartitionSize) -> Iterator[list[tuple[str, Part]]]:
+        own_types: dict[str, ColumnTypes] = {}
+
+        def cut(
+            some: Iterable[InputFile], size: PartitionSize, types: ColumnTypes = types
+        ) -> Iterator[list[tuple[str, Part]]]:
             return cut_tables(root, some, size, types, scratch, job.credentials, reading)
 
         def cut_large(file: InputFile) -> Iterable[list[tuple[str, Part]]]:
-            # without a signature each file has types of its own: another one must not change what the model gets
-            looked_at = is_text(file.path) and not types.complete
-            return [[(file.path, WHOLE)]] if looked_at else cut([file], PartitionSize(suitable, False))
+            if is_compressed(file.path):  # which nobody can cut
+                return [[(file.path, WHOLE)]]
+            own = types
+            if not types.complete:  # another file must not change what the model gets of this one
+                own = types.anew()
+                if is_text(file.path):
+                    own_types[file.path] = own
+            return cut([file], PartitionSize(suitable, False), own)
 
         batches: Iterable[Sequence[tuple[str, Part]]]
         if isinstance(size, str):
             batches = cut(files, partition_size(size))
         elif size is None and no_code and not reading and _all_tables(files, takes_tensors(mlmodel)):
+            files = [_as_in_memory(file) for file in files]
             suitable = suitable_size(sum(file.size for file in files), workers)
             batches = packed(files, suitable, cut_large)
         elif no_code and (carried or reading):
@@ -70,7 +82,12 @@ def plan_mini_batches(
         else:
             plan = plan_job(root, files, number, workers)
             return replace(plan, columns=said(pa.schema([]), reading)) if reading else plan
-        return plan_parts(root, batches, workers, lambda: said(types.schema(), reading))
+        return plan_parts(root, batches, workers, lambda: said(types.schema(), reading, own_types))
+
+
+def _as_in_memory(file: InputFile) -> InputFile:
+    """The file with about the bytes that are read of it."""
+    return replace(file, size=file.size * _UNPACKED) if is_compressed(file.path) else file
 
 
 def _all_tables(files: Iterable[InputFile], tensors: bool) -> bool:

@@ -80,22 +80,26 @@ def _converted(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
         kind = kinds.get(name, "")
         if kind == "datetime" and _is_text(frame[name]):
             changed[name] = _dates(name, frame[name])
-        elif getattr(dtype, "kind", "") in "iu" and (kind in _NUMBERS or not isinstance(dtype, np.dtype)):
+        elif dtype.kind in "iu" and (kind in _NUMBERS or not (kind or isinstance(dtype, np.dtype))):
             changed[name] = _numbers(name, frame[name], kind)
     return frame.assign(**changed) if changed else frame
 
 
 def _numbers(name: str, values: pd.Series, kind: str) -> pd.Series:
-    """Whole numbers as others, if none of them changes; missing ones make them fractions, as pandas has them."""
+    """Whole numbers as others, if none of them changes.
+
+    Args:
+        kind: "" where nobody says: then one is missing in some row, and they are fractions, as pandas reads them.
+    """
     missing = values.isna()
-    if missing.any() and kind in ("", "integer", "long"):  # MLflow will say that this is no whole number
+    if not kind or (missing.any() and kind in ("integer", "long")):  # MLflow will say that these are no whole numbers
         kind = "double"
-    wanted = np.dtype(_NUMBERS.get(kind or "long", "int64"))
+    wanted = np.dtype(_NUMBERS[kind])
     there = values[~missing].to_numpy(dtype=values.dtype.name.lower())
     with np.errstate(invalid="ignore"):  # what is too large to come back
         same = there.astype(wanted).astype(there.dtype) == there
     if not same.all():
-        raise ValueError(f"column '{name}' holds {there[~same][0]}, which no {kind or 'double'} can hold")
+        raise ValueError(f"column '{name}' holds {there[~same][0]}, which no {kind} can hold")
     if not missing.any():
         return values.astype(wanted)
     return pd.Series(values.to_numpy(dtype=wanted, na_value=np.nan), values.index)

@@ -33,6 +33,10 @@ class ColumnTypes:
         self._missing: set[str] = set()
         self.wanted = wanted
 
+    def anew(self) -> ColumnTypes:
+        """What is given, before anything else was found."""
+        return ColumnTypes(self._known, self.wanted)
+
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Which of these columns have to be looked at: those that are wanted and not given."""
         return [n for n in names if n not in self._known and (self.wanted is None or n in self.wanted)]
@@ -95,7 +99,7 @@ def without_values(table: pa.Table | pa.RecordBatch) -> set[str]:
 
 def holds_no_nothing(kind: pa.DataType) -> bool:
     """Do numpy and pandas hold values of this type otherwise where one is missing?"""
-    return pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def signature_types(columns: Mapping[str, str], more: Sequence[str]) -> ColumnTypes:

@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
 
 import pyarrow as pa
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, PartitionSize, TableOutline, partitions
-from batch_endpoints.specs import ReadDelimited, TableReading
+from batch_endpoints.specs import TableReading
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
-from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
-from batch_endpoints.storage.filesystem import local_path, open_seekable
-from batch_endpoints.storage.inputs import fetch, own_root
-from batch_endpoints.storage.json_tables import JsonLinesTable
-from batch_endpoints.storage.listing import is_streamed
+from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.readable_rows import UnreadableRow
-from batch_endpoints.storage.text_tables import CsvTable
+from batch_endpoints.storage.table_files import TableFile, open_table
 
-_TEXT = (".csv", ".jsonl", ".ndjson")
-_COLUMNAR = {
-    **dict.fromkeys((".parquet", ".pqt"), ParquetTable),
-    **dict.fromkeys((".arrow", ".feather", ".ipc"), ArrowTable),
-}
-_SAID = {"delimited": ".csv", "parquet": ".parquet", "json_lines": ".jsonl"}
-_COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".br": "brotli"}
-
-
-class TableFile(Protocol):
-    """What all formats have in common; see ``TextTable``."""
-
-    begin: int
-
-    @property
-    def columns(self) -> tuple[str, ...] | None: ...
-
-    def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]: ...
-
-    def read(
-        self,
-        part: Part,
-        columns: Sequence[str] | None,
-        types: pa.Schema | None,
-        unreadable: list[UnreadableRow] | None = None,
-    ) -> pa.Table: ...
-
-
-def is_table(path: str) -> bool:
-    """Does its name say that a file holds a table?"""
-    return _kind(path)[0] in {*_TEXT, *_COLUMNAR}
-
-
-def is_text(path: str) -> bool:
-    """… in text, whose columns have types only when somebody has looked?"""
-    return _kind(path)[0] in _TEXT
+_OF_FILE = "types of "  # in the metadata of what ``said`` returns, and then a path
 
 
 def cut_tables(
@@ -162,7 +124,7 @@ class PartReader:
         Raises:
             InputError: they cannot be read, or are not those that the plan has counted.
         """
-        found = self._read(path, part._replace(only=()), types or self._types)
+        found = self._read(path, part._replace(only=()), types or self._types_of(path))
         if not part.only:
             return found
         there = {row: at for at, row in enumerate(found.rows)} if found.unreadable else None
@@ -176,6 +138,11 @@ class PartReader:
         rows = part.only if there is None else [row for row in part.only if row in there]
         table = found.table.take([row - part.first_row if there is None else there[row] for row in rows])
         return PartRows(table, rows, [bad for bad in found.unreadable if bad.row in part.only])
+
+    def _types_of(self, path: str) -> pa.Schema | None:
+        known = (self._types.metadata if self._types is not None else None) or {}
+        own = known.get((_OF_FILE + path).encode())
+        return self._types if own is None else pa.ipc.read_schema(pa.py_buffer(own))
 
     def _read(self, path: str, part: Part, types: pa.Schema | None) -> PartRows:
         if part == WHOLE and local_path(self._root) is None:  # once, instead of piece by piece
@@ -218,86 +185,20 @@ class PartReader:
         return table.select([n for n in table.column_names if (keep is None or n in keep) and n not in drop])
 
 
-def said(columns: pa.Schema, reading: TableReading | None) -> bytes:
-    """What is known of the columns, with how files are read, as a plan keeps it; ``PartReader`` takes its schema."""
-    if reading:
-        columns = columns.with_metadata({**(columns.metadata or {}), "reading": reading.model_dump_json()})
-    return cast(bytes, columns.serialize().to_pybytes())
+def said(
+    columns: pa.Schema, reading: TableReading | None, of_files: Mapping[str, ColumnTypes] | None = None
+) -> bytes:
+    """What is known of the columns, with how files are read, as a plan keeps it; ``PartReader`` takes its schema.
+
+    Args:
+        of_files: files that have types of their own.
+    """
+    more: dict[str, bytes | str] = {"reading": reading.model_dump_json()} if reading else {}
+    for path, types in (of_files or {}).items():
+        more[_OF_FILE + path] = types.schema().serialize().to_pybytes()
+    return cast(bytes, columns.with_metadata({**(columns.metadata or {}), **more}).serialize().to_pybytes())
 
 
 def _reading(columns: pa.Schema) -> TableReading:
     written = (columns.metadata or {}).get(b"reading")
     return TableReading.model_validate_json(written) if written else TableReading()
-
-
-def open_table(
-    root: str,
-    path: str,
-    scratch: Path,
-    access: Access = AMBIENT,
-    in_rows: bool = False,
-    reading: TableReading | None = None,
-) -> TableFile:
-    """Open one file of an input, by the ending of its name unless ``reading`` says what it is.
-
-    Raises:
-        InputError: it cannot be read, or its name says that it is no table.
-    """
-    kind, compression = _kind(path)
-    if reading and reading.format:
-        kind = _SAID[reading.format]
-    try:
-        if kind in _TEXT:
-
-            def text(at: int) -> Any:
-                return _text(root, path, scratch, access, at, compression)
-
-            if kind == ".csv":
-                return CsvTable(path, text, not compression, reading.delimited if reading else ReadDelimited())
-            return JsonLinesTable(path, text, not compression)
-        if kind in _COLUMNAR:
-            source = _source(root, path, scratch, access)
-            if compression:
-                source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
-            return _COLUMNAR[kind](source, in_rows)
-    except (OSError, EOFError, pa.ArrowException) as error:
-        raise InputError(f"'{path}' cannot be read: {error}") from None
-    raise InputError(
-        f"'{path}' is no table: those are {' '.join((*_TEXT, *_COLUMNAR))}",
-        mend="For other files give mini_batch_size as a number of files.",
-    )
-
-
-def _kind(path: str) -> tuple[str, str | None]:
-    """The ending that names the format, and the compression around it."""
-    name = PurePosixPath(path.lower())
-    compression = _COMPRESSED.get(name.suffix)
-    return (PurePosixPath(name.stem).suffix if compression else name.suffix), compression
-
-
-def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
-    root, path = own_root(root, path)
-    folder = local_path(root)
-    if folder is not None:
-        return pa.memory_map(str(fetch(root, path, scratch, access)))
-    if is_streamed(root):
-        target = scratch / path
-        return pa.memory_map(str(target if target.exists() else fetch(root, path, scratch, access)))
-    return open_seekable(root, path, access)
-
-
-def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
-    root, path = own_root(root, path)
-    folder = local_path(root)
-    source = (
-        pa.OSFile(str(fetch(root, path, scratch, access)))
-        if folder is not None
-        else _source(root, path, scratch, access)
-    )
-    if compression:
-        source = pa.CompressedInputStream(source, compression)
-        while at:  # compressed files are read from their beginning
-            at -= len(source.read(min(at, 1 << 20))) or at
-    else:
-        source.seek(at)
-    return source

@@ -133,8 +133,8 @@ class TextTable:
                 raise InputError(f"'{self._name}' cannot be read: {error}") from None
             failed = True
         if failed and unreadable is not None:
-            table, found = self._row_by_row(data, columns, types)
-            unreadable += found
+            table, bad = self._row_by_row(data, columns, types)
+            unreadable += bad
         return tell_missing(table.replace_schema_metadata({"text": "1"}), columns_with_missing(types))
 
     def _row_by_row(

@@ -69,8 +69,14 @@ def test_missing_whole_numbers_are_missing_doubles_and_no_longs():
         typed("long", column)
 
 
+def test_a_column_of_another_kind_is_for_mlflow_to_refuse():
+    with pytest.raises(mlflow.MlflowException, match="Incompatible input types for column c"):
+        typed("string", pd.Series([1, None], dtype="Int64"))
+
+
 def test_without_a_signature_missing_whole_numbers_are_as_pandas_reads_them():
     found = mlflow_driver._typed(pd.DataFrame({"c": pd.Series([1, None], dtype="Int64"), "t": ["x", "y"]}), None)
     assert found["c"].dtype == "float64"
+    assert mlflow_driver._typed(found.assign(c=pd.Series([1, 2], dtype="Int64")), None)["c"].dtype == "float64"
     with pytest.raises(ValueError, match="column 'c' holds 9007199254740993"):
         mlflow_driver._typed(pd.DataFrame({"c": pd.Series([9007199254740993, None], dtype="Int64")}), None)
