@@ -94,7 +94,7 @@ def tell_missing(table: pa.Table, names: Collection[str]) -> pa.Table:
 
 def without_values(table: pa.Table | pa.RecordBatch) -> set[str]:
     """The columns that lack a value in some row of this table."""
-    return {field.name for field in table.schema if holds_no_nothing(field.type) and table[field.name].null_count}
+    return {name for name, column in zip(table.schema.names, table.columns, strict=True) if column.null_count}
 
 
 def holds_no_nothing(kind: pa.DataType) -> bool:

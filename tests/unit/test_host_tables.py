@@ -5,11 +5,10 @@ import pandas
 import pandas as p
 import pyarrow as pa
 import pytest
-from tables import cut
+from tables import cut, payloads
 
 from batch_endpoints.scoring.host_tables import declared_format, table_as
 from batch_endpoints.scoring.table_batches import TableBatch
-from batch_endpoints.storage.joined_tables import joined
 
 LARGE = 9007199254740993  # no float holds it
 
@@ -44,14 +43,7 @@ def test_the_annotation_says_what_run_gets(run, form):
 
 def given(folder, size, form):
     """What run() gets of each mini-batch."""
-    found = []
-    for batch in cut(folder, size):
-        read = [(path, table) for path, _, table in batch if table.num_rows]
-        if read:
-            table = joined([table for _, table in read])
-            places = [range(table.num_rows) for _, table in read]
-            found.append(table_as(form, TableBatch(table, [path for path, _ in read], places).payload().to_pybytes()))
-    return found
+    return [table_as(form, payload) for payload in payloads(cut(folder, size))]
 
 
 def write(folder, name):

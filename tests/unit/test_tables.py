@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import math
+import re
 import tempfile
 from pathlib import Path
 
@@ -14,11 +15,12 @@ import pyarrow.parquet
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tables import cut, rows
+from tables import cut, payloads, rows
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
+from batch_endpoints.scoring.host_tables import table_as
 from batch_endpoints.storage import text_tables
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.json_tables import JsonLinesTable
@@ -29,13 +31,8 @@ SIZES = st.one_of(
 )
 # what files are full of; and what splits them at the wrong place
 TEXTS = st.text(st.sampled_from(list("ab1 \",;\n\r'{}\\üß語😀")), max_size=8)
+NUMBERS = st.one_of(st.integers(-5, 99).map(str), st.just(""), st.just("9007199254740993"))
 VALUES = st.one_of(TEXTS, st.integers(-5, 99).map(str), st.just("1.5"), st.just("NA"), st.just("true"))
-
-
-def same(one, other):
-    """Equal, where NaN and None are one."""
-    plain = [[{k: None if v is None or v != v else v for k, v in row.items()} for row in x] for x in (one, other)]
-    return plain[0] == plain[1]
 
 
 def write_csv(path, header, records, *, newline="\n", bom=False, end=True, quoting=csv.QUOTE_MINIMAL):
@@ -51,9 +48,19 @@ def write_csv(path, header, records, *, newline="\n", bom=False, end=True, quoti
     path.write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
 
 
-@settings(max_examples=80, deadline=None)
+def as_csv(values):
+    """What values of a CSV column are by our promise, told from all of the input without a reader of tables."""
+    values = [None if value in text_tables._MISSING else value for value in values]
+    there = [value for value in values if value is not None]
+    for pattern, kind in [(r" *-?\d+ *", int), (r" *-?\d+(\.\d+)? *", float), ("true", lambda word: word == "true")]:
+        if all(re.fullmatch(pattern, value) for value in there):
+            return [value if value is None else kind(value) for value in values]
+    return values
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    files=st.lists(st.lists(st.tuples(VALUES, VALUES), max_size=12), min_size=1, max_size=3),
+    files=st.lists(st.lists(st.tuples(VALUES, NUMBERS | VALUES), max_size=12), min_size=1, max_size=3),
     size=SIZES,
     newline=st.sampled_from(["\n", "\r\n"]),
     bom=st.booleans(),
@@ -61,48 +68,93 @@ def write_csv(path, header, records, *, newline="\n", bom=False, end=True, quoti
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     block=st.sampled_from([1, 2, 7, 50, 1 << 20]),
 )
-def test_csv_cut_anywhere_has_the_rows_of_the_whole(files, size, newline, bom, end, quoting, block):
+def test_csv_cut_anywhere_has_the_rows_that_were_written(files, size, newline, bom, end, quoting, block):
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_tables, "BLOCK", block)
         folder = Path(place)
+        written = []
         for n, records in enumerate(files):
-            write_csv(folder / f"{n}.csv", ["a", "b ü"], records, newline=newline, bom=bom, end=end, quoting=quoting)
+            path = folder / f"{n}.csv"
+            write_csv(path, ["a", "b ü"], records, newline=newline, bom=bom, end=end, quoting=quoting)
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                written += [(path.name, *record) for record in [*csv.reader(file)][1:] if record]
+        expected = zip(*(as_csv([record[at] for record in written]) for at in (1, 2)), strict=True)
         batches = cut(folder, size)
-        whole = cut(folder, "64MB")
-        for n, records in enumerate(files):
-            name = f"{n}.csv"
-            assert same(rows(batches, name), rows(whole, name))
-            # and the whole has the rows that were written: one by one, in order, with their text
-            assert [row["b ü"] is None for row in rows(whole, name)] == [
-                value in text_tables._MISSING for _, value in records
-            ]
-            kinds = {type(row["a"]) for row in rows(whole, name)} - {type(None)}
-            if kinds == {str}:
-                assert [row["a"] for row in rows(whole, name) if row["a"] is not None] == [
-                    value for value, _ in records if value not in text_tables._MISSING
-                ]
+        found = [(name, *row.values()) for batch in batches for name, _, table in batch for row in table.to_pylist()]
+        assert exactly(found) == exactly((name, *row) for (name, *_), row in zip(written, expected, strict=True))
+        assert alike_in_all_batches(batches)
 
 
-@settings(max_examples=40, deadline=None)
+def exactly(rows):
+    """Values with their types: 1, 1.0 and True are equal."""
+    return [[(type(value), value) for value in row] for row in rows]
+
+
+def alike_in_all_batches(batches):
+    """Is what run() gets of a column of one kind, wherever the cuts are?"""
+    for form in ("pandas", "numpy"):
+        tables = [table_as(form, payload) for payload in payloads(batches)]
+        kinds = {tuple((name, str(table[name].dtype)) for name in table) for table in tables}
+        if len(kinds) > 1:
+            return False
+    return True
+
+
+def as_json(values):
+    """What values of a JSON field are by our promise."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return [value if value is None else float(value) for value in values]
+    if len(kinds) < 2:
+        return values
+    return [
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for value in values
+    ]
+
+
+NUMBER = st.integers(-9, 9)
+SIMPLE = [NUMBER, st.just(1 << 60), st.just(0.5), st.booleans(), TEXTS]
+
+
+@settings(max_examples=100, deadline=None)
 @given(
     records=st.lists(
-        st.fixed_dictionaries({"n": st.integers(-9, 9)}, optional={"t": TEXTS, "l": st.lists(st.integers(0, 3))}),
+        st.fixed_dictionaries(
+            {"n": NUMBER},
+            optional={
+                "t": TEXTS,
+                "l": st.lists(NUMBER),
+                "hole": NUMBER | st.none(),
+                "f": NUMBER | st.just(0.5),
+                "mixed": st.one_of(*SIMPLE, st.none(), st.lists(NUMBER), st.fixed_dictionaries({"k": NUMBER})),
+            },
+        ),
         max_size=12,
     ),
+    blanks=st.lists(st.sampled_from(["", "", " ", "\t  "]), min_size=13, max_size=13),
     size=SIZES,
     newline=st.sampled_from(["\n", "\r\n"]),
     bom=st.booleans(),
     end=st.booleans(),
-    block=st.sampled_from([1, 7, 1 << 20]),
+    block=st.sampled_from([1, 7, 50, 1 << 20]),
 )
-def test_json_lines_cut_anywhere_have_the_rows_of_the_whole(records, size, newline, bom, end, block):
+def test_json_lines_cut_anywhere_have_the_rows_that_were_written(records, blanks, size, newline, bom, end, block):
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_tables, "BLOCK", block)
-        text = newline.join(json.dumps(record, ensure_ascii=False) for record in records)
-        text += newline if end else ""
+        lines = [
+            line
+            for blank, record in zip(blanks, records, strict=False)
+            for line in [*([blank] if blank else []), json.dumps(record, ensure_ascii=False)]
+        ]
+        text = newline.join(lines) + (newline if end else "")
         (Path(place) / "a.jsonl").write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
-        found = rows(cut(Path(place), size), "a.jsonl")
-        assert [{k: v for k, v in row.items() if v is not None} for row in found] == records
+        names = ("n", "t", "l", "hole", "f", "mixed")
+        expected = zip(*(as_json([record.get(name) for record in records]) for name in names), strict=True)
+        batches = cut(Path(place), size)
+        found = rows(batches, "a.jsonl")
+        assert exactly([row.get(name) for name in names] for row in found) == exactly(expected)
+        assert alike_in_all_batches(batches)
 
 
 @settings(max_examples=25, deadline=None)
