@@ -21,6 +21,9 @@ from batch_endpoints.storage.column_types import (
 )
 from batch_endpoints.storage.readable_rows import UnreadableRow
 
+LARGE = 64 << 20  # bytes of a group of rows that is cut within, and read piece by piece
+_ROWS = 1 << 13  # that are decoded at once where a group is
+
 
 class ColumnarTable:
     """One file of groups of rows.
@@ -45,13 +48,16 @@ class ColumnarTable:
         if self._in_rows and total:
             yield Cuts(range(1, total + 1), range(1, total + 1))
         elif total:
-            # a group without bytes or rows is never a part of its own
-            groups = [
-                (end, row)
-                for end, row, last in zip(self._sizes, self._rows[1:], self._rows[:-1], strict=True)
-                if row > last
-            ]
-            yield Cuts([end for end, _ in groups], [row for _, row in groups])
+            places = [place for group in range(len(self._sizes)) for place in self._places(group)]
+            yield Cuts([end for end, _ in places], [row for _, row in places])
+
+    def _places(self, group: int) -> Iterator[tuple[int, int]]:
+        """Where to cut a group: bytes and rows up to there, which are about even within a large one."""
+        begin, rows = self._sizes[group - 1] if group else 0, self._rows[group + 1] - self._rows[group]
+        size = self._sizes[group] - begin
+        pieces = min(-(-4 * size // LARGE), rows) if size > LARGE else min(rows, 1)  # without rows, it is no part
+        for piece in range(1, pieces + 1):
+            yield begin + size * piece // pieces, self._rows[group] + rows * piece // pieces
 
     def read(
         self,
@@ -68,12 +74,15 @@ class ColumnarTable:
         tables = []
         for group, (begins, ends) in enumerate(pairwise(self._rows)):
             if begins < end and ends > first:
-                table = self._cached(group, names)
-                tables.append(table.slice(max(first - begins, 0), min(end, ends) - max(first, begins)))
+                tables.append(self._some(group, names, max(first - begins, 0), min(end, ends) - begins))
         if tables:
             return tell_missing(pa.concat_tables(tables), missing)
         schema = self._schema
         return (schema if names is None else pa.schema([schema.field(name) for name in names])).empty_table()
+
+    def _some(self, group: int, names: Sequence[str] | None, start: int, end: int) -> pa.Table:
+        """Some rows of a group."""
+        return self._cached(group, names).slice(start, end - start)
 
     def _cached(self, group: int, names: Sequence[str] | None) -> pa.Table:
         """A group, which the next part may begin in."""
@@ -97,6 +106,7 @@ class ParquetTable(ColumnarTable):
 
     def __init__(self, source: Any, in_rows: bool) -> None:
         self._file = pyarrow.parquet.ParquetFile(source)
+        self._stream: tuple[object, _RowStream] | None = None
         metadata = self._file.metadata
         groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
         rows, sizes = [group.num_rows for group in groups], [group.total_byte_size for group in groups]
@@ -115,8 +125,39 @@ class ParquetTable(ColumnarTable):
                     found.add(name)
         return found
 
+    def _some(self, group: int, names: Sequence[str] | None, start: int, end: int) -> pa.Table:
+        if self._file.metadata.row_group(group).total_byte_size <= LARGE:
+            return super()._some(group, names, start, end)
+        key = (group, names)
+        if self._stream is None or self._stream[0] != key or self._stream[1].at > start:
+            batches = self._file.iter_batches(_ROWS, row_groups=[group], columns=names, use_threads=False)
+            self._stream = key, _RowStream(batches)
+        return pa.Table.from_batches(self._stream[1].rows(start, end))
+
     def _group(self, group: int, names: Sequence[str] | None) -> pa.Table:
         return self._file.read_row_group(group, columns=names, use_threads=False)
+
+
+class _RowStream:
+    """Rows that are decoded in their order; the next part most often goes on where the last one ended."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._left: pa.RecordBatch | None = None
+        self.at = 0
+
+    def rows(self, start: int, end: int) -> list[pa.RecordBatch]:
+        """Those from ``start``, which is not before ``at``."""
+        found = []
+        while self.at < end:
+            batch = next(self._batches) if self._left is None else self._left
+            behind = self.at + batch.num_rows
+            if behind > start:
+                first = max(start, self.at)
+                found.append(batch.slice(first - self.at, min(end, behind) - first))
+            self._left = batch.slice(end - self.at) if behind > end else None
+            self.at = min(behind, end)
+        return found
 
 
 class ArrowTable(ColumnarTable):

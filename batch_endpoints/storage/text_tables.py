@@ -124,7 +124,8 @@ class TextTable:
         with self._open(start) as file:
             data = file.read() if part.end < 0 else file.read(part.end - start)
         if len(data) > _LARGEST:
-            raise InputError(f"{len(data)} bytes of '{self._name}' are too many at once", mend=_SMALLER)
+            mend = "Give a smaller mini_batch_size." if self._splits else "Split it, or decompress it to have it cut."
+            raise InputError(f"{len(data)} bytes of '{self._name}' are too many at once", mend=mend)
         try:
             table = self._parse(data, columns, types)
             failed = part.rows not in (-1, table.num_rows)
@@ -165,7 +166,6 @@ class TextTable:
         return None
 
 
-_SMALLER = "Give a smaller mini_batch_size."
 _COMMAS = ReadDelimited()
 
 

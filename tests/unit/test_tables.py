@@ -21,7 +21,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
 from batch_endpoints.scoring.host_tables import table_as
-from batch_endpoints.storage import text_tables
+from batch_endpoints.storage import columnar_tables, text_tables
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.partitions import PartReader, cut_tables
@@ -157,12 +157,19 @@ def test_json_lines_cut_anywhere_have_the_rows_that_were_written(records, blanks
         assert alike_in_all_batches(batches)
 
 
-@settings(max_examples=25, deadline=None)
-@given(count=st.integers(0, 40), group=st.integers(1, 15), size=SIZES, kind=st.sampled_from(["parquet", "arrow"]))
-@example(count=40, group=9, size="1B", kind="parquet")
-def test_groups_of_rows_cut_anywhere_have_the_rows_of_the_whole(count, group, size, kind):
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(0, 40),
+    group=st.integers(1, 15),
+    size=SIZES,
+    kind=st.sampled_from(["parquet", "arrow"]),
+    large=st.sampled_from([30, 1 << 26]),
+)
+@example(count=40, group=9, size="1B", kind="parquet", large=1 << 26)
+def test_groups_of_rows_cut_anywhere_have_the_rows_of_the_whole(count, group, size, kind, large):
     table = pa.table({"n": range(count), "text": [f"ü{n}" for n in range(count)]})
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columnar_tables, "LARGE", large)
         path = Path(place) / f"a.{kind}"
         if kind == "parquet":
             pyarrow.parquet.write_table(table, path, row_group_size=group)
@@ -173,6 +180,24 @@ def test_groups_of_rows_cut_anywhere_have_the_rows_of_the_whole(count, group, si
         assert rows(batches, path.name) == table.to_pylist()
         if size.endswith("rows") and count:
             assert max(part.rows for batch in batches for _, part, _ in batch) <= int(size.split()[0])
+
+
+@pytest.mark.parametrize("size", ["8KB", "1000 rows"])
+def test_a_large_group_of_rows_is_cut_and_never_read_at_once(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(columnar_tables, "LARGE", 10_000)
+    monkeypatch.setattr(columnar_tables, "_ROWS", 300)
+    table = pa.table({"n": range(10_000), "x": [n / 2 for n in range(10_000)]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    files = [InputFile("a.parquet")]
+    batches = list(cut_tables(str(tmp_path), files, partition_size(size), ColumnTypes(), tmp_path))
+    assert len(batches) >= 10
+    monkeypatch.delattr(pyarrow.parquet.ParquetFile, "read_row_group")
+    reader = PartReader(str(tmp_path), None, tmp_path)
+    found = [reader.read(*one) for (one,) in batches]
+    assert pa.concat_tables(found).equals(table)
+    (first,), (second,) = batches[:2]
+    assert reader.read(*second).num_rows == second[1].rows
+    assert reader.read(*first)["n"].to_pylist() == list(range(first[1].rows)), "what lies before is there again"
 
 
 @pytest.mark.parametrize("size", ["9B", "2 rows"])
