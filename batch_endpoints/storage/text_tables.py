@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -257,7 +258,8 @@ class CsvTable(TextTable):
                 short.append(row.actual_columns)
             return "skip"
 
-        if data.count(b'"') % 2:  # then one may be open, which the reader takes for closed by the end
+        quotes = np.count_nonzero(np.frombuffer(data, np.uint8) == ord('"'))
+        if quotes % 2:  # one may be open, and the reader takes it for closed by the end
             scanner = RecordScanner(quotes=True, delimiter=self._delimiter)
             scanner.ends(data)
             if scanner.open_quote is not None:
