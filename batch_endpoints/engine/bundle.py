@@ -236,7 +236,9 @@ class BundleScorer:
         """What reads the parts of the stored plan."""
         if self._reader is None:
             columns = JobFolder(self._files, self._folder_uri).plan_columns()
-            self._reader = PartReaderAhead(self._input_root, columns, self._scratch / "tables", self._access)
+            isolates = self._job.deployment.isolates_rows
+            scratch = self._scratch / "tables"
+            self._reader = PartReaderAhead(self._input_root, columns, scratch, self._access, isolates=isolates)
             self._stop_if_asked()
         return self._reader
 

@@ -16,7 +16,7 @@ from batch_endpoints.planning.partitions import Part
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.inputs import fetch
-from batch_endpoints.storage.partitions import PartReader
+from batch_endpoints.storage.partitions import PartReader, PartRows
 
 _FILES_AT_ONCE = 8  # most of what a small file takes is waiting for its store
 
@@ -84,19 +84,25 @@ class PartReaderAhead(PartReader):
     So of what is remote, two mini-batches are in memory.
     """
 
-    def __init__(self, root: str, columns: pa.Schema | None, scratch: Path, access: Access = AMBIENT) -> None:
-        super().__init__(root, columns, scratch, access)
-        read = super().read
+    def __init__(
+        self, root: str, columns: pa.Schema | None, scratch: Path, access: Access = AMBIENT, *, isolates: bool = False
+    ) -> None:
+        super().__init__(root, columns, scratch, access, isolates=isolates)
+        read = super().read_rows
+
+        def fetch_part(wanted: tuple[str, Part, pa.Schema | None]) -> PartRows:
+            return read(*wanted)
+
         # a single thread: a reader is none that threads may share
-        self._ahead = Ahead[tuple[str, Part], pa.Table](lambda wanted: read(*wanted), 1) if _is_remote(root) else None
+        self._ahead = Ahead(fetch_part, 1) if _is_remote(root) else None
 
     def begin(self, mini_batch: MiniBatch, following: MiniBatch | None) -> None:
         """Read the parts of this mini-batch, and of the one that will probably be asked for next."""
         if self._ahead:
-            self._ahead.begin([part for one in (mini_batch, following) if one for part in one.ranges()])
+            self._ahead.begin([(*part, None) for one in (mini_batch, following) if one for part in one.ranges()])
 
-    def read(self, path: str, part: Part) -> pa.Table:
-        return self._ahead.get((path, part)) if self._ahead else super().read(path, part)
+    def read_rows(self, path: str, part: Part, types: pa.Schema | None = None) -> PartRows:
+        return self._ahead.get((path, part, types)) if self._ahead else super().read_rows(path, part, types)
 
     def stop(self) -> None:
         """Let nobody wait for a part; from any thread."""

@@ -29,7 +29,8 @@ class PoisonRow(NamedTuple):
 
     Args:
         row: position in its file.
-        values: one row, with what ``run()`` was given; None where it could not be read again.
+        values: one row, with what ``run()`` was given, or with its text where that cannot be read; None where it
+            could not be read again.
     """
 
     item: str

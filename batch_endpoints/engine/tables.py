@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
 
 from batch_endpoints.engine.poison_rows import Cut, Failure, Outcome, score_rows
+from batch_endpoints.engine.read_tables import add_unreadable_rows, read_tables
 from batch_endpoints.errors import InitFailed, InputError
 from batch_endpoints.planning.job_plan import JobPlan, plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
@@ -21,13 +22,14 @@ from batch_endpoints.scoring.signature import signature_columns, takes_tensors
 from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
-from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.inputs import fetch
-from batch_endpoints.storage.partitions import PartReader, cut_tables, is_table, is_text, joined, said
+from batch_endpoints.storage.joined_tables import joined
+from batch_endpoints.storage.partitions import PartReader, cut_tables, said
+from batch_endpoints.storage.table_files import is_compressed, is_table, is_text
 
+_UNPACKED = 10  # times as large as the compressed file is its text, or less
 _MODELS_OWN = (".csv", ".parquet", ".pqt")  # what scoring/mlflow_driver.py reads
-_POSITION = ("row", "file")  # what ``output_columns`` may name although the input lacks it
 
 
 def plan_mini_batches(
@@ -51,18 +53,28 @@ def plan_mini_batches(
         columns = signature_columns(mlmodel)
         types = ColumnTypes() if columns is None else signature_types(columns, carried)
 
-        def cut(some: Iterable[InputFile], size: PartitionSize) -> Iterator[list[tuple[str, Part]]]:
+        own_types: dict[str, ColumnTypes] = {}
+
+        def cut(
+            some: Iterable[InputFile], size: PartitionSize, types: ColumnTypes = types
+        ) -> Iterator[list[tuple[str, Part]]]:
             return cut_tables(root, some, size, types, scratch, job.credentials, reading)
 
         def cut_large(file: InputFile) -> Iterable[list[tuple[str, Part]]]:
-            # without a signature each file has types of its own: another one must not change what the model gets
-            looked_at = is_text(file.path) and not types.complete
-            return [[(file.path, WHOLE)]] if looked_at else cut([file], PartitionSize(suitable, False))
+            if is_compressed(file.path):  # which nobody can cut
+                return [[(file.path, WHOLE)]]
+            own = types
+            if not types.complete:  # another file must not change what the model gets of this one
+                own = types.anew()
+                if is_text(file.path):
+                    own_types[file.path] = own
+            return cut([file], PartitionSize(suitable, False), own)
 
         batches: Iterable[Sequence[tuple[str, Part]]]
         if isinstance(size, str):
             batches = cut(files, partition_size(size))
         elif size is None and no_code and not reading and _all_tables(files, takes_tensors(mlmodel)):
+            files = [_as_in_memory(file) for file in files]
             suitable = suitable_size(sum(file.size for file in files), workers)
             batches = packed(files, suitable, cut_large)
         elif no_code and (carried or reading):
@@ -70,7 +82,12 @@ def plan_mini_batches(
         else:
             plan = plan_job(root, files, number, workers)
             return replace(plan, columns=said(pa.schema([]), reading)) if reading else plan
-        return plan_parts(root, batches, workers, lambda: said(types.schema(), reading))
+        return plan_parts(root, batches, workers, lambda: said(types.schema(), reading, own_types))
+
+
+def _as_in_memory(file: InputFile) -> InputFile:
+    """The file with about the bytes that are read of it."""
+    return replace(file, size=file.size * _UNPACKED) if is_compressed(file.path) else file
 
 
 def _all_tables(files: Iterable[InputFile], tensors: bool) -> bool:
@@ -88,41 +105,30 @@ def score_tables(
 ) -> None:
     """Read and score one mini-batch into ``outcome``.
 
-    What cannot be read has failed; a part without rows has not, and is not shown to the script. A script gets the
-    rows of all files at once, a model without one those of consecutive files with the same columns and types: what
-    it makes of a file must not depend on the others.
+    What cannot be read has failed, rows alone where rows are isolated; a part without rows has not, and is not shown
+    to the script.
 
     Args:
         ranges: its files, with the part of each.
         before_try: see ``score_rows``, which says what is raised.
     """
-    output_columns, no_code = deployment.settings.output_columns, deployment.code_configuration is None
-    outcome.rows_read = 0
-    read: list[tuple[str, Sequence[int], pa.Table]] = []
-    alike: list[object] = []  # of each; others have calls of their own, as have those around one that failed
-    for (item, part), table in zip(ranges, reader.read_each(ranges), strict=True):
-        if isinstance(table, InputError):
-            outcome.fail(item, Failure(UserError("", str(table), of_rows=False)))
-        elif lacking := [n for n in output_columns if n not in table.column_names and n not in _POSITION]:
-            error = f"'{shown(item)}' has no column '{lacking[0]}', which output_columns names"
-            outcome.fail(item, Failure(UserError("", error, of_rows=False)))
-        else:
-            if table.num_rows:
-                rows = part.only or range(part.first_row, part.first_row + table.num_rows)
-                read.append((item, rows, table))
-                outcome.rows_read = (outcome.rows_read or 0) + (0 if part.only else table.num_rows)
-                alike.append((table.schema, is_text(item), len(outcome.failed)) if no_code else None)
+    no_code = deployment.code_configuration is None
+    read = read_tables(reader, ranges, deployment, outcome)
+    outcome.rows_read = sum(one.found.table.num_rows for one in read if not one.part.only)
     cut: Cut = "rows" if deployment.isolates_rows else "items" if no_code else "nowhere"
-    for _, group in groupby(zip(read, alike, strict=True), key=itemgetter(1)):
-        together = [one for one, _ in group]
-        items, places = [item for item, _, _ in together], [rows for _, rows, _ in together]
+    for _, group in groupby(read, key=attrgetter("together")):
+        together = list(group)
+        items = [one.item for one in together]
         try:
-            table = joined([table for _, _, table in together])
+            table = joined([one.found.table for one in together])
         except InputError as error:
             for item in items:
                 outcome.fail(item, Failure(UserError("", str(error))))
             continue
-        score_rows(worker, TableBatch(table, items, places, output_columns), cut, outcome, before_try)
+        places = [one.found.rows for one in together]
+        batch = TableBatch(table, items, places, deployment.settings.output_columns)
+        score_rows(worker, batch, cut, outcome, before_try)
+    add_unreadable_rows(read, outcome)
 
 
 def better_as_files(outcome: Outcome, ranges: Sequence[tuple[str, Part]], deployment: ModelDeployment) -> list[str]:

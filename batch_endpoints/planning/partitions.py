@@ -153,6 +153,10 @@ def partitions(tables: Iterable[TableOutline], size: PartitionSize) -> Iterator[
                     yield batch
                     batch, room = [], size.amount
         except InputError:
+            if end > start:  # what comes behind it is another item, and no mini-batch has two of one file
+                yield [*batch, (table.path, Part(start, end, first, row - first))]
+                batch, room = [], size.amount
+                start, first, whole = end, row, False
             batch.append((table.path, Part(start if not whole else 0, -1, first, -1)))
             continue
         if whole or end > start:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from typing import Any
+from typing import Any, Union
 
 _DECLARED = (
     ("pandas", r"(pandas\..*|pd\.)?DataFrame"),
@@ -24,29 +24,76 @@ def declared_format(run: Any) -> str:
     except (TypeError, ValueError):
         return "files"
     kind = parameters[0].annotation if parameters else ""
-    if isinstance(kind, type) and getattr(kind, "__origin__", None) is None and not hasattr(kind, "__args__"):
-        text = f"{kind.__module__}.{kind.__qualname__}"
-    else:
-        text = str(kind)
-    found = [name for name, pattern in _DECLARED if re.fullmatch(pattern, text.strip("'\" "))]
+    texts = [_named(one) for one in _alternatives(kind, getattr(inspect.unwrap(run), "__globals__", {}))]
+    found = [name for name, pattern in _DECLARED if any(re.fullmatch(pattern, text) for text in texts)]
     return found[0] if found else "files"
 
 
+def _alternatives(kind: Any, names: Any) -> Any:
+    """What an annotation allows: itself, or one of several; as text where nobody here knows what that means."""
+    if isinstance(kind, str):
+        text = kind.strip("'\" ")
+        optional = re.fullmatch(r"(?:typing\.)?Optional\[(.*)\]", text)
+        for one in (optional.group(1) if optional else text).split("|"):
+            try:
+                yield eval(one, names)
+            except Exception:
+                yield one.strip()
+    elif getattr(kind, "__origin__", None) is Union or type(kind).__name__ == "UnionType":
+        yield from kind.__args__
+    else:
+        yield kind
+
+
+def _named(kind: Any) -> str:
+    plain = isinstance(kind, type) and getattr(kind, "__origin__", None) is None and not hasattr(kind, "__args__")
+    return f"{kind.__module__}.{kind.__qualname__}" if plain else str(kind)
+
+
 def table_as(form: str, payload: bytes) -> Any:
-    """The table of an Arrow stream, as a pyarrow.Table, a pandas.DataFrame or a dict of numpy arrays by column."""
+    """The table of an Arrow stream, as a pyarrow.Table, a pandas.DataFrame or a dict of numpy arrays by column.
+
+    What a column of whole numbers or of truth is, does not depend on its rows: where one lacks a value anywhere in
+    the input, whole numbers are Int64 and the like in pandas, and all else is objects, with None.
+    """
     import pyarrow as pa
 
     with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
         table = reader.read_all()
     if form == "pyarrow":
         return table
+    said = table.schema.metadata or {}
+    missing = said.get(b"missing", b"").decode().split("\n")
     if form == "numpy":
-        return {name: table.column(name).to_numpy() for name in table.column_names}
+        return {name: _array(table.column(name), name in missing) for name in table.column_names}
     frame = table.to_pandas()
-    if (table.schema.metadata or {}).get(b"text"):  # a missing text is NaN, as where pandas reads the file
+    for field in table.schema:
+        if field.name in missing and field.name in frame:
+            frame[field.name] = _series(pa, table.column(field.name), field.type, frame.index)
+    if said.get(b"text"):  # a missing text is NaN, as where pandas reads the file
         for name in [name for name, kind in frame.dtypes.items() if kind.kind == "O" and kind.name == "object"]:
             frame[name] = frame[name].where(frame[name].notna(), float("nan"))
     return frame
+
+
+def _array(column: Any, missing: bool) -> Any:
+    import numpy
+
+    if missing:
+        return numpy.array(column.to_pylist(), dtype=object)
+    array = column.to_numpy()
+    return array if array.flags.writeable else array.copy()
+
+
+def _series(pa: Any, column: Any, kind: Any, index: Any) -> Any:
+    import pandas
+
+    if not pa.types.is_integer(kind):
+        return pandas.Series(column.to_pylist(), index=index, dtype=object)
+    name = str(kind).replace("i", "I").replace("uI", "UI")  # uint8 is UInt8
+    values = pandas.array(column.fill_null(0).to_numpy(), dtype=name)
+    values[column.is_null().to_numpy()] = pandas.NA
+    return pandas.Series(values, index=index)
 
 
 def check_tables(form: str) -> None:

@@ -22,6 +22,8 @@ import pandas as pd
 TABLES = (".csv", ".parquet", ".pqt")
 IMAGES = (".png", ".jpg", ".jpeg", ".tiff", ".tif", ".bmp", ".gif")
 
+_NUMBERS = {"integer": "int32", "long": "int64", "float": "float32", "double": "float64"}  # by MLflow's names
+
 _model: Any = None
 
 
@@ -52,21 +54,55 @@ def run_table(frame: pd.DataFrame) -> Any:
 
 
 def _typed(frame: pd.DataFrame, schema: Any) -> Any:
-    """What was read as text, as the signature wants it."""
+    """What was read, as the signature wants it: a value must not depend on the rows that are beside it."""
     if schema is None:
-        return frame
+        return _converted(frame, {})
     if schema.is_tensor_spec():
         if _all_numbers(",".join(map(str, frame.columns))):
             raise ValueError("the first line holds numbers, no header; give mini_batch_size as a number of files")
-        spec, values = schema.inputs[0], frame.to_numpy()
+        spec, values = schema.inputs[0], _converted(frame, {}).to_numpy()
         exact = "unsafe" if values.dtype == object else "same_kind"  # a fraction must not become a whole number
         return values.astype(spec.type, casting=exact).reshape((-1, *spec.shape[1:]))
     if schema.has_input_names():  # the other columns are there for the output
         frame = frame[[name for name in schema.input_names() if name in frame]]
     kinds = [getattr(kind, "name", "") for kind in schema.input_types()]  # an array or object has none
-    dates = [name for name, kind in zip(schema.input_names(), kinds) if kind == "datetime"]
-    texts = [name for name in dates if name in frame and _is_text(frame[name])]
-    return frame.assign(**{name: _dates(frame[name]) for name in texts}) if texts else frame
+    return _converted(frame, dict(zip(schema.input_names(), kinds)))
+
+
+def _converted(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
+    """Text that is a date, and whole numbers that are to be others, converted.
+
+    Args:
+        kinds: MLflow's names of the columns' types.
+    """
+    changed = {}
+    for name, dtype in frame.dtypes.items():
+        kind = kinds.get(name, "")
+        if kind == "datetime" and _is_text(frame[name]):
+            changed[name] = _dates(name, frame[name])
+        elif dtype.kind in "iu" and (kind in _NUMBERS or not (kind or isinstance(dtype, np.dtype))):
+            changed[name] = _numbers(name, frame[name], kind)
+    return frame.assign(**changed) if changed else frame
+
+
+def _numbers(name: str, values: pd.Series, kind: str) -> pd.Series:
+    """Whole numbers as others, if none of them changes.
+
+    Args:
+        kind: "" where nobody says: then one is missing in some row, and they are fractions, as pandas reads them.
+    """
+    missing = values.isna()
+    if not kind or (missing.any() and kind in ("integer", "long")):  # MLflow will say that these are no whole numbers
+        kind = "double"
+    wanted = np.dtype(_NUMBERS[kind])
+    there = values[~missing].to_numpy(dtype=values.dtype.name.lower())
+    with np.errstate(invalid="ignore"):  # what is too large to come back
+        same = there.astype(wanted).astype(there.dtype) == there
+    if not same.all():
+        raise ValueError(f"column '{name}' holds {there[~same][0]}, which no {kind} can hold")
+    if not missing.any():
+        return values.astype(wanted)
+    return pd.Series(values.to_numpy(dtype=wanted, na_value=np.nan), values.index)
 
 
 def _predict(data: Any) -> Any:
@@ -83,12 +119,19 @@ def _is_text(values: pd.Series) -> bool:
     return values.dtype.kind in "OTU" or isinstance(values.dtype, pd.StringDtype)
 
 
-def _dates(values: pd.Series) -> pd.Series:
-    """Dates, which are ISO 8601 if they can be: any other form pandas guesses by the first of the values."""
-    try:
-        return pd.to_datetime(values, format="ISO8601")
-    except ValueError:
-        return pd.to_datetime(values)
+def _dates(name: str, values: pd.Series) -> pd.Series:
+    """Dates of ISO 8601, with an offset those of UTC: the form of any other pandas guesses by the first of them."""
+    written = values.notna()
+    old = int(pd.__version__.split(".")[0]) < 2  # has no name for the form, but tries it first where a year is first
+    form: Any = {} if old else {"format": "ISO8601"}
+    found = pd.to_datetime(values, utc=True, errors="coerce", **form).dt.tz_localize(None)
+    bad = written & found.isna()
+    if old:
+        bad |= written & ~values.astype(str).str.match(r"\d{4}-?\d\d")
+    if bad.any():
+        value = values[bad].iloc[0]
+        raise ValueError(f"column '{name}' holds '{value}', which is no date as ISO 8601 writes it: 2024-12-31T23:59")
+    return found
 
 
 def _outcome(path: str) -> Any:
@@ -110,7 +153,8 @@ def _read(path: str, schema: Any) -> Any:
     if kind == ".csv":
         return _read_csv(path, schema)
     if kind in TABLES:
-        return pd.read_parquet(path)
+        frame = pd.read_parquet(path)
+        return frame if schema is not None and schema.is_tensor_spec() else _typed(frame, schema)
     if kind in IMAGES:
         return _read_image(path, schema)
     raise ValueError(
@@ -130,10 +174,9 @@ def _read_csv(path: str, schema: Any) -> Any:
     types = dict(zip(schema.input_names(), schema.pandas_types()))
     dates = [name for name, kind in types.items() if "datetime" in str(kind)]
     plain = {name: kind for name, kind in types.items() if name not in dates and str(kind) != "bytes"}
+    plain.update(dict.fromkeys(dates, "str"))
     header = pd.read_csv(path, nrows=0).columns
-    return pd.read_csv(
-        path, dtype={n: k for n, k in plain.items() if n in header}, parse_dates=[n for n in dates if n in header]
-    )
+    return _typed(pd.read_csv(path, dtype={n: k for n, k in plain.items() if n in header}), schema)
 
 
 def _all_numbers(line: str) -> bool:

@@ -5,7 +5,7 @@ Numbers, booleans and text are told apart; dates stay text, as pandas reads them
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -30,7 +30,12 @@ class ColumnTypes:
     def __init__(self, known: Mapping[str, pa.DataType] | None = None, wanted: Sequence[str] | None = None) -> None:
         self._known = dict(known or {})
         self._found: dict[str, pa.DataType] = {}
+        self._missing: set[str] = set()
         self.wanted = wanted
+
+    def anew(self) -> ColumnTypes:
+        """What is given, before anything else was found."""
+        return ColumnTypes(self._known, self.wanted)
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Which of these columns have to be looked at: those that are wanted and not given."""
@@ -41,24 +46,60 @@ class ColumnTypes:
         """Is nothing to be learnt from the files?"""
         return self.wanted is not None and not self.unknown(self.wanted)
 
-    def add(self, schema: pa.Schema) -> None:
-        """What some rows look like."""
+    @property
+    def found(self) -> Collection[str]:
+        """The columns that somebody has looked at."""
+        return self._found
+
+    def add(self, schema: pa.Schema, missing: Iterable[str] = ()) -> None:
+        """What some rows look like, and which columns lack a value in one of them."""
+        self._missing.update(missing)
         for field in schema:
             kind = _plain(field.type)
             before = self._found.get(field.name)
-            self._found[field.name] = kind if before is None else _join(before, kind)
+            self._found[field.name] = kind if before is None else join(before, kind)
 
     def schema(self) -> pa.Schema:
         """The type of every column; one that never has a value is of floats, as pandas has it."""
         found = {n: pa.float64() if pa.types.is_null(kind) else kind for n, kind in self._found.items()}
         fields = [pa.field(name, kind) for name, kind in (found | self._known).items()]
-        return pa.schema(fields, metadata=None if self.wanted is None else {"wanted": "\n".join(self.wanted)})
+        said = {"wanted": self.wanted, "missing": sorted(self._missing) or None}
+        return pa.schema(fields, {key: "\n".join(names) for key, names in said.items() if names is not None} or None)
 
 
 def wanted_columns(schema: pa.Schema) -> list[str] | None:
     """The columns that are to be read; None for all."""
     wanted = (schema.metadata or {}).get(b"wanted")
     return None if wanted is None else wanted.decode().split("\n")
+
+
+def columns_with_missing(schema: pa.Schema | None) -> set[str]:
+    """The columns that lack a value in some row, which need not be one of a table with this schema."""
+    names = ((schema.metadata if schema is not None else None) or {}).get(b"missing")
+    return set(names.decode().split("\n")) if names else set()
+
+
+def tell_missing(table: pa.Table, names: Collection[str]) -> pa.Table:
+    """The table, of which these columns lack a value in some row of the input.
+
+    What a script is given of them must not depend on whether they lack one in this table: numpy and pandas hold
+    whole numbers, or truth, otherwise where one is missing.
+    """
+    if not names:
+        return table
+    told = [field.name for field in table.schema if field.name in names and holds_no_nothing(field.type)]
+    metadata = table.schema.metadata or {}
+    return table.replace_schema_metadata({**metadata, "missing": "\n".join(told)}) if told else table
+
+
+def without_values(table: pa.Table | pa.RecordBatch) -> set[str]:
+    """The columns that lack a value in some row of this table."""
+    return {name for name, column in zip(table.schema.names, table.columns, strict=True) if column.null_count}
+
+
+def holds_no_nothing(kind: pa.DataType) -> bool:
+    """Do numpy and pandas hold values of this type otherwise where one is missing?"""
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def signature_types(columns: Mapping[str, str], more: Sequence[str]) -> ColumnTypes:
@@ -75,17 +116,7 @@ def signature_types(columns: Mapping[str, str], more: Sequence[str]) -> ColumnTy
     return ColumnTypes(known, [*dict.fromkeys([*columns, *more])])
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_temporal(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
-        return pa.string()
-    if pa.types.is_list(kind):
-        return pa.list_(_plain(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(field.name, _plain(field.type)) for field in kind])
-    return kind
-
-
-def _join(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+def join(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     """The type that holds both."""
     if one == other or pa.types.is_null(other):
         return one
@@ -94,11 +125,21 @@ def _join(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     if {one, other} == {pa.int64(), pa.float64()}:
         return pa.float64()
     if pa.types.is_list(one) and pa.types.is_list(other):
-        return pa.list_(_join(one.value_type, other.value_type))
+        return pa.list_(join(one.value_type, other.value_type))
     if pa.types.is_struct(one) and pa.types.is_struct(other):
         names = dict.fromkeys([field.name for field in one] + [field.name for field in other])
-        return pa.struct([(n, _join(_field(one, n), _field(other, n))) for n in names])
+        return pa.struct([(n, join(_field(one, n), _field(other, n))) for n in names])
     return pa.string()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_temporal(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, _plain(field.type)) for field in kind])
+    return kind
 
 
 def _field(kind: pa.StructType, name: str) -> pa.DataType:

@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
 
 import pyarrow as pa
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, PartitionSize, TableOutline, partitions
-from batch_endpoints.specs import ReadDelimited, TableReading
+from batch_endpoints.specs import TableReading
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
-from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
-from batch_endpoints.storage.filesystem import local_path, open_seekable
-from batch_endpoints.storage.inputs import fetch, own_root
-from batch_endpoints.storage.listing import is_streamed
+from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.small_texts import read_together
-from batch_endpoints.storage.text_tables import CsvTable, JsonLinesTable
+from batch_endpoints.storage.table_files import TableFile, is_plain_csv, open_table
 from batch_endpoints.storage.unreadable import cannot_read
 
-_TEXT = (".csv", ".jsonl", ".ndjson")
-_COLUMNAR = {
-    **dict.fromkeys((".parquet", ".pqt"), ParquetTable),
-    **dict.fromkeys((".arrow", ".feather", ".ipc"), ArrowTable),
-}
-_PLAIN_CSV = (".csv", None)
-_SAID = {"delimited": ".csv", "parquet": ".parquet", "json_lines": ".jsonl"}
-_COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".br": "brotli"}
-
-
-class TableFile(Protocol):
-    """What all formats have in common; see ``TextTable``."""
-
-    begin: int
-
-    @property
-    def columns(self) -> tuple[str, ...] | None: ...
-
-    def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]: ...
-
-    def read(self, part: Part, columns: Sequence[str] | None, types: pa.Schema | None) -> pa.Table: ...
-
-
-def is_table(path: str) -> bool:
-    """Does its name say that a file holds a table?"""
-    return _kind(path)[0] in {*_TEXT, *_COLUMNAR}
-
-
-def is_text(path: str) -> bool:
-    """… in text, whose columns have types only when somebody has looked?"""
-    return _kind(path)[0] in _TEXT
+_OF_FILE = "types of "  # in the metadata of what ``said`` returns, and then a path
 
 
 def cut_tables(
@@ -105,6 +74,19 @@ def _readable(cuts: Iterator[Cuts], path: str) -> Iterator[Cuts]:
         raise cannot_read(path, error) from None
 
 
+class PartRows(NamedTuple):
+    """What a part holds.
+
+    Args:
+        rows: positions in the file of those in the table.
+        unreadable: the others, with their positions in the file.
+    """
+
+    table: pa.Table
+    rows: Sequence[int]
+    unreadable: Sequence[UnreadableRow] = ()
+
+
 class PartReader:
     """Reads parts of files; keeps the last one open, in which the next part will most often be.
 
@@ -112,10 +94,20 @@ class PartReader:
         root: what the paths are relative to.
         columns: types of columns in text files, which columns are wanted, and how files are read (see ``said``);
             None where nobody has looked.
+        isolates: rows that cannot be read fail alone, and not with their part.
     """
 
-    def __init__(self, root: str, columns: pa.Schema | None, scratch: Path, access: Access = AMBIENT) -> None:
+    def __init__(
+        self,
+        root: str,
+        columns: pa.Schema | None,
+        scratch: Path,
+        access: Access = AMBIENT,
+        *,
+        isolates: bool = False,
+    ) -> None:
         self._root, self._types, self._scratch, self._access = root, columns, scratch, access
+        self._isolates = isolates
         self._wanted = None if columns is None else wanted_columns(columns)
         self._reading = TableReading() if columns is None else _reading(columns)
         if self._wanted is None and self._reading.keep:
@@ -123,26 +115,38 @@ class PartReader:
         self._open: tuple[str, TableFile] | None = None
 
     def read(self, path: str, part: Part) -> pa.Table:
+        """The rows of one part that can be read."""
+        return self.read_rows(path, part).table
+
+    def read_rows(self, path: str, part: Part, types: pa.Schema | None = None) -> PartRows:
         """The rows of one part, or those of them that are tried again.
+
+        Args:
+            types: of columns in text, instead of those that are known.
 
         Raises:
             InputError: they cannot be read, or are not those that the plan has counted.
         """
-        table = self._read(path, part._replace(only=()))
+        found = self._read(path, part._replace(only=()), types or self._types_of(path))
         if not part.only:
-            return table
-        if part.only[-1] - part.first_row >= table.num_rows:
+            return found
+        there = {row: at for at, row in enumerate(found.rows)} if found.unreadable else None
+        last = part.first_row + len(found.rows) + len(found.unreadable) - 1
+        if part.only[-1] > last:
             raise InputError(
-                f"'{shown(path)}' has {table.num_rows} rows behind row {part.first_row}, and no row {part.only[-1]}",
+                f"'{shown(path)}' has {last - part.first_row + 1} rows behind row {part.first_row}, and no row "
+                f"{part.only[-1]}",
                 mend="It has changed since the job began.",
             )
-        return table.take([row - part.first_row for row in part.only])
+        rows = part.only if there is None else [row for row in part.only if row in there]
+        table = found.table.take([row - part.first_row if there is None else there[row] for row in rows])
+        return PartRows(table, rows, [bad for bad in found.unreadable if bad.row in part.only])
 
-    def read_each(self, ranges: Sequence[tuple[str, Part]]) -> Iterator[pa.Table | InputError]:
-        """What ``read`` returns or raises for each of these, sooner where many of them are small files."""
+    def read_each(self, ranges: Sequence[tuple[str, Part]]) -> Iterator[PartRows | InputError]:
+        """What ``read_rows`` returns or raises for each of these, sooner where many of them are small files."""
         for (path, part), table in zip(ranges, self._together(ranges), strict=True):
             try:
-                yield self.read(path, part) if table is None else table
+                yield self.read_rows(path, part) if table is None else PartRows(table, range(table.num_rows))
             except InputError as error:
                 yield error
 
@@ -151,31 +155,43 @@ class PartReader:
         folder, types, wanted = local_path(self._root), self._types, self._wanted
         known = types is not None and wanted is not None and set(wanted) <= set(types.names)
         small = known and self._reading == TableReading()
-        if not (folder and small and all(part == WHOLE and _kind(path) == _PLAIN_CSV for path, part in ranges)):
+        if not (folder and small and all(part == WHOLE and is_plain_csv(path) for path, part in ranges)):
             return [None] * len(ranges)
         return read_together([folder / path for path, _ in ranges], wanted or [], types)
 
-    def _read(self, path: str, part: Part) -> pa.Table:
+    def _types_of(self, path: str) -> pa.Schema | None:
+        known = (self._types.metadata if self._types is not None else None) or {}
+        own = known.get((_OF_FILE + path).encode())
+        return self._types if own is None else pa.ipc.read_schema(pa.py_buffer(own))
+
+    def _read(self, path: str, part: Part, types: pa.Schema | None) -> PartRows:
         if part == WHOLE and local_path(self._root) is None:  # once, instead of piece by piece
             copy = fetch(self._root, path, self._scratch, self._access)
             try:
-                return PartReader(self._scratch.as_uri(), self._types, self._scratch).read(path, part)
+                here = PartReader(self._scratch.as_uri(), self._types, self._scratch, isolates=self._isolates)
+                return here.read_rows(path, part, types)
             finally:
                 copy.unlink()
         if self._open is None or self._open[0] != path:
             self._open = None
             self._open = path, open_table(self._root, path, self._scratch, self._access, reading=self._reading)
+        unreadable: list[UnreadableRow] = []
         try:
-            table = self._open[1].read(part, self._wanted, self._types)
+            table = self._open[1].read(part, self._wanted, types, unreadable if self._isolates else None)
         except (OSError, EOFError, pa.ArrowException) as error:
             raise cannot_read(path, error) from None
-        if part.rows >= 0 and table.num_rows != part.rows:
+        count = table.num_rows + len(unreadable)
+        if part.rows not in (-1, count):
             raise InputError(
-                f"'{shown(path)}' has {table.num_rows} rows where {part.rows} were counted "
-                f"behind row {part.first_row}",
+                f"'{shown(path)}' has {count} rows where {part.rows} were counted behind row {part.first_row}",
                 mend="It has changed since the job began, or its lines are no rows.",
             )
-        return self._kept(table, path)
+        rows: Sequence[int] = range(part.first_row, part.first_row + count)
+        if unreadable:
+            bad = {one.row for one in unreadable}
+            rows = [row for at, row in enumerate(rows) if at not in bad]
+            unreadable = [one._replace(row=one.row + part.first_row) for one in unreadable]
+        return PartRows(self._kept(table, path), rows, unreadable)
 
     def _kept(self, table: pa.Table, path: str) -> pa.Table:
         """The columns that are to stay."""
@@ -191,100 +207,20 @@ class PartReader:
         return table.select([n for n in table.column_names if (keep is None or n in keep) and n not in drop])
 
 
-def joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Rows of several files as one table; columns that one of them lacks are null there.
+def said(
+    columns: pa.Schema, reading: TableReading | None, of_files: Mapping[str, ColumnTypes] | None = None
+) -> bytes:
+    """What is known of the columns, with how files are read, as a plan keeps it; ``PartReader`` takes its schema.
 
-    Raises:
-        InputError: one column has types that do not go together.
+    Args:
+        of_files: files that have types of their own.
     """
-    if len(tables) == 1:
-        return tables[0]
-    try:
-        return pa.concat_tables(tables, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"the files of this mini-batch have columns of different types: {error}") from None
-
-
-def said(columns: pa.Schema, reading: TableReading | None) -> bytes:
-    """What is known of the columns, with how files are read, as a plan keeps it; ``PartReader`` takes its schema."""
-    if reading:
-        columns = columns.with_metadata({**(columns.metadata or {}), "reading": reading.model_dump_json()})
-    return cast(bytes, columns.serialize().to_pybytes())
+    more: dict[str, bytes | str] = {"reading": reading.model_dump_json()} if reading else {}
+    for path, types in (of_files or {}).items():
+        more[_OF_FILE + path] = types.schema().serialize().to_pybytes()
+    return cast(bytes, columns.with_metadata({**(columns.metadata or {}), **more}).serialize().to_pybytes())
 
 
 def _reading(columns: pa.Schema) -> TableReading:
     written = (columns.metadata or {}).get(b"reading")
     return TableReading.model_validate_json(written) if written else TableReading()
-
-
-def open_table(
-    root: str,
-    path: str,
-    scratch: Path,
-    access: Access = AMBIENT,
-    in_rows: bool = False,
-    reading: TableReading | None = None,
-) -> TableFile:
-    """Open one file of an input, by the ending of its name unless ``reading`` says what it is.
-
-    Raises:
-        InputError: it cannot be read, or its name says that it is no table.
-    """
-    kind, compression = _kind(path)
-    if reading and reading.format:
-        kind = _SAID[reading.format]
-    try:
-        if kind in _TEXT:
-
-            def text(at: int) -> Any:
-                return _text(root, path, scratch, access, at, compression)
-
-            if kind == ".csv":
-                return CsvTable(shown(path), text, not compression, reading.delimited if reading else ReadDelimited())
-            return JsonLinesTable(shown(path), text, not compression)
-        if kind in _COLUMNAR:
-            source = _source(root, path, scratch, access)
-            if compression:
-                source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
-            return _COLUMNAR[kind](source, in_rows)
-    except (OSError, EOFError, pa.ArrowException) as error:
-        raise cannot_read(path, error) from None
-    raise InputError(
-        f"'{shown(path)}' is no table: those are {' '.join((*_TEXT, *_COLUMNAR))}",
-        mend="For other files give mini_batch_size as a number of files.",
-    )
-
-
-def _kind(path: str) -> tuple[str, str | None]:
-    """The ending that names the format, and the compression around it."""
-    name = PurePosixPath(path.lower())
-    compression = _COMPRESSED.get(name.suffix)
-    return (PurePosixPath(name.stem).suffix if compression else name.suffix), compression
-
-
-def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
-    root, path = own_root(root, path)
-    folder = local_path(root)
-    if folder is not None:
-        return pa.memory_map(str(fetch(root, path, scratch, access)))
-    if is_streamed(root):
-        target = scratch / path
-        return pa.memory_map(str(target if target.exists() else fetch(root, path, scratch, access)))
-    return open_seekable(root, path, access)
-
-
-def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
-    root, path = own_root(root, path)
-    folder = local_path(root)
-    source = (
-        pa.OSFile(str(fetch(root, path, scratch, access)))
-        if folder is not None
-        else _source(root, path, scratch, access)
-    )
-    if compression:
-        source = pa.CompressedInputStream(source, compression)
-        while at:  # compressed files are read from their beginning
-            at -= len(source.read(min(at, 1 << 20))) or at
-    else:
-        source.seek(at)
-    return source

@@ -1,7 +1,8 @@
 """Where the records of a text file end: lines, except that a quoted CSV field may hold line breaks.
 
-Block by block in numpy, in bounded memory. Lines without a character are no records. A quote opens a field only where
-a field begins, as CSV readers have it, and is a character like any other in the middle of one (``5" pipe``).
+Block by block in numpy, in bounded memory. Lines without a character are no records, and of JSON lines neither are
+those of spaces alone. A quote opens a field only where a field begins, as CSV readers have it, and is a character
+like any other in the middle of one (``5" pipe``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import numpy as np
 
 _LF, _CR, _QUOTE = b'\n\r"'
 
+_SPACES = np.zeros(256, bool)
+_SPACES[list(b" \t\r")] = True
+
 Positions = Any  # numpy array of int64
 
 
@@ -19,7 +23,7 @@ class RecordScanner:
     """Finds the ends of records; wants all bytes of a file, in order.
 
     Args:
-        quotes: a line break between quotes ends no record.
+        quotes: a line break between quotes ends no record; without them, spaces alone are none.
         begin: position of the first byte it will get.
         delimiter: one character of ASCII, between fields.
     """
@@ -29,7 +33,8 @@ class RecordScanner:
         self._openers = np.zeros(256, bool)  # what may stand before a quote that opens; a quote: one that just closed
         self._openers[[_LF, _CR, _QUOTE, ord(delimiter)]] = True
         self._at = self._line = begin  # what was read so far, and where the record at hand begins
-        self._inside = False
+        self._inside, self._opened = False, begin
+        self._only_spaces = True  # so far, of the record at hand
         self._before = _LF  # the byte before the block, where a quote is only there if it closed a field
 
     def ends(self, block: bytes) -> Positions:
@@ -46,15 +51,34 @@ class RecordScanner:
         starts = np.concatenate(([self._line - self._at], found[:-1]))
         length = breaks - starts
         crlf = (length > 0) & (data[breaks] == _LF) & (data[breaks - 1] == _CR)
-        ends: Positions = found[length - crlf > 0] + self._at
+        is_record = length - crlf > 0
+        if not self._quotes:
+            self._leave_out_spaces(block, starts, breaks, is_record)
+        ends: Positions = found[is_record] + self._at
         if len(found):
             self._line = self._at + int(found[-1])
         self._at += len(block)
         return ends
 
+    @property
+    def open_quote(self) -> int | None:
+        """Where the quote stands that nothing has closed so far."""
+        return self._opened if self._inside else None
+
     def last(self) -> int | None:
         """The end of the last record where no line break follows it."""
-        return self._at if self._at > self._line else None
+        there = self._at > self._line and (self._quotes or not self._only_spaces)
+        return self._at if there else None
+
+    def _leave_out_spaces(self, block: bytes, starts: Positions, breaks: Positions, is_record: Any) -> None:
+        """Take lines of spaces out of ``is_record``."""
+        if len(breaks):
+            is_record[0] &= not (self._only_spaces and _is_space(block[: breaks[0]]))
+            data = np.frombuffer(block, np.uint8)
+            for at in np.flatnonzero(_SPACES[data[starts[1:]]]) + 1:  # few lines begin with one
+                is_record[at] &= not _is_space(block[starts[at] : breaks[at]])
+            self._only_spaces = True
+        self._only_spaces = self._only_spaces and _is_space(block[breaks[-1] + 1 if len(breaks) else 0 :])
 
     def _outside(self, data: Any, breaks: Positions) -> Positions:
         """The line breaks that are not between quotes."""
@@ -66,6 +90,8 @@ class RecordScanner:
         if not self._openers[before[int(inside) :: 2]].all():
             quotes = self._one_by_one(quotes, before)
         self._inside = (len(quotes) + inside) % 2 == 1
+        if self._inside and len(quotes):
+            self._opened = self._at + int(quotes[-1])
         if len(data):
             closed = len(quotes) and quotes[-1] == len(data) - 1
             self._before = int(data[-1]) if data[-1] != _QUOTE or closed else 0
@@ -84,3 +110,7 @@ class RecordScanner:
             inside = not inside
             kept.append(at)
         return np.array(kept, np.int64)
+
+
+def _is_space(text: bytes) -> bool:
+    return not text.strip(b" \t\r\n")

@@ -1,4 +1,4 @@
-"""CSV and JSON lines as tables: where they may be cut, and the rows between two cuts."""
+"""Text as tables, above all CSV: where it may be cut, and the rows between two cuts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.json
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
 from batch_endpoints.specs import ReadDelimited
-from batch_endpoints.storage.column_types import ColumnTypes
+from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, tell_missing, without_values
+from batch_endpoints.storage.readable_rows import UnreadableRow, readable_rows
 from batch_endpoints.storage.text_records import RecordScanner
 
 BLOCK = 1 << 20  # what is looked at at once; in the cache of a CPU it is faster than more
+LONGEST = 64 << 20  # bytes of a row; one that has more has most often a quote that nothing closes
 _BOM = b"\xef\xbb\xbf"
 _LARGEST = (1 << 31) - 1  # bytes that pyarrow's readers take at once
 # what pandas takes for a missing value; pyarrow's own list lacks some of them
@@ -26,6 +29,10 @@ _MISSING = [
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 ]
+
+
+# what tells of a column that it is of truth values: 1 and 0 tell that it is of numbers
+_TRUE, _FALSE = ["true", "True", "TRUE"], ["false", "False", "FALSE"]
 
 
 class TextTable:
@@ -47,38 +54,63 @@ class TextTable:
 
     def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]:
         """Where it may be cut; ``types`` learns what the rows on the way look like."""
-        rows, last, kept = 0, self.begin, b""
-        scanner = RecordScanner(quotes=self._quotes, begin=self.begin, delimiter=self._delimiter)
         whole: Cuts | None = None
-        for block in self._blocks(self.begin):
-            ends = scanner.ends(block)
-            if not len(ends):
-                kept += block
-                continue
-            if types is not None:
-                size = int(ends[-1]) - last - len(kept)
-                self._learn(kept + block[:size], types)
-                kept = block[size:]
-            last = int(ends[-1])
-            whole = Cuts([last], [rows + len(ends)])
+        for cuts in self._records(self.begin, 0, None if types is None or types.complete else types):
+            whole = Cuts(cuts.ends[-1:], cuts.rows[-1:])
             if self._splits:
-                yield Cuts(ends, range(rows + 1, rows + len(ends) + 1))
-            rows += len(ends)
-        if (end := scanner.last()) is not None:
-            if types is not None:
-                self._learn(kept, types)
-            whole = Cuts([end], [rows + 1])
-            if self._splits:
-                yield whole
+                yield cuts
         if whole and not self._splits:
             yield whole
 
-    def read(self, part: Part, columns: Sequence[str] | None, types: pa.Schema | None) -> pa.Table:
+    def _records(self, start: int, first: int, types: ColumnTypes | None) -> Iterator[Cuts]:
+        """The ends of all records from one on.
+
+        Args:
+            first: its position among the rows.
+        """
+        rows, at, last = first, start, start
+        kept: list[bytes] = []  # of the record at hand, for ``types``
+        scanner = RecordScanner(quotes=self._quotes, begin=start, delimiter=self._delimiter)
+        for block in self._blocks(start):
+            ends = scanner.ends(block)
+            rest = block
+            if len(ends):
+                if types is not None:
+                    size = int(ends[-1]) - at
+                    self._learn(b"".join([*kept, block[:size]]), types)
+                    kept, rest = [], block[size:]
+                last = int(ends[-1])
+                yield Cuts(ends, range(rows + 1, rows + len(ends) + 1))
+                rows += len(ends)
+            if types is not None:
+                kept.append(rest)
+            at += len(block)
+            if at - last > LONGEST:
+                raise self._too_long(rows, scanner.open_quote)
+        if (end := scanner.last()) is not None:
+            if types is not None:
+                self._learn(b"".join(kept), types)
+            yield Cuts([end], [rows + 1])
+
+    def _too_long(self, row: int, open_quote: int | None) -> InputError:
+        what = f"row {row} of '{self._name}' is longer than {LONGEST >> 20} MB"
+        if open_quote is None:
+            return InputError(what, mend="A row ends with its line.")
+        return InputError(f"{what}: nothing closes the quote at byte {open_quote}", mend="Close it, or double it.")
+
+    def read(
+        self,
+        part: Part,
+        columns: Sequence[str] | None,
+        types: pa.Schema | None,
+        unreadable: list[UnreadableRow] | None = None,
+    ) -> pa.Table:
         """The rows of a part.
 
         Args:
             columns: None for all; those that the file lacks are left out.
             types: None where nobody has looked at the file. A whole file is looked at for what they lack.
+            unreadable: gets the rows that cannot be read; None where these fail the part.
         """
         if types is None or part == WHOLE:
             found = ColumnTypes({field.name: field.type for field in types or ()}, columns)
@@ -87,14 +119,34 @@ class TextTable:
                     pass
             types = found.schema()
         start = max(part.start, self.begin)
+        if part.end < 0 and part.start:  # what could not be cut: why, before all of it is read
+            for _ in self._records(start, part.first_row, None):
+                pass
         with self._open(start) as file:
             data = file.read() if part.end < 0 else file.read(part.end - start)
         if len(data) > _LARGEST:
-            raise InputError(f"{len(data)} bytes of '{self._name}' are too many at once", mend=_SMALLER)
+            mend = "Give a smaller mini_batch_size." if self._splits else "Split it, or decompress it to have it cut."
+            raise InputError(f"{len(data)} bytes of '{self._name}' are too many at once", mend=mend)
         try:
-            return self._parse(data, columns, types).replace_schema_metadata({"text": "1"})
-        except pa.ArrowException as error:
-            raise InputError(f"'{self._name}' cannot be read: {error}") from None
+            table = self._parse(data, columns, types)
+            failed = part.rows not in (-1, table.num_rows)
+        except (pa.ArrowException, ValueError) as error:
+            if unreadable is None:
+                raise InputError(f"'{self._name}' cannot be read: {error}") from None
+            failed = True
+        if failed and unreadable is not None:
+            table, bad = self._row_by_row(data, columns, types)
+            unreadable += bad
+        return tell_missing(table.replace_schema_metadata({"text": "1"}), columns_with_missing(types))
+
+    def _row_by_row(
+        self, data: bytes, columns: Sequence[str] | None, types: pa.Schema
+    ) -> tuple[pa.Table, list[UnreadableRow]]:
+        scanner = RecordScanner(quotes=self._quotes, delimiter=self._delimiter)
+        ends = scanner.ends(data).tolist()
+        if (last := scanner.last()) is not None:
+            ends.append(last)
+        return readable_rows(data, ends, lambda rows: self._parse(rows, columns, types), self._filled_up)
 
     def _blocks(self, start: int) -> Iterator[bytes]:
         with self._open(start) as file:
@@ -107,10 +159,14 @@ class TextTable:
         raise NotImplementedError
 
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
+        """Raises ArrowException or ValueError."""
         raise NotImplementedError
 
+    def _filled_up(self, record: bytes) -> bytes | None:
+        """The record with what it lacks at its end, where a reader may take that as missing."""
+        return None
 
-_SMALLER = "Give a smaller mini_batch_size."
+
 _COMMAS = ReadDelimited()
 
 
@@ -134,6 +190,8 @@ class CsvTable(TextTable):
             if len(ends):
                 end = int(ends[0])
                 break
+            if len(head) > LONGEST:
+                raise InputError(f"the header of '{self._name}' is longer than {LONGEST >> 20} MB")
         else:
             end = scanner.last()
         if end is None:
@@ -142,7 +200,10 @@ class CsvTable(TextTable):
             text = head[: end - self.begin].decode(self._delimited.encoding).lstrip("\r\n")
         except UnicodeDecodeError as error:
             raise InputError(f"the header of '{self._name}' is not UTF-8: {error}") from None
-        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
+        try:
+            names = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter))
+        except csv.Error as error:
+            raise InputError(f"the header of '{self._name}' cannot be read: {error}") from None
         if self._delimited.header == "no_header":
             return self.begin, tuple(f"Column{number}" for number in range(1, len(names) + 1))
         return end, tuple(_distinct(names))
@@ -152,19 +213,57 @@ class CsvTable(TextTable):
         if not self._delimited.infer_column_types:
             types.add(pa.schema([(name, pa.string()) for name in unknown]))
         elif unknown:
-            with contextlib.suppress(pa.ArrowException):  # who reads these rows will tell
-                types.add(self._read(data, unknown, {}, skip=True).schema)
+            with contextlib.suppress(pa.ArrowException, ValueError):  # who reads these rows will tell
+                short: list[int] = []
+                table = self._read(data, unknown, {}, short)
+                lacking = (self.columns or ())[min(short, default=len(self.columns or ())) :]
+                types.add(table.schema, without_values(table) | {*lacking} & {*unknown})
 
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
         names = [name for name in self.columns or () if columns is None or name in columns]
         if not names:
             raise InputError(f"'{self._name}' has none of the columns {', '.join(columns or ())}")
         known = {name: types.field(name).type for name in names if name in types.names}
-        return self._read(data, names, {name: known.get(name, pa.string()) for name in names})
+        wanted = {name: known.get(name, pa.string()) for name in names}
+        try:
+            return self._read(data, names, wanted)
+        except pa.ArrowInvalid:
+            whole = [name for name, kind in wanted.items() if pa.types.is_integer(kind)]
+            if not whole:
+                raise
+            with contextlib.suppress(pa.ArrowInvalid):  # 1.0, as pandas writes them where one is missing
+                table = self._read(data, names, wanted | dict.fromkeys(whole, pa.float64()))
+                if all(_exact(table[name]) for name in whole):
+                    return table.cast(pa.schema(wanted))
+            raise
 
-    def _read(self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], skip: bool = False) -> pa.Table:
+    def _filled_up(self, record: bytes) -> bytes | None:
+        text = record.strip(b"\r\n")
+        try:
+            fields = next(csv.reader([text.decode(errors="replace")], delimiter=self._delimiter, strict=True))
+        except csv.Error:  # a quote that nothing closes
+            return None
+        lacking = len(self.columns or ()) - len(fields)
+        return text + self._delimiter.encode() * lacking if lacking > 0 and text.strip() else None
+
+    def _read(
+        self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], short: list[int] | None = None
+    ) -> pa.Table:
         if not data.strip(b"\r\n"):
             return pa.table({name: pa.array([], types.get(name, pa.null())) for name in names})
+        learn = short is not None
+
+        def skip(row: Any) -> str:
+            if short is not None:
+                short.append(row.actual_columns)
+            return "skip"
+
+        quotes = np.count_nonzero(np.frombuffer(data, np.uint8) == ord('"'))
+        if quotes % 2:  # one may be open, and the reader takes it for closed by the end
+            scanner = RecordScanner(quotes=True, delimiter=self._delimiter)
+            scanner.ends(data)
+            if scanner.open_quote is not None:
+                raise ValueError("nothing closes a quote in the last row")
         return pyarrow.csv.read_csv(
             pa.BufferReader(data),
             read_options=pyarrow.csv.ReadOptions(
@@ -176,41 +275,23 @@ class CsvTable(TextTable):
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=self._delimiter,
                 newlines_in_values=b'"' in data,
-                invalid_row_handler=(lambda _: "skip") if skip else None,
+                invalid_row_handler=skip if learn else None,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=types,
                 include_columns=names,
                 null_values=_MISSING,
                 strings_can_be_null=not self._delimited.empty_as_string,
+                true_values=_TRUE if learn else None,
+                false_values=_FALSE if learn else None,
             ),
         )
 
 
-class JsonLinesTable(TextTable):
-    """One JSON object a line; fields that a row lacks are null."""
-
-    def _learn(self, data: bytes, types: ColumnTypes) -> None:
-        if not types.complete:
-            with contextlib.suppress(pa.ArrowException):  # who reads these rows will tell
-                schema = self._read(data, None, "infer").schema
-                unknown = types.unknown(schema.names)
-                types.add(pa.schema([field for field in schema if field.name in unknown]))
-
-    def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
-        fields = [field for field in types if columns is None or field.name in columns]
-        return self._read(data, pa.schema(fields), "error" if columns is None else "ignore")
-
-    def _read(self, data: bytes, schema: pa.Schema | None, unexpected: str) -> pa.Table:
-        if not data.strip():
-            return (schema or pa.schema([])).empty_table()
-        return pyarrow.json.read_json(
-            pa.BufferReader(data),
-            read_options=pyarrow.json.ReadOptions(block_size=max(len(data), 1), use_threads=False),
-            parse_options=pyarrow.json.ParseOptions(
-                explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=unexpected
-            ),
-        )
+def _exact(fractions: pa.ChunkedArray) -> bool:
+    """Are all so small that no other whole number is the same fraction?"""
+    largest = pc.max(pc.abs(fractions)).as_py()
+    return largest is None or largest < 1 << 53
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -137,7 +137,7 @@ def test_columns_of_every_type_arrive_as_when_a_file_is_read_alone(tmp_path):
 def test_files_that_cannot_be_read_as_tables_are_as_ever_and_take_no_others_along(tmp_path):
     case = Case(tmp_path, Schema([ColSpec("double", "a"), ColSpec("double", "b")]))
     (case.input / "a.csv").write_text("a,b\n1,2\n")
-    (case.input / "corrupt.csv").write_text('a,b\n1,2\n"3')
+    (case.input / "corrupt.csv").write_text('a,b\n"3')
     (case.input / "zz-empty.csv").write_text("")
     (case.input / "short.csv").write_text("a,b\n1\n3,4\n")  # for pandas what a line lacks is missing
     (case.input / "text.csv").write_text("a,b\n1,x\n")
@@ -168,6 +168,23 @@ def test_without_a_signature_no_file_changes_what_another_one_holds(tmp_path):
     assert [json.loads(row["prediction"])[1] for row in job.rows()] == [
         *(["int 7", "int 1"], ["int 8", "int 2"], ["str 007x", "int 1"], ["int 1", "int 7"], ["int 9", "int 2"])
     ]
+
+
+def test_without_a_signature_large_files_are_cut_and_each_has_types_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(partitions, "_SMALLEST", 100)
+    monkeypatch.setattr(partitions, "_LARGEST", 100)
+    case = Case(tmp_path)
+    (case.input / "a.csv").write_text("v,n\n" + "007,1\n" * 40 + "x,\n")
+    (case.input / "b.csv").write_text("v,n\n" + "007,1\n" * 40)
+    (case.input / "c.csv").write_text("v,n\n007,1\n")
+
+    job = case.run()
+
+    told = [json.loads(row["prediction"])[1] for row in job.rows()]
+    assert told[:40] == [["str 007", "float 1.0"]] * 40
+    assert told[41:] == [["int 7", "int 1"]] * 41
+    assert job.state.progress.items == 3 + 3 + 1
+    assert max(case.calls()) < 20
 
 
 def test_a_row_without_a_whole_number_that_the_signature_asks_for_fails_alone(tmp_path):

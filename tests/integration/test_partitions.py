@@ -102,7 +102,7 @@ def test_a_model_without_a_script_gets_parts_of_files(tmp_path, model):
 
 
 def test_rows_that_fail_take_only_their_own_part_along(tmp_path, model):
-    job = Job(tmp_path, files=0, deployment=no_code(model) | {"settings": settings("10 rows")})
+    job = Job(tmp_path, files=0, deployment=no_code(model) | {"settings": settings("10 rows", on_error="fail")})
     good = "a,b\n" + "1,2\n" * 25
     (job.input / "a.csv").write_text(good + "1,2,3\n" + "1,2\n" * 24)
     (job.input / "b.csv").write_text(good)
@@ -128,6 +128,58 @@ def test_rows_that_fail_take_only_their_own_part_along(tmp_path, model):
         8,
         4,
     )  # a: 5, b: 3, the others: 1
+
+
+def test_rows_that_cannot_be_read_fail_alone(tmp_path, model):
+    kept = settings("10 rows", keep_failed_inputs=True, output_columns=["id"])
+    job = Job(tmp_path, files=0, deployment=no_code(model) | {"settings": kept})
+    lines = [f"{n},2,i{n}" for n in range(30)]
+    lines[4], lines[25], lines[26] = "x,2,i4", "1,2,i25,3", '1,"'
+    (job.input / "a.csv").write_text("\n".join(["a,b,id", *lines[:26]]))
+    (job.input / "b.csv").write_text("a,b,id\n" + lines[26])
+    records = [{"a": 1, "b": 2, "id": 5}, {"a": "x", "b": 2, "id": 6}, {"a": 7, "b": 0.5, "id": "seven"}]
+    (job.input / "c.jsonl").write_text("\n".join(map(json.dumps, records)))
+
+    state = job.run()
+
+    assert state.status == "Completed", state.error
+    assert [(row["file"], row["row"], row["id"]) for row in job.rows()] == [
+        *[("a.csv", str(n), f"i{n}") for n in range(25) if n != 4],
+        *[("c.jsonl", "0", "5"), ("c.jsonl", "2", "seven")],
+    ]
+    failed = job.failed_items()
+    assert [(one["file"], one.get("row"), one.get("input")) for one in failed] == [
+        ("a.csv", 4, {"text": "x,2,i4"}),
+        ("b.csv", None, None),
+        ("a.csv", 25, {"text": "1,2,i25,3"}),
+        ("c.jsonl", 1, {"text": json.dumps(records[1])}),
+    ]
+    assert (
+        "the row cannot be read: In CSV column #0: CSV conversion error to int64: invalid value 'x'"
+        in failed[0]["reason"]
+    )
+    assert failed[1]["reason"].startswith("'b.csv' cannot be read: nothing closes a quote")
+    progress = state.progress
+    assert (progress.items_succeeded, progress.items_failed, progress.rows_failed) == (4, 1, 3)
+
+
+FILES = """
+import pandas as pd
+
+def run(mini_batch: pd.DataFrame):
+    return [f"{type(value).__name__} {value}" for value in mini_batch["v"]]
+"""
+
+
+def test_files_of_one_mini_batch_have_types_that_hold_what_all_of_them_have(tmp_path):
+    job = Job(tmp_path, FILES, files=0, settings=settings(10))
+    for name, text in {"a": "v\n007\n", "b": "v\nx\n", "c": 'v\n""\n'}.items():
+        (job.input / f"{name}.csv").write_text(text)
+
+    state = job.run()
+
+    assert state.status == "Completed", state.error
+    assert [row["prediction"] for row in job.rows()] == ["str 007", "str x", "float nan"]
 
 
 @pytest.mark.parametrize("annotation", ["", ": list[str]"])

@@ -90,7 +90,13 @@ def test_a_file_that_cannot_be_read_is_an_item_all_the_same():
 def test_what_lies_behind_the_place_where_reading_fails_is_an_item_too():
     broken = TableOutline("a", ("a",), 0, Breaking(Cuts([5, 10, 15], [1, 2, 3])))
     found = [part for batch in partitions([broken], partition_size("2 rows")) for part in batch]
-    assert found == [("a", Part(0, 10, 0, 2)), ("a", Part(10, -1, 2, -1))]
+    assert found == [("a", Part(0, 10, 0, 2)), ("a", Part(10, 15, 2, 1)), ("a", Part(15, -1, 3, -1))]
+
+
+def test_a_mini_batch_never_has_two_parts_of_one_file():
+    broken = TableOutline("a", ("a",), 0, Breaking(Cuts([5, 10, 15], [1, 2, 3])))
+    found = list(partitions([broken, outline("b", [1])], partition_size("9 rows")))
+    assert found == [[("a", Part(0, 15, 0, 3))], [("a", Part(15, -1, 3, -1)), ("b", Part(3, 4, 0, 1))]]
 
 
 @pytest.mark.parametrize(

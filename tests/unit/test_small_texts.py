@@ -21,17 +21,19 @@ CELLS = st.one_of(
 HEADERS = st.sampled_from([["x", "name"], ["name", "x"], ["x", "name", "more"], ["x"], ["x", "x"], []])
 
 
-def reader(folder, carried=()):
-    return PartReader(str(folder), signature_types(SIGNATURE, carried).schema(), folder)
+def reader(folder, isolates=False):
+    return PartReader(str(folder), signature_types(SIGNATURE, ()).schema(), folder, isolates=isolates)
 
 
 def told(found):
-    return str(found) if isinstance(found, InputError) else (found.schema, found.to_pydict())
+    if isinstance(found, InputError):
+        return str(found)
+    return found.table.schema, found.table.to_pydict(), list(found.rows), list(found.unreadable)
 
 
-def alone(folder, name):
+def alone(folder, name, isolates):
     try:
-        return reader(folder).read(name, WHOLE)
+        return reader(folder, isolates).read_rows(name, WHOLE)
     except InputError as error:
         return error
 
@@ -47,8 +49,8 @@ def files(draw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(files(), min_size=1, max_size=6))
-def test_each_file_reads_as_it_does_alone(contents):
+@given(st.lists(files(), min_size=1, max_size=6), st.booleans())
+def test_each_file_reads_as_it_does_alone(contents, isolates):
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         names = [f"{number}.csv" for number in range(len(contents))]
@@ -56,9 +58,9 @@ def test_each_file_reads_as_it_does_alone(contents):
             (folder / name).write_bytes(content)
         names.append("not-there.csv")
 
-        found = list(reader(folder).read_each([(name, WHOLE) for name in names]))
+        found = list(reader(folder, isolates).read_each([(name, WHOLE) for name in names]))
 
-        assert [told(one) for one in found] == [told(alone(folder, name)) for name in names]
+        assert [told(one) for one in found] == [told(alone(folder, name, isolates)) for name in names]
 
 
 def test_a_hundred_files_with_one_header_are_parsed_at_once(tmp_path, monkeypatch):
@@ -71,7 +73,7 @@ def test_a_hundred_files_with_one_header_are_parsed_at_once(tmp_path, monkeypatc
     found = list(reader(tmp_path).read_each([(f"{number:03}.csv", WHOLE) for number in range(100)]))
 
     assert len(calls) == 1
-    assert [table["x"].to_pylist() for table in found] == [[number, number + 0.5] for number in range(100)]
+    assert [one.table["x"].to_pylist() for one in found] == [[number, number + 0.5] for number in range(100)]
 
 
 def test_a_file_that_cannot_be_parsed_leaves_the_others_their_rows(tmp_path):
@@ -83,4 +85,4 @@ def test_a_file_that_cannot_be_parsed_leaves_the_others_their_rows(tmp_path):
 
     assert isinstance(found[2], InputError)
     assert "2.csv" in str(found[2])
-    assert [one["x"].to_pylist() for one in found[:2] + found[3:]] == [[0.0], [1.0], [3.0], [4.0]]
+    assert [one.table["x"].to_pylist() for one in found[:2] + found[3:]] == [[0.0], [1.0], [3.0], [4.0]]

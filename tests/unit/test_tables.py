@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import math
+import re
 import tempfile
 from pathlib import Path
 
@@ -14,39 +15,24 @@ import pyarrow.parquet
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tables import cut, payloads, rows
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
-from batch_endpoints.storage import text_tables
+from batch_endpoints.scoring.host_tables import table_as
+from batch_endpoints.storage import columnar_tables, text_tables
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
-from batch_endpoints.storage.partitions import PartReader, cut_tables, joined
+from batch_endpoints.storage.json_tables import JsonLinesTable
+from batch_endpoints.storage.partitions import PartReader, cut_tables
 
 SIZES = st.one_of(
     st.integers(1, 400).map(lambda n: f"{n}B"), st.integers(1, 12).map(lambda n: f"{n} rows"), st.just("64MB")
 )
 # what files are full of; and what splits them at the wrong place
 TEXTS = st.text(st.sampled_from(list("ab1 \",;\n\r'{}\\üß語😀")), max_size=8)
+NUMBERS = st.one_of(st.integers(-5, 99).map(str), st.just(""), st.just("9007199254740993"))
 VALUES = st.one_of(TEXTS, st.integers(-5, 99).map(str), st.just("1.5"), st.just("NA"), st.just("true"))
-
-
-def cut(folder, size, types=None):
-    """All mini-batches of a folder as tables, and their parts."""
-    types = types or ColumnTypes()
-    files = [InputFile(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file()]
-    batches = list(cut_tables(str(folder), files, partition_size(size), types, folder))
-    reader = PartReader(str(folder), types.schema(), folder)
-    return [[(path, part, reader.read(path, part)) for path, part in batch] for batch in batches]
-
-
-def rows(batches, path):
-    return [row for batch in batches for name, _, table in batch if name == path for row in table.to_pylist()]
-
-
-def same(one, other):
-    """Equal, where NaN and None are one."""
-    plain = [[{k: None if v is None or v != v else v for k, v in row.items()} for row in x] for x in (one, other)]
-    return plain[0] == plain[1]
 
 
 def write_csv(path, header, records, *, newline="\n", bom=False, end=True, quoting=csv.QUOTE_MINIMAL):
@@ -62,9 +48,19 @@ def write_csv(path, header, records, *, newline="\n", bom=False, end=True, quoti
     path.write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
 
 
-@settings(max_examples=80, deadline=None)
+def as_csv(values):
+    """What values of a CSV column are by our promise, told from all of the input without a reader of tables."""
+    values = [None if value in text_tables._MISSING else value for value in values]
+    there = [value for value in values if value is not None]
+    for pattern, kind in [(r" *-?\d+ *", int), (r" *-?\d+(\.\d+)? *", float), ("true", lambda word: word == "true")]:
+        if all(re.fullmatch(pattern, value) for value in there):
+            return [value if value is None else kind(value) for value in values]
+    return values
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    files=st.lists(st.lists(st.tuples(VALUES, VALUES), max_size=12), min_size=1, max_size=3),
+    files=st.lists(st.lists(st.tuples(VALUES, NUMBERS | VALUES), max_size=12), min_size=1, max_size=3),
     size=SIZES,
     newline=st.sampled_from(["\n", "\r\n"]),
     bom=st.booleans(),
@@ -72,56 +68,108 @@ def write_csv(path, header, records, *, newline="\n", bom=False, end=True, quoti
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     block=st.sampled_from([1, 2, 7, 50, 1 << 20]),
 )
-def test_csv_cut_anywhere_has_the_rows_of_the_whole(files, size, newline, bom, end, quoting, block):
+def test_csv_cut_anywhere_has_the_rows_that_were_written(files, size, newline, bom, end, quoting, block):
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_tables, "BLOCK", block)
         folder = Path(place)
+        written = []
         for n, records in enumerate(files):
-            write_csv(folder / f"{n}.csv", ["a", "b ü"], records, newline=newline, bom=bom, end=end, quoting=quoting)
+            path = folder / f"{n}.csv"
+            write_csv(path, ["a", "b ü"], records, newline=newline, bom=bom, end=end, quoting=quoting)
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                written += [(path.name, *record) for record in [*csv.reader(file)][1:] if record]
+        expected = zip(*(as_csv([record[at] for record in written]) for at in (1, 2)), strict=True)
         batches = cut(folder, size)
-        whole = cut(folder, "64MB")
-        for n, records in enumerate(files):
-            name = f"{n}.csv"
-            assert same(rows(batches, name), rows(whole, name))
-            # and the whole has the rows that were written: one by one, in order, with their text
-            assert [row["b ü"] is None for row in rows(whole, name)] == [
-                value in text_tables._MISSING for _, value in records
-            ]
-            kinds = {type(row["a"]) for row in rows(whole, name)} - {type(None)}
-            if kinds == {str}:
-                assert [row["a"] for row in rows(whole, name) if row["a"] is not None] == [
-                    value for value, _ in records if value not in text_tables._MISSING
-                ]
+        found = [(name, *row.values()) for batch in batches for name, _, table in batch for row in table.to_pylist()]
+        assert exactly(found) == exactly((name, *row) for (name, *_), row in zip(written, expected, strict=True))
+        assert alike_in_all_batches(batches)
 
 
-@settings(max_examples=40, deadline=None)
+def exactly(rows):
+    """Values with their types: 1, 1.0 and True are equal."""
+    return [[(type(value), value) for value in row] for row in rows]
+
+
+def alike_in_all_batches(batches):
+    """Is what run() gets of a column of one kind, wherever the cuts are?"""
+    for form in ("pandas", "numpy"):
+        tables = [table_as(form, payload) for payload in payloads(batches)]
+        kinds = {tuple((name, str(table[name].dtype)) for name in table) for table in tables}
+        if len(kinds) > 1:
+            return False
+    return True
+
+
+def as_json(values):
+    """What values of a JSON field are by our promise."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return [value if value is None else float(value) for value in values]
+    if len(kinds) < 2:
+        return values
+    return [
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for value in values
+    ]
+
+
+NUMBER = st.integers(-9, 9)
+SIMPLE = [NUMBER, st.just(1 << 60), st.just(0.5), st.booleans(), TEXTS]
+
+
+@settings(max_examples=100, deadline=None)
 @given(
     records=st.lists(
-        st.fixed_dictionaries({"n": st.integers(-9, 9)}, optional={"t": TEXTS, "l": st.lists(st.integers(0, 3))}),
+        st.fixed_dictionaries(
+            {"n": NUMBER},
+            optional={
+                "t": TEXTS,
+                "l": st.lists(NUMBER),
+                "hole": NUMBER | st.none(),
+                "f": NUMBER | st.just(0.5),
+                "mixed": st.one_of(*SIMPLE, st.none(), st.lists(NUMBER), st.fixed_dictionaries({"k": NUMBER})),
+            },
+        ),
         max_size=12,
     ),
+    blanks=st.lists(st.sampled_from(["", "", " ", "\t  "]), min_size=13, max_size=13),
     size=SIZES,
     newline=st.sampled_from(["\n", "\r\n"]),
     bom=st.booleans(),
     end=st.booleans(),
-    block=st.sampled_from([1, 7, 1 << 20]),
+    block=st.sampled_from([1, 7, 50, 1 << 20]),
 )
-def test_json_lines_cut_anywhere_have_the_rows_of_the_whole(records, size, newline, bom, end, block):
+def test_json_lines_cut_anywhere_have_the_rows_that_were_written(records, blanks, size, newline, bom, end, block):
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_tables, "BLOCK", block)
-        text = newline.join(json.dumps(record, ensure_ascii=False) for record in records)
-        text += newline if end else ""
+        lines = [
+            line
+            for blank, record in zip(blanks, records, strict=False)
+            for line in [*([blank] if blank else []), json.dumps(record, ensure_ascii=False)]
+        ]
+        text = newline.join(lines) + (newline if end else "")
         (Path(place) / "a.jsonl").write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
-        found = rows(cut(Path(place), size), "a.jsonl")
-        assert [{k: v for k, v in row.items() if v is not None} for row in found] == records
+        names = ("n", "t", "l", "hole", "f", "mixed")
+        expected = zip(*(as_json([record.get(name) for record in records]) for name in names), strict=True)
+        batches = cut(Path(place), size)
+        found = rows(batches, "a.jsonl")
+        assert exactly([row.get(name) for name in names] for row in found) == exactly(expected)
+        assert alike_in_all_batches(batches)
 
 
-@settings(max_examples=25, deadline=None)
-@given(count=st.integers(0, 40), group=st.integers(1, 15), size=SIZES, kind=st.sampled_from(["parquet", "arrow"]))
-@example(count=40, group=9, size="1B", kind="parquet")
-def test_groups_of_rows_cut_anywhere_have_the_rows_of_the_whole(count, group, size, kind):
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(0, 40),
+    group=st.integers(1, 15),
+    size=SIZES,
+    kind=st.sampled_from(["parquet", "arrow"]),
+    large=st.sampled_from([30, 1 << 26]),
+)
+@example(count=40, group=9, size="1B", kind="parquet", large=1 << 26)
+def test_groups_of_rows_cut_anywhere_have_the_rows_of_the_whole(count, group, size, kind, large):
     table = pa.table({"n": range(count), "text": [f"ü{n}" for n in range(count)]})
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columnar_tables, "LARGE", large)
         path = Path(place) / f"a.{kind}"
         if kind == "parquet":
             pyarrow.parquet.write_table(table, path, row_group_size=group)
@@ -132,6 +180,24 @@ def test_groups_of_rows_cut_anywhere_have_the_rows_of_the_whole(count, group, si
         assert rows(batches, path.name) == table.to_pylist()
         if size.endswith("rows") and count:
             assert max(part.rows for batch in batches for _, part, _ in batch) <= int(size.split()[0])
+
+
+@pytest.mark.parametrize("size", ["8KB", "1000 rows"])
+def test_a_large_group_of_rows_is_cut_and_never_read_at_once(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(columnar_tables, "LARGE", 10_000)
+    monkeypatch.setattr(columnar_tables, "_ROWS", 300)
+    table = pa.table({"n": range(10_000), "x": [n / 2 for n in range(10_000)]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    files = [InputFile("a.parquet")]
+    batches = list(cut_tables(str(tmp_path), files, partition_size(size), ColumnTypes(), tmp_path))
+    assert len(batches) >= 10
+    monkeypatch.delattr(pyarrow.parquet.ParquetFile, "read_row_group")
+    reader = PartReader(str(tmp_path), None, tmp_path)
+    found = [reader.read(*one) for (one,) in batches]
+    assert pa.concat_tables(found).equals(table)
+    (first,), (second,) = batches[:2]
+    assert reader.read(*second).num_rows == second[1].rows
+    assert reader.read(*first)["n"].to_pylist() == list(range(first[1].rows)), "what lies before is there again"
 
 
 @pytest.mark.parametrize("size", ["9B", "2 rows"])
@@ -149,6 +215,18 @@ def test_types_hold_for_the_whole_input_and_so_for_every_part(tmp_path):
     )
     found = rows(cut(tmp_path, "10 rows"), "a.csv")
     assert found[0] == {"a": "007", "n": 0.0, "day": "2024-01-01"}
+
+
+@pytest.mark.parametrize("block", [4, 1 << 20], ids=["in many blocks", "in one block"])
+def test_a_column_of_numbers_and_words_for_truth_is_text(tmp_path, monkeypatch, block):
+    """As pandas keeps both; with numbers alone, or words alone, it is numbers or truth."""
+    monkeypatch.setattr(text_tables, "BLOCK", block)
+    (tmp_path / "a.csv").write_text("a,b,c\n1,1,True\ntrue,0,FALSE\n0,,\n")
+    assert rows(cut(tmp_path, "1 rows"), "a.csv") == [
+        {"a": "1", "b": 1, "c": True},
+        {"a": "true", "b": 0, "c": False},
+        {"a": "0", "b": None, "c": None},
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\r\n\r\n", "\ufeff"], ids=repr)
@@ -190,6 +268,46 @@ def test_a_file_that_has_changed_behind_the_plan_fails_instead_of_giving_other_r
     (tmp_path / "a.csv").write_text("a\n" + "1\n" * 8)
     with pytest.raises(InputError, match="rows where 4 were counted"):
         reader.read("a.csv", Part(2, 14, 0, 4))
+
+
+@pytest.mark.parametrize("types", [None, {"n": "long", "t": "string"}], ids=["looked for", "given"])
+def test_a_quote_that_nothing_closes_costs_no_memory_and_only_what_is_behind_it(tmp_path, monkeypatch, types):
+    monkeypatch.setattr(text_tables, "BLOCK", 1 << 10)
+    monkeypatch.setattr(text_tables, "LONGEST", 1 << 14)
+    good = "n,t\n" + "1,x\n" * 100
+    (tmp_path / "a.csv").write_text(good + '2,"y\n' + "3,z\n" * 100_000)
+    types = signature_types(types, []) if types else ColumnTypes()
+    read = []
+    monkeypatch.setattr(text_tables.TextTable, "_blocks", counting(text_tables.TextTable._blocks, read))
+
+    batches = list(cut_tables(str(tmp_path), [InputFile("a.csv")], partition_size("70 rows"), types, tmp_path))
+
+    end = len(good)
+    assert [part for ((_, part),) in batches] == [Part(4, 284, 0, 70), Part(284, end, 70, 30), Part(end, -1, 100, -1)]
+    reader = PartReader(str(tmp_path), types.schema(), tmp_path, isolates=True)
+    assert reader.read(*batches[1][0])["n"].to_pylist() == [1] * 30
+    with pytest.raises(InputError, match=rf"row 100 of 'a\.csv' .* nothing closes the quote at byte {end + 2}"):
+        reader.read(*batches[2][0])
+    assert sum(read) < 80_000
+
+
+def counting(blocks, read):
+    def counted(self, start):
+        for block in blocks(self, start):
+            read.append(len(block))
+            yield block
+
+    return counted
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_row_longer_than_any_is_told(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(text_tables, "BLOCK", 1 << 10)
+    monkeypatch.setattr(text_tables, "LONGEST", 1 << 14)
+    (tmp_path / name).write_text(("a\n" if name == "a.csv" else "") + "x" * 100_000)
+    ((part,),) = cut_tables(str(tmp_path), [InputFile(name)], partition_size("9 rows"), ColumnTypes(), tmp_path)
+    with pytest.raises(InputError, match=rf"row 0 of '{name}' is longer than"):
+        PartReader(str(tmp_path), None, tmp_path).read(*part)
 
 
 @pytest.mark.parametrize("compression", ["gz", "zst"])
@@ -242,13 +360,6 @@ def test_what_pandas_reads_is_what_a_script_gets(tmp_path):
     pd.testing.assert_frame_equal(table.to_pandas(), pd.read_csv(tmp_path / "a.csv"))
 
 
-def test_files_of_one_mini_batch_are_joined_by_name():
-    one, other = pa.table({"a": [1], "b": ["x"]}), pa.table({"a": [0.5]})
-    assert joined([one, other]).to_pylist() == [{"a": 1.0, "b": "x"}, {"a": 0.5, "b": None}]
-    with pytest.raises(InputError, match="different types"):
-        joined([one, pa.table({"a": ["x"]})])
-
-
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_a_part_is_read_without_what_is_before_and_behind_it(tmp_path, name):
     line = "123,abc\n" if name == "a.csv" else '{"a": 1}\n'
@@ -266,7 +377,7 @@ def test_a_part_is_read_without_what_is_before_and_behind_it(tmp_path, name):
         file.seek(at)
         return file
 
-    table = {"a.csv": text_tables.CsvTable, "a.jsonl": text_tables.JsonLinesTable}[name](name, open_at, True)
+    table = {"a.csv": text_tables.CsvTable, "a.jsonl": JsonLinesTable}[name](name, open_at, True)
     start = table.begin + 300_000 * len(line)
     found = table.read(Part(start, start + 10 * len(line), 300_000, 10), None, pa.schema([("a", pa.int64())]))
     assert found.num_rows == 10

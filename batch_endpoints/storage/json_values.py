@@ -1,0 +1,126 @@
+"""JSON lines, value by value, for what Arrow's reader refuses: fields of several kinds, or of another than wanted.
+
+Of a field that holds several kinds of values every row is text: a text as it stands, all else as JSON writes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+import pyarrow as pa
+
+from batch_endpoints.storage.column_types import join
+
+_PLAIN: dict[type, pa.DataType] = {
+    type(None): pa.null(),
+    bool: pa.bool_(),
+    float: pa.float64(),
+    str: pa.string(),
+}
+_EXACT = 1 << 53  # up to here a float is the whole number that was written
+
+
+def infer(data: bytes) -> tuple[pa.Schema, set[str]]:
+    """The types that hold all values of these lines, and the fields that some of them lack.
+
+    A line that is no object tells nothing.
+    """
+    kinds: dict[str, set[pa.DataType]] = defaultdict(set)
+    there: Counter[str] = Counter()
+    lines = 0
+    for line in _lines(data):
+        try:
+            record = _record(line)
+        except ValueError:  # who reads this row will tell
+            continue
+        lines += 1
+        for name, value in record.items():
+            kinds[name].add(_kind(value))
+            there[name] += value is not None
+    schema = pa.schema([(name, reduce(join, found)) for name, found in kinds.items()])
+    return schema, {name for name in kinds if there[name] < lines}
+
+
+def read(data: bytes, schema: pa.Schema, *, ignore_others: bool) -> pa.Table:
+    """The rows of these lines.
+
+    Args:
+        ignore_others: leave out fields that the schema lacks.
+
+    Raises:
+        ValueError: a line is no object, or a value is none of its field.
+    """
+    records = [_record(line) for line in _lines(data)]
+    if not ignore_others:
+        for record in records:
+            _refuse_others(record, schema.names)
+    columns = []
+    for field in schema:
+        try:
+            values = [_as(record.get(field.name), field.type, ignore_others) for record in records]
+            columns.append(pa.array(values, field.type))
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"field {field.name}: {error}") from None
+    return pa.table(columns, schema=schema) if columns else pa.table({})
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    return (line for line in data.splitlines() if line.strip(b" \t"))
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError(f"{_short(record)} is no JSON object")
+    return record
+
+
+def _kind(value: Any) -> pa.DataType:
+    if isinstance(value, dict):
+        return pa.struct([(name, _kind(inner)) for name, inner in value.items()])
+    if isinstance(value, list):
+        return pa.list_(reduce(join, map(_kind, value), pa.null()))
+    if type(value) is int:
+        return pa.int64() if -(1 << 63) <= value < 1 << 63 else pa.float64()
+    return _PLAIN[type(value)]
+
+
+def _as(value: Any, kind: pa.DataType, ignore_others: bool) -> Any:
+    """A value as Arrow takes it for a type."""
+    if value is None:
+        return None
+    if pa.types.is_string(kind):
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if pa.types.is_floating(kind) and number:
+        return float(value)
+    if pa.types.is_integer(kind) and number and (isinstance(value, int) or _is_whole(value)):
+        return int(value)
+    if pa.types.is_boolean(kind) and isinstance(value, bool):
+        return value
+    if pa.types.is_list(kind) and isinstance(value, list):
+        return [_as(one, kind.value_type, ignore_others) for one in value]
+    if pa.types.is_struct(kind) and isinstance(value, dict):
+        if not ignore_others:
+            _refuse_others(value, [field.name for field in kind])
+        return {field.name: _as(value.get(field.name), field.type, ignore_others) for field in kind}
+    raise ValueError(f"{_short(value)} is no {kind}")
+
+
+def _is_whole(value: float) -> bool:
+    return value.is_integer() and abs(value) <= _EXACT
+
+
+def _refuse_others(record: dict[str, Any], names: list[str]) -> None:
+    for name in record:
+        if name not in names:
+            raise ValueError(f"unexpected field {name}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:80]}…"

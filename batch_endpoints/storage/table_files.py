@@ -1,0 +1,143 @@
+"""Files that are tables, by their names, and how each is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.planning.partitions import Cuts, Part
+from batch_endpoints.specs import ReadDelimited, TableReading
+from batch_endpoints.specs.uris import shown
+from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.column_types import ColumnTypes
+from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
+from batch_endpoints.storage.filesystem import local_path, open_seekable
+from batch_endpoints.storage.inputs import fetch, own_root
+from batch_endpoints.storage.json_tables import JsonLinesTable
+from batch_endpoints.storage.listing import is_streamed
+from batch_endpoints.storage.readable_rows import UnreadableRow
+from batch_endpoints.storage.text_tables import CsvTable
+from batch_endpoints.storage.unreadable import cannot_read
+
+_TEXT = (".csv", ".jsonl", ".ndjson")
+_COLUMNAR = {
+    **dict.fromkeys((".parquet", ".pqt"), ParquetTable),
+    **dict.fromkeys((".arrow", ".feather", ".ipc"), ArrowTable),
+}
+_SAID = {"delimited": ".csv", "parquet": ".parquet", "json_lines": ".jsonl"}
+_COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".br": "brotli"}
+
+
+class TableFile(Protocol):
+    """What all formats have in common; see ``TextTable``."""
+
+    begin: int
+
+    @property
+    def columns(self) -> tuple[str, ...] | None: ...
+
+    def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]: ...
+
+    def read(
+        self,
+        part: Part,
+        columns: Sequence[str] | None,
+        types: pa.Schema | None,
+        unreadable: list[UnreadableRow] | None = None,
+    ) -> pa.Table: ...
+
+
+def is_table(path: str) -> bool:
+    """Does its name say that a file holds a table?"""
+    return _kind(path)[0] in {*_TEXT, *_COLUMNAR}
+
+
+def is_text(path: str) -> bool:
+    """… in text, whose columns have types only when somebody has looked?"""
+    return _kind(path)[0] in _TEXT
+
+
+def is_compressed(path: str) -> bool:
+    """… within a compressed file, which is read from its beginning?"""
+    return _kind(path)[1] is not None
+
+
+def is_plain_csv(path: str) -> bool:
+    return _kind(path) == (".csv", None)
+
+
+def open_table(
+    root: str,
+    path: str,
+    scratch: Path,
+    access: Access = AMBIENT,
+    in_rows: bool = False,
+    reading: TableReading | None = None,
+) -> TableFile:
+    """Open one file of an input, by the ending of its name unless ``reading`` says what it is.
+
+    Raises:
+        InputError: it cannot be read, or its name says that it is no table.
+    """
+    kind, compression = _kind(path)
+    if reading and reading.format:
+        kind = _SAID[reading.format]
+    try:
+        if kind in _TEXT:
+
+            def text(at: int) -> Any:
+                return _text(root, path, scratch, access, at, compression)
+
+            if kind == ".csv":
+                return CsvTable(shown(path), text, not compression, reading.delimited if reading else ReadDelimited())
+            return JsonLinesTable(shown(path), text, not compression)
+        if kind in _COLUMNAR:
+            source = _source(root, path, scratch, access)
+            if compression:
+                source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
+            return _COLUMNAR[kind](source, in_rows)
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise cannot_read(path, error) from None
+    raise InputError(
+        f"'{shown(path)}' is no table: those are {' '.join((*_TEXT, *_COLUMNAR))}",
+        mend="For other files give mini_batch_size as a number of files.",
+    )
+
+
+def _kind(path: str) -> tuple[str, str | None]:
+    """The ending that names the format, and the compression around it."""
+    name = PurePosixPath(path.lower())
+    compression = _COMPRESSED.get(name.suffix)
+    return (PurePosixPath(name.stem).suffix if compression else name.suffix), compression
+
+
+def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
+    root, path = own_root(root, path)
+    folder = local_path(root)
+    if folder is not None:
+        return pa.memory_map(str(fetch(root, path, scratch, access)))
+    if is_streamed(root):
+        target = scratch / path
+        return pa.memory_map(str(target if target.exists() else fetch(root, path, scratch, access)))
+    return open_seekable(root, path, access)
+
+
+def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
+    root, path = own_root(root, path)
+    folder = local_path(root)
+    source = (
+        pa.OSFile(str(fetch(root, path, scratch, access)))
+        if folder is not None
+        else _source(root, path, scratch, access)
+    )
+    if compression:
+        source = pa.CompressedInputStream(source, compression)
+        while at:  # compressed files are read from their beginning
+            at -= len(source.read(min(at, 1 << 20))) or at
+    else:
+        source.seek(at)
+    return source

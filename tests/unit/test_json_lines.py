@@ -1,0 +1,89 @@
+"""JSON lines whose fields hold values of several kinds, or of another kind than is wanted."""
+
+import json
+
+import pytest
+from tables import cut, rows
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.storage import text_tables
+from batch_endpoints.storage.column_types import signature_types
+
+
+def write(folder, *records):
+    lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    (folder / "a.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+def read(folder, size="64MB", types=None):
+    return rows(cut(folder, size, types), "a.jsonl")
+
+
+def test_a_column_that_is_carried_to_the_output_is_text_whatever_the_file_holds(tmp_path):
+    write(tmp_path, {"id": 9007199254740993, "n": 1}, {"id": "007", "n": 2}, {"id": [1, None], "n": 3}, {"n": 4})
+    found = read(tmp_path, "2 rows", signature_types({"n": "long"}, ["id"]))
+    assert [row["id"] for row in found] == ["9007199254740993", "007", "[1, null]", None]
+    assert [row["n"] for row in found] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("block", [30, 1 << 20], ids=["in two blocks", "in one block"])
+@pytest.mark.parametrize("size", ["1 rows", "3 rows", "64MB"])
+def test_a_column_of_numbers_and_text_is_text_for_all_rows(tmp_path, monkeypatch, block, size):
+    monkeypatch.setattr(text_tables, "BLOCK", block)
+    write(tmp_path, {"v": 1, "n": 1}, {"v": 0.5, "n": 2}, {"v": "x", "n": 3.5}, {"v": True, "n": None})
+    assert read(tmp_path, size) == [
+        {"v": "1", "n": 1.0},
+        {"v": "0.5", "n": 2.0},
+        {"v": "x", "n": 3.5},
+        {"v": "true", "n": None},
+    ]
+
+
+def test_lists_and_objects_of_mixed_values_hold_text(tmp_path):
+    write(tmp_path, {"v": [1, "x"], "o": {"k": 1}}, {"v": [], "o": {"k": "y", "m": 2}}, {"v": None, "o": {}})
+    assert read(tmp_path, "1 rows") == [
+        {"v": ["1", "x"], "o": {"k": "1", "m": None}},
+        {"v": [], "o": {"k": "y", "m": 2}},
+        {"v": None, "o": {"k": None, "m": None}},
+    ]
+
+
+@pytest.mark.parametrize("size", ["1 rows", "64MB"])
+@pytest.mark.parametrize("blank", ["   ", "\t", " \r"], ids=repr)
+@pytest.mark.parametrize("block", [1, 5, 1 << 20])
+def test_a_line_of_spaces_is_no_row(tmp_path, monkeypatch, size, blank, block):
+    monkeypatch.setattr(text_tables, "BLOCK", block)
+    write(tmp_path, blank, ' {"a": 1}', blank, blank, {"a": 2}, blank)
+    batches = cut(tmp_path, size)
+    assert rows(batches, "a.jsonl") == [{"a": 1}, {"a": 2}]
+    assert sum(part.rows for batch in batches for _, part, _ in batch) == 2
+
+
+def test_a_whole_number_with_a_point_is_a_whole_number(tmp_path):
+    write(tmp_path, {"n": 1.0}, {"n": 2}, {"n": None})
+    assert read(tmp_path, types=signature_types({"n": "long"}, [])) == [{"n": 1}, {"n": 2}, {"n": None}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("long", 1.5),
+        ("long", "1"),
+        ("long", True),
+        ("long", 1 << 63),
+        ("long", 1e300),
+        ("double", "x"),
+        ("double", True),
+        ("boolean", 1),
+    ],
+)
+def test_a_value_of_another_kind_than_the_signature_wants_is_told_with_its_field(tmp_path, kind, value):
+    write(tmp_path, {"n": value})
+    with pytest.raises(InputError, match=r"'a\.jsonl' cannot be read: .*\bn\b"):
+        read(tmp_path, types=signature_types({"n": kind}, []))
+
+
+def test_text_that_is_not_utf_8_is_refused_where_it_is_read(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'{"a": "\xff"}\n')
+    with pytest.raises(InputError, match=r"(?i)utf-8"):
+        read(tmp_path)

@@ -1,0 +1,32 @@
+"""How the driver plans tables for a model without a script, where nobody says how large mini-batches are."""
+
+from batch_endpoints.engine.tables import plan_mini_batches
+from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.planning.partitions import WHOLE
+from batch_endpoints.specs import JobSpec
+
+
+def plan(folder, files, workers=1):
+    """The files of each mini-batch."""
+    model = {"name": "m", "version": "1", "path": (folder / "model").as_uri()}
+    inputs = {"data": {"type": "uri_folder", "path": folder.as_uri()}}
+    settings = {"mini_batch_size": None}
+    deployment = {"name": "plain", "model": model, "settings": settings}
+    job = JobSpec.model_validate({"name": "job", "deployment": deployment, "inputs": inputs})
+    found = plan_mini_batches(job, str(folder), files, workers)
+    assert all(part == WHOLE for bundle in found.bundles for parts in bundle.parts for part in parts)
+    return [batch for bundle in found.bundles for batch in bundle.mini_batches]
+
+
+def test_compressed_files_count_as_what_they_hold(tmp_path):
+    """Sixteen of 1 MB may be 480 MB of text: no table for one call."""
+    plain = [InputFile(f"{n}.csv", 1 << 20) for n in range(4)]
+    compressed = [InputFile(f"{n}.csv.gz", 1 << 20) for n in range(4)]
+    assert plan(tmp_path, plain) == [("0.csv",), ("1.csv",), ("2.csv",), ("3.csv",)]
+    assert plan(tmp_path, compressed) == [(file.path,) for file in compressed]
+    small = [InputFile(f"{n:02}.csv.gz", 100 << 10) for n in range(64)]
+    assert max(map(len, plan(tmp_path, small))) == 16
+
+
+def test_a_large_compressed_file_is_not_read_for_the_plan(tmp_path):
+    assert plan(tmp_path, [InputFile("absent.csv.gz", 1 << 30)]) == [("absent.csv.gz",)]
