@@ -22,6 +22,7 @@ from batch_endpoints.scoring.memory import why_to_end
 HOST_SCRIPT = Path(__file__).with_name("host.py")
 _HEADER = struct.Struct(">IQ")
 _PIPE_BYTES = 1 << 20
+_CLEAR_UP_SECONDS = 1.0
 _LOOK_SECONDS = 0.2  # how soon a host that died without closing its pipe, or takes all memory, is noticed
 
 
@@ -103,9 +104,12 @@ class HostProcess:
     def kill(self) -> None:
         """End the host and every process it has started; a call under way raises HostLost. From any thread."""
         if self._process.poll() is None:
-            kill_descendants(self._process.pid)  # first: what has lost its parent belongs to it as long as it lives
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
+            kill_descendants(self._process.pid)
+            try:  # without its child it ends by itself, when it has cleared up
+                self._process.wait(timeout=_CLEAR_UP_SECONDS)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
         kill_processes(self._output_folder)
 
     def close(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 import pandas as pd
 import pytest
-from processes import command_of, is_python, wait_for
+from processes import command_of, is_python, runs, wait_for
 
 from batch_endpoints.cli.local_ray import free_ports
 
@@ -18,6 +19,22 @@ import time
 def run(mini_batch):
     time.sleep(0.3)
     return [int(open(file).read()) for file in mini_batch]
+"""
+
+
+ENDLESS = """
+import logging, os, re, subprocess
+from pathlib import Path
+
+def run(mini_batch):
+    logging.getLogger("mine").debug("a quiet word")
+    if mini_batch[0].endswith("0000.txt"):
+        return mini_batch
+    child = subprocess.Popen(["/bin/sleep", "600"], env={}, start_new_session=True)
+    pids = Path(os.environ["PIDS"])
+    with pids.open("a") as file:
+        file.write(f"{os.getpid()} {child.pid} ")
+    re.match("(a+)+$", "a" * 60 + "b")  # busy in C, and never lets go of the lock
 """
 
 
@@ -65,6 +82,32 @@ def test_a_canceled_job_ends_soon_leaves_no_process_of_the_user_and_can_be_resum
     done = running_job.refresh().wait(timeout_seconds=240)
     check_output(done)
     assert before < {path.name for path in commits(server, running_job)}
+
+
+def test_within_five_seconds_of_a_cancel_all_that_a_script_has_started_is_gone(
+    server, deploy, numbered_files, tmp_path
+):
+    endpoint = deploy("endless", ENDLESS, mini_batch_size=1, environment_variables={"PIDS": "/dev/null"})
+    pids = tmp_path / "pids"
+    job = server.client.invoke(
+        endpoint,
+        input=str(numbered_files(80)),
+        max_concurrency_per_instance=2,
+        retry_settings={"timeout": 600},
+        environment_variables={"PIDS": str(pids)},
+        logging_level="debug",
+    )
+    wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 4, "both workers to be at it")
+    started = [int(pid) for pid in pids.read_text().split()]
+    assert all(map(runs, started))
+
+    deadline = time.monotonic() + 5
+    job.cancel()
+    wait_for(lambda: not any(map(runs, started)), "the end of them", seconds=deadline - time.monotonic())
+
+    wait_for(lambda: job.refresh().ended, "the end of the job")
+    assert job.status == "Canceled"
+    assert "a quiet word" in job.logs()
 
 
 def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(shell, numbered_files, tmp_path):
