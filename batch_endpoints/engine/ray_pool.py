@@ -1,5 +1,7 @@
 """Bundles on a Ray cluster: a pool of scoring actors, each with one bundle at a time.
 
+Where bundles are short, each has another one behind it: the way to the driver and back would cost too much of them.
+
 Only descriptors go to the actors and outcomes come back; data is read and written where it is scored. Ray places the
 actors (``ray_places``), has its autoscaler bring nodes where they do not fit, and says which of them are lost. What a
 lost one was at goes to the next that is free, and what it had committed counts.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -35,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_LOST_STARTS = 10  # for each worker of a pool: a node may be lost while one comes up, but not so often
 _MOST_UNFIT = 3  # workers that cannot load, read or write what others can, in a row; or as many as the pool has
+_SHORT_SECONDS = 0.25  # of bundles that are handed out one ahead: none waits behind another one for long
 _CLOSE_SECONDS = 5.0
 _LOOK_SECONDS = 10.0  # how long nothing is said while no worker is up
 _PLACE_SECONDS = 60.0  # how long to wait for room on all instances at once
@@ -128,7 +132,8 @@ class _Pool:
         }
         self._class = ray.remote(**options)(ScoringActor)
         self._arguments, self._listener = (folder_uri, input_root), listener
-        self._at: dict[Actor, Bundle | None] = {}  # None: it is coming up
+        self._at: dict[Actor, deque[Bundle]] = {}  # none: it is coming up
+        self._began, self._done = 0.0, 0
         self._instance: dict[Actor, int] = {}
         self._node: dict[Actor, str] = {}
         self._slot: dict[Actor, int] = {}  # on nodes with GPUs
@@ -143,13 +148,15 @@ class _Pool:
         self._told = False  # that no worker is up
 
     def outcomes(self) -> Generator[BundleOutcome, None, None]:
-        while left := len(self._waiting) + sum(bundle is not None for bundle in self._at.values()):
+        while left := len(self._waiting) + sum(map(len, self._at.values())):
             # while nothing is done by others, one that was unfit is not replaced: it might come up on the same node
             while len(self._at) < min(max(1, self._size - self._unfit), left):
                 self._start()
             if (answered := self._next_answer()) is None:
                 return
             actor, answer = answered
+            if actor not in self._at:  # nobody waits for it any more
+                continue
             error = answer.exception()
             if isinstance(error, RayError) and not isinstance(error, RayTaskError):
                 self._forget(actor, error)
@@ -161,15 +168,12 @@ class _Pool:
             if not error and isinstance(node := answer.result(), str):
                 self._is_up(actor, node)
             elif not error and self._is_unfit(answer.result()):
-                self._waiting.give_back(actor, self._at[actor])
-                self._release(actor)
+                self._let_go(actor)
                 continue
-            if self._waiting:  # before anybody hears of the outcome: the actor shall not wait for that
-                bundle, kept = self._waiting.take(actor)
-                following = kept.mini_batch(kept.start) if kept else None
-                self._call(actor, bundle, actor.run.remote(bundle, following, self._crashes.known(bundle)))
             else:
-                self._release(actor)
+                self._at[actor].popleft()
+                self._done += 1
+            self._hand_out(actor)  # before anybody hears of the outcome: the actor shall not wait for that
             outcome = answer.result()
             if isinstance(outcome, BundleOutcome):
                 yield outcome
@@ -193,8 +197,25 @@ class _Pool:
         instance = self._places.next(self._instance[actor] for actor in self._at)
         strategy = self._places.strategy(instance)
         actor: Actor = self._class.options(scheduling_strategy=strategy).remote(*self._arguments)
-        self._instance[actor] = instance
-        self._call(actor, None, actor.ready.remote())
+        self._instance[actor], self._at[actor] = instance, deque()
+        self._call(actor, actor.ready.remote())
+
+    def _hand_out(self, actor: Actor) -> None:
+        self._began = self._began or time.monotonic()
+        bundles = self._at[actor]
+        while self._waiting and len(bundles) <= self._ahead:
+            bundle, kept = self._waiting.take(actor)
+            bundles.append(bundle)
+            following = kept.mini_batch(kept.start) if kept else None
+            self._call(actor, actor.run.remote(bundle, following, self._crashes.known(bundle)))
+        if not bundles:
+            self._release(actor)
+
+    @property
+    def _ahead(self) -> bool:
+        """May an actor have a bundle behind the one it is at? Not where others will soon be without any."""
+        seconds = (time.monotonic() - self._began) * len(self._at) / max(self._done, 1)  # of each, by now
+        return self._done > 0 and seconds < _SHORT_SECONDS and len(self._waiting) > 2 * len(self._at)
 
     def _is_up(self, actor: Actor, node: str) -> None:
         self._node[actor] = node
@@ -225,7 +246,7 @@ class _Pool:
     def _next_answer(self) -> tuple[Actor, Future[BundleOutcome | str]] | None:
         """Waits for it; while no worker is up, says so, and goes where there is room when that takes too long."""
         began = time.monotonic()
-        up = any(bundle is not None for bundle in self._at.values())
+        up = any(self._at.values())
         while True:
             try:
                 return self._answers.get(timeout=None if up else _LOOK_SECONDS)
@@ -244,8 +265,7 @@ class _Pool:
         if self._listener:
             self._listener.note(note)
 
-    def _call(self, actor: Actor, bundle: Bundle | None, answer: ray.ObjectRef[Any]) -> None:
-        self._at[actor] = bundle
+    def _call(self, actor: Actor, answer: ray.ObjectRef[Any]) -> None:
         answer.future().add_done_callback(lambda future: self._answers.put((actor, future)))
 
     def _release(self, actor: Actor) -> None:
@@ -260,20 +280,30 @@ class _Pool:
         self._unfit += 1
         if self._unfit >= max(_MOST_UNFIT, self._size):
             raise error
-        self._waiting.give_back(actor, self._at[actor])
         self._node.pop(actor, None)
+        self._let_go(actor)
+
+    def _let_go(self, actor: Actor) -> None:
+        """Let others have what it was given."""
+        self._give_back(actor, self._at[actor])
+        actor.stop.remote()  # before it begins what is behind that
         self._release(actor)
+
+    def _give_back(self, actor: Actor, bundles: Sequence[Bundle]) -> None:
+        self._waiting.give_back(actor)
+        for bundle in reversed(bundles):
+            self._waiting.give_back(actor, bundle)
 
     def _forget(self, actor: Actor, error: RayError) -> None:
         """Its process or node is lost, or out of reach; it may still write, and the commits bear with that."""
         ray.kill(actor)
-        bundle, node = self._at.pop(actor), self._node.pop(actor, "")
+        bundles, node = self._at.pop(actor), self._node.pop(actor, "")
         why = str(error).strip().splitlines()[-1]
-        logger.warning("a worker is lost%s: %s", f" at bundle {bundle.index}" if bundle else "", why)
-        if bundle:
+        logger.warning("a worker is lost%s: %s", f" at bundle {bundles[0].index}" if bundles else "", why)
+        if bundles:
             if isinstance(error, ActorDiedError) and _is_alive(node):
-                self._crashes.count(bundle, why)
-            self._waiting.give_back(actor, bundle)
+                self._crashes.count(bundles[0], why)
+            self._give_back(actor, bundles)
             return
         self._lost_starts += 1
         if self._lost_starts == _MOST_LOST_STARTS * self._size:
