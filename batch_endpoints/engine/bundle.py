@@ -299,7 +299,10 @@ class BundleScorer:
             reader, deployment = self._tables(), self._job.deployment
             reader.begin(mini_batch, following)
             score_tables(worker, reader, mini_batch.ranges(), deployment, outcome, before_try)
-            for file in better_as_files(outcome, mini_batch.ranges(), deployment):
+            again = better_as_files(outcome, mini_batch.ranges(), deployment)
+            for file in again:  # they have not failed yet
+                del outcome.failed[file]
+            for file in again:
                 before_try(0)
                 self._score_files(worker, MiniBatch(mini_batch.number, [file]), None, outcome)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -91,19 +92,25 @@ def score_rows(
     """Score a table into ``outcome``.
 
     Args:
-        before_try: called before every try, with the number of rows that are known to have failed; may raise to
-            leave the rest unscored. The try may write over what the one before has left in the output folder.
+        before_try: called before every try, with what is known to have failed, rows and items none of whose rows has
+            succeeded; may raise to leave the rest unscored. The try may write over what the one before has left in
+            the output folder.
 
     Raises:
         InitFailed, WorkerStopped: as ``ScoringWorker.score``; what is known to have failed is in ``outcome``.
     """
     failed: list[tuple[int, int, Failure]] = []  # ranges of rows
+    failed_rows: Counter[int] = Counter()  # of each item
+    won: set[int] = set()  # items of which some rows have succeeded: the others count alone
+
+    def known_failures() -> int:
+        return sum(rows if number in won else 1 for number, rows in failed_rows.items())
 
     def tried(places: Sequence[int]) -> list[tuple[int, int, tuple[Scored, int]]]:
         """Ranges of rows between some of these places, with what came of each."""
 
         def score(start: int, end: int) -> tuple[Scored, int]:
-            before_try(sum(end - start for start, end, _ in failed))
+            before_try(known_failures())
             scored, attempts = worker.score_table(batch.between(places[start], places[end]), once=end - start != 1)
             outcome.attempts += attempts
             return scored, attempts
@@ -111,12 +118,17 @@ def score_rows(
         def may_cut(answer: tuple[Scored, int]) -> bool:
             return places is batch.bounds or _error(answer[0]).of_rows
 
-        failed.clear()
+        for known in (failed, failed_rows, won):
+            known.clear()
         found = []
         for start, end, answer in isolate(len(places) - 1, score, _kind, may_cut):
+            first, last = places[start], places[end]
             if answer[0].failed:
-                failed.append((places[start], places[end], Failure(_error(answer[0]), answer[1])))
-            found.append((places[start], places[end], answer))
+                failed.append((first, last, Failure(_error(answer[0]), answer[1])))
+                failed_rows.update({number: rows for number, _, rows in batch.ranges(first, last)})
+            else:
+                won.update(number for number, _, _ in batch.ranges(first, last))
+            found.append((first, last, answer))
         return found
 
     try:

@@ -144,6 +144,8 @@ class ProgressKeeper:
             self.enter("first_mini_batch")
             if self.state.status == "Preparing":  # not so in a second round
                 self._show("Provisioning" if waits_for == "nodes" else "Queued")
+            else:
+                self._write()  # workers must not take the failures of the round before for those of this one
 
     def worker_up(self) -> None:
         with self._lock:

@@ -33,6 +33,7 @@ from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobError
 from batch_endpoints.storage.filesystem import open_filesystem
 
+_Answer = tuple[Any, Bundle | None, "Future[BundleOutcome | str]"]  # of which actor, to which bundle: None is `ready`
 Actor = Any  # a handle: Ray's own type does not have the methods of the class behind it
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,8 @@ class _Pool:
         self._class = ray.remote(**options)(ScoringActor)
         self._arguments, self._listener = (folder_uri, input_root), listener
         self._at: dict[Actor, deque[Bundle]] = {}  # none: it is coming up
-        self._began, self._done = 0.0, 0
+        self._since, self._done = 0.0, -1  # the first outcome, which has the loading of the code in it; more by now
+        self._robbed: set[Actor] = set()  # others have what was behind the bundle that they are at
         self._instance: dict[Actor, int] = {}
         self._node: dict[Actor, str] = {}
         self._slot: dict[Actor, int] = {}  # on nodes with GPUs
@@ -143,7 +145,7 @@ class _Pool:
         self._closing: list[ray.ObjectRef[None]] = []
         # answers come as futures, not from ray.wait: a signal ends this wait at once, and it costs the same for any
         # number of actors
-        self._answers: SimpleQueue[tuple[Actor, Future[BundleOutcome | str]] | None] = SimpleQueue()
+        self._answers: SimpleQueue[_Answer | None] = SimpleQueue()
         self._lost_starts = self._unfit = 0
         self._told = False  # that no worker is up
 
@@ -154,8 +156,12 @@ class _Pool:
                 self._start()
             if (answered := self._next_answer()) is None:
                 return
-            actor, answer = answered
+            actor, bundle, answer = answered
             if actor not in self._at:  # nobody waits for it any more
+                continue
+            if bundle and not any(bundle is one for one in self._at[actor]):  # another one has it now
+                if not self._at[actor]:
+                    self._hand_out(actor)
                 continue
             error = answer.exception()
             if isinstance(error, RayError) and not isinstance(error, RayTaskError):
@@ -172,7 +178,7 @@ class _Pool:
                 continue
             else:
                 self._at[actor].popleft()
-                self._done += 1
+                self._since, self._done = self._since or time.monotonic(), self._done + 1
             self._hand_out(actor)  # before anybody hears of the outcome: the actor shall not wait for that
             outcome = answer.result()
             if isinstance(outcome, BundleOutcome):
@@ -198,24 +204,33 @@ class _Pool:
         strategy = self._places.strategy(instance)
         actor: Actor = self._class.options(scheduling_strategy=strategy).remote(*self._arguments)
         self._instance[actor], self._at[actor] = instance, deque()
-        self._call(actor, actor.ready.remote())
+        self._call(actor, None, actor.ready.remote())
 
     def _hand_out(self, actor: Actor) -> None:
-        self._began = self._began or time.monotonic()
         bundles = self._at[actor]
         while self._waiting and len(bundles) <= self._ahead:
-            bundle, kept = self._waiting.take(actor)
-            bundles.append(bundle)
-            following = kept.mini_batch(kept.start) if kept else None
-            self._call(actor, actor.run.remote(bundle, following, self._crashes.known(bundle)))
-        if not bundles:
+            self._run(actor, *self._waiting.take(actor))
+        if bundles:
+            return
+        if slow := next((other for other, its in self._at.items() if len(its) > 1), None):
+            self._robbed.add(slow)  # it will find the bundle committed when its turn comes, or is stopped before
+            self._run(actor, self._at[slow].pop(), None)
+        elif actor in self._robbed:
+            self._let_go(actor)
+        else:
             self._release(actor)
+
+    def _run(self, actor: Actor, bundle: Bundle, kept: Bundle | None) -> None:
+        self._at[actor].append(bundle)
+        following = kept.mini_batch(kept.start) if kept else None
+        self._call(actor, bundle, actor.run.remote(bundle, following, self._crashes.known(bundle)))
 
     @property
     def _ahead(self) -> bool:
         """May an actor have a bundle behind the one it is at? Not where others will soon be without any."""
-        seconds = (time.monotonic() - self._began) * len(self._at) / max(self._done, 1)  # of each, by now
-        return self._done > 0 and seconds < _SHORT_SECONDS and len(self._waiting) > 2 * len(self._at)
+        if self._done <= 0 or len(self._waiting) <= 2 * len(self._at):
+            return False
+        return (time.monotonic() - self._since) * len(self._at) / self._done < _SHORT_SECONDS
 
     def _is_up(self, actor: Actor, node: str) -> None:
         self._node[actor] = node
@@ -243,7 +258,7 @@ class _Pool:
         self._unfit += 1
         return self._unfit < max(_MOST_UNFIT, self._size)
 
-    def _next_answer(self) -> tuple[Actor, Future[BundleOutcome | str]] | None:
+    def _next_answer(self) -> _Answer | None:
         """Waits for it; while no worker is up, says so, and goes where there is room when that takes too long."""
         began = time.monotonic()
         up = any(self._at.values())
@@ -265,8 +280,8 @@ class _Pool:
         if self._listener:
             self._listener.note(note)
 
-    def _call(self, actor: Actor, answer: ray.ObjectRef[Any]) -> None:
-        answer.future().add_done_callback(lambda future: self._answers.put((actor, future)))
+    def _call(self, actor: Actor, bundle: Bundle | None, answer: ray.ObjectRef[Any]) -> None:
+        answer.future().add_done_callback(lambda future: self._answers.put((actor, bundle, future)))
 
     def _release(self, actor: Actor) -> None:
         """Let it close, end and give its CPU back."""
@@ -284,9 +299,9 @@ class _Pool:
         self._let_go(actor)
 
     def _let_go(self, actor: Actor) -> None:
-        """Let others have what it was given."""
+        """Let others have what it was given, and it begin nothing of that."""
         self._give_back(actor, self._at[actor])
-        actor.stop.remote()  # before it begins what is behind that
+        actor.stop.remote()
         self._release(actor)
 
     def _give_back(self, actor: Actor, bundles: Sequence[Bundle]) -> None:

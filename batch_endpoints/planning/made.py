@@ -8,10 +8,13 @@ from typing import TypeVar, overload
 
 T = TypeVar("T")
 _AT_ONCE = 1 << 10
+_KEPT = 64  # neighbours are asked for one behind the other
 
 
 class Made(Sequence[T]):
-    """Makes an element whenever it is asked for: a million of them take no memory before, and none behind."""
+    """Makes elements when they are asked for: a million of them take no memory before, and few of them behind."""
+
+    _made: tuple[int, Sequence[T]] = (0, ())  # the last ones, and the number of the first of them
 
     @abstractmethod
     def make(self, numbers: range) -> Iterable[T]:
@@ -26,7 +29,15 @@ class Made(Sequence[T]):
             numbers = range(len(self))[at]
             return list(self.make(numbers)) if numbers.step == 1 else [self[number] for number in numbers]
         number = range(len(self))[at]
-        return next(iter(self.make(range(number, number + 1))))
+        first, made = self._made
+        if not first <= number < first + len(made):
+            first = number
+            made = list(self.make(range(number, min(number + _KEPT, len(self)))))
+            self._made = first, made
+        return made[number - first]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_made"}
 
     def __iter__(self) -> Iterator[T]:
         for start in range(0, len(self), _AT_ONCE):

@@ -32,6 +32,7 @@ def leave_nothing_behind(reader: int, writer: int) -> None:
     """
     _prctl(_ADOPT_ORPHANS, 1)
     beside = os.getpid()
+    _watch(reader, writer)
     host = os.fork()
     if not host:
         if os.path.isdir("/proc"):
@@ -53,6 +54,28 @@ def leave_nothing_behind(reader: int, writer: int) -> None:
             signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
         os.kill(beside, os.WTERMSIG(status))
     os._exit(os.WEXITSTATUS(status))
+
+
+def _watch(reader: int, writer: int) -> None:
+    """Leave a process that waits for the worker's end, and does then what it can.
+
+    The one beside the host is a child of the worker: Ray kills these where it ends a worker, and nobody else is left.
+    """
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.close(writer)
+    closed = select.poll()
+    closed.register(reader, 0)
+    closed.poll()
+    kill_processes(os.environ[MARK])
+    os._exit(0)
 
 
 def _wait(host: int, reader: int) -> int:

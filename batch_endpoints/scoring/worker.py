@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -167,8 +168,8 @@ class ScoringWorker:
         """End the host now, whatever it does; from any thread. Nothing can be scored any more."""
         with self._starting:
             self._stopped.set()
-            if self._host:
-                self._host.kill()
+            if host := self._host:
+                host.kill()
 
     def close(self) -> None:
         """End the host and let go of it; from the thread that scores."""
@@ -218,16 +219,19 @@ class ScoringWorker:
     def _ready_host(self) -> HostProcess:
         if self._host is not None:
             return self._host
-        for attempt in range(1, INIT_TRIES + 1):
+        for attempt in count(1):
             host = self._start_host()
             try:
                 self._init(host)
                 break
             except HostKilled as killed:  # says nothing of the code
                 self._host = None
-                if attempt == INIT_TRIES:
+                short = isinstance(killed, MemoryShort)
+                if short and self._has_worked:
+                    raise  # no try of the mini-batch, which waits for it
+                if attempt == (MOST_MEMORY_KILLS if short else INIT_TRIES):
                     raise self._not_loaded(killed) from None
-                self._pause(pause_seconds(attempt, random.random()))
+                self._pause((memory_pause_seconds if short else pause_seconds)(attempt, random.random()))
             except BaseException:
                 self._host = None
                 host.close()

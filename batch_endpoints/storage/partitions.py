@@ -140,7 +140,8 @@ class PartReader:
             )
         rows = part.only if there is None else [row for row in part.only if row in there]
         table = found.table.take([row - part.first_row if there is None else there[row] for row in rows])
-        return PartRows(table, rows, [bad for bad in found.unreadable if bad.row in part.only])
+        again = set(part.only)
+        return PartRows(table, rows, [bad for bad in found.unreadable if bad.row in again])
 
     def read_each(self, ranges: Sequence[tuple[str, Part]]) -> Iterator[PartRows | InputError]:
         """What ``read_rows`` returns or raises for each of these, sooner where many of them are small files."""

@@ -542,6 +542,31 @@ threading.Event().wait()
     assert [pid for pid in {*group, *others} if not gone(pid)] == []
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="what is left is found in /proc")
+def test_what_a_script_started_ends_with_its_worker_also_where_the_process_beside_the_host_is_killed_first(tmp_path):
+    pids = tmp_path / "pids"
+    script = """
+    import os, subprocess
+    def run(mini_batch):
+        daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        with open(os.environ["PIDS"], "w") as file:
+            file.write(f"{os.getpid()} {daemon.pid}")
+        return mini_batch
+    """
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from scoring_workers import Bench
+b = Bench(Path({str(tmp_path)!r}), {script!r}, environment_variables={{"PIDS": {str(pids)!r}}})
+b.score("a")
+os.kill(b.worker._host.pid, signal.SIGKILL)  # as Ray does with the children of a worker that it ends
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=60)
+    assert [pid for pid in map(int, pids.read_text().split()) if not gone(pid)] == []
+
+
 def _parent(pid):
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

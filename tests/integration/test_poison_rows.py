@@ -315,7 +315,7 @@ def test_failed_rows_and_failed_items_count_towards_the_threshold_together(tmp_p
 def test_a_job_whose_rows_have_failed_too_often_stops_in_the_middle_of_a_mini_batch(tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
     job = Job(tmp_path, inverse(tmp_path), files=0, settings=settings(on_error="isolate", error_threshold=2))
-    write(job.input / "a.csv", [0] * 1000)
+    write(job.input / "a.csv", [1] + [0] * 999)
 
     state = job.run()
 
@@ -323,8 +323,19 @@ def test_a_job_whose_rows_have_failed_too_often_stops_in_the_middle_of_a_mini_ba
     assert state.error.message == "score.py:8: ValueError: there is a zero"
     assert "3 rows of one mini-batch failed, more than error_threshold (2) allows" in state.error.details
     assert len(job.calls()) < 30
-    assert [(row["file"], row["row"]) for row in job.failed_items()] == [("a.csv", n) for n in range(3)]
+    assert [(row["file"], row["row"]) for row in job.failed_items()] == [("a.csv", n) for n in range(1, 4)]
     assert (state.progress.items_failed, state.progress.rows_failed, state.items.not_scored) == (0, 3, 1)
+
+
+def test_a_file_of_which_no_row_succeeds_is_one_failure_however_long_that_takes_to_find_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
+    job = Job(tmp_path, inverse(tmp_path), files=0, settings=settings(10, on_error="isolate", error_threshold=2))
+    write(job.input / "a.csv", [0] * 8)
+    write(job.input / "b.csv", [1] * 8)
+
+    state = job.run()
+
+    assert (state.status, state.progress.items_failed, state.progress.rows_failed) == ("Completed", 1, 0)
 
 
 def test_what_has_failed_before_counts_when_a_mini_batch_is_left_in_the_middle(tmp_path, monkeypatch):
