@@ -82,9 +82,7 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
         InputError: it cannot be read (any more).
         StoreUnavailable: it may be read later.
     """
-    if not root:
-        root, path = own_root(root, path)
-        scratch = scratch / hashlib.sha256(root.encode()).hexdigest()[:12]  # two folders may hold the same name
+    root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     if folder is not None:
         if not os.access(folder / path, os.R_OK):
@@ -110,16 +108,16 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
     return target
 
 
-def own_root(root: str, path: str) -> tuple[str, str]:
-    """Root and path of a file that is named by its whole URI, because the input's root is ""; otherwise as given."""
+def own_root(root: str, path: str, scratch: Path) -> tuple[str, str, Path]:
+    """Root, path and scratch folder of a file that is named by its whole URI, because the input's root is "";
+    otherwise as given."""
     if root:
-        return root, path
+        return root, path, scratch
     folder, _, name = path.rpartition("/")
-    return (
-        (path, unquote(urlsplit(path).path.rpartition("/")[2]) or "input")
-        if is_streamed(path)
-        else (folder or "/", name)
-    )
+    if is_streamed(path):
+        folder, name = path, unquote(urlsplit(path).path.rpartition("/")[2]) or "input"
+    digest = hashlib.sha256(folder.encode()).hexdigest()[:12]  # two folders may hold the same name
+    return folder or "/", name, scratch / digest
 
 
 def fetch_tree(uri: str, scratch: Path, access: Access = AMBIENT) -> Path:

@@ -14,6 +14,7 @@ from batch_endpoints.storage import inputs, listing
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.inputs import check_readable, copy_tree, fetch, fetch_tree, list_files
 from batch_endpoints.storage.patience import patience
+from batch_endpoints.storage.table_files import open_table
 
 
 def make(top, *names):
@@ -254,7 +255,7 @@ def test_a_key_that_would_leave_the_scratch_folder_is_refused(store, tmp_path):
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
-    top = make(tmp_path_factory.mktemp("web"), "in/a b.csv")
+    top = make(tmp_path_factory.mktemp("web"), "in/a b.csv", "in/2024/data.csv", "in/2025/data.csv")
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args):
@@ -276,6 +277,12 @@ def test_one_file_comes_over_http_and_keeps_its_name(web, tmp_path):
     root, files, _ = list_files(uri)
     assert [(file.path, file.size) for file in files] == [("a b.csv", 10)]
     assert fetch(root, "a b.csv", tmp_path).read_text() == "in/a b.csv"
+
+
+def test_files_of_one_name_from_several_folders_are_several_files(web, tmp_path):
+    names = ["in/2024/data.csv", "in/2025/data.csv"]
+    assert [open_table("", f"{web}/{name}", tmp_path).columns for name in names] == [(name,) for name in names]
+    assert [fetch("", f"{web}/{name}", tmp_path).read_text() for name in names] == names
 
 
 def test_what_http_does_not_give_is_told(web, tmp_path):
