@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow.fs
 
-from batch_endpoints.errors import InputError
+from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown
@@ -82,11 +82,12 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
         InputError: it cannot be read (any more).
         StoreUnavailable: it may be read later.
     """
+    top = local_path(root) if root else None
     root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     if folder is not None:
         if not os.access(folder / path, os.R_OK):
-            raise _unreadable(folder / path)
+            raise _unreadable(folder / path, top)
         return folder / path
     if any(part in (".", "..") for part in path.split("/")):  # keys of a store may be anything
         named = shown(f"{root}/{path}")
@@ -211,12 +212,18 @@ def _nothing(uri: str) -> InputError:
     return InputError(f"the input '{shown(uri)}' is a folder without files", mend="Name a folder that has some.")
 
 
-def _unreadable(file: Path) -> InputError:
-    why = (
-        "permission denied"
-        if file.exists()
-        else "it is a link that leads nowhere"
-        if file.is_symlink()
-        else "it is gone"
-    )
+def _unreadable(file: Path, root: Path | None = None) -> BatchEndpointError:
+    """Why a file of this machine cannot be read; where its root cannot either, none of its files has failed."""
+    if root is not None:
+        try:
+            os.stat(root)
+        except OSError as error:  # most often a mount that has gone
+            return StoreUnavailable(f"the input folder '{root}' cannot be read now: {error.strerror}")
+    try:
+        os.stat(file)
+        why = "permission denied"
+    except OSError as error:
+        if isinstance(broken := cannot_read(str(file), error), StoreUnavailable):
+            return broken
+        why = "it is a link that leads nowhere" if file.is_symlink() else "it is gone"
     return InputError(f"the input file '{file}' cannot be read: {why}")
