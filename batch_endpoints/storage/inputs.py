@@ -82,12 +82,12 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
         InputError: it cannot be read (any more).
         StoreUnavailable: it may be read later.
     """
-    top = local_path(root) if root else None
+    given = local_path(root) if root else None
     root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     if folder is not None:
         if not os.access(folder / path, os.R_OK):
-            raise _unreadable(folder / path, top)
+            raise _unreadable(folder / path, given)
         return folder / path
     if any(part in (".", "..") for part in path.split("/")):  # keys of a store may be anything
         named = shown(f"{root}/{path}")

@@ -261,6 +261,9 @@ def web(tmp_path_factory):
         def __init__(self, *args):
             super().__init__(*args, directory=str(top))
 
+        def do_GET(self):
+            self.send_error(401) if self.path.startswith("/closed/") else super().do_GET()
+
         def log_message(self, *args):
             pass
 
@@ -290,6 +293,11 @@ def test_what_http_does_not_give_is_told(web, tmp_path):
         check_readable(f"{web}/in/no.csv", "uri_file")
     with pytest.raises(InputError, match="404"):
         fetch(f"{web}/in/no.csv", "no.csv", tmp_path)
+
+
+def test_a_file_that_http_gives_to_nobody_unknown_has_not_failed(web, tmp_path):
+    with pytest.raises(StoreUnavailable, match="401"):
+        fetch(f"{web}/closed/a.csv", "a.csv", tmp_path)
 
 
 @pytest.fixture
