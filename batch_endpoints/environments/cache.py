@@ -86,11 +86,9 @@ class EnvironmentCache:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not _ready(place):  # nobody has made it while this one waited
                     _remove(place)
-                    _finish(place, build(place, lock.fileno()))
+                    _make(place, build, lock.fileno())
                     has_built = True
         except BaseException:
-            if not _ready(place):
-                shutil.rmtree(place, ignore_errors=True)
             lock.close()
             raise
 
@@ -144,10 +142,15 @@ def _ready(place: Path) -> Built | None:
     return built
 
 
-def _finish(place: Path, built: Built) -> None:
+def _make(place: Path, build: Callable[[Path, int], Built], lock: int) -> None:
+    """Build it, or leave nothing. The lock is held: whoever only waits for it may be in another one's way."""
     aside = place / f"{_READY}.aside"
-    aside.write_text(json.dumps(asdict(built)), encoding="utf-8")
-    aside.replace(place / _READY)
+    try:
+        aside.write_text(json.dumps(asdict(build(place, lock))), encoding="utf-8")
+        aside.replace(place / _READY)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
 
 
 def _remove(place: Path) -> None:

@@ -99,7 +99,7 @@ class AzureFilesystem(ObjectFilesystem):
         said = str(getattr(error, "message", error)).partition("\n")[0]
         status, code = getattr(error, "status_code", None), str(getattr(error, "error_code", ""))
         if status is None and isinstance(error, ClientAuthenticationError):
-            return Trouble("refused", said)  # it was not even asked
+            return Trouble("closed", said)  # it was not even asked
         if status is None or 200 <= status < 300:  # no answer, or one that broke off
             return Trouble("silent", said)
         if code == "ContainerNotFound":

@@ -107,9 +107,9 @@ class GcsFilesystem(ObjectFilesystem):
         if isinstance(error, InvalidResponse):
             return answered(error.response.status_code, str(error.response.status_code), error.response.reason)
         if isinstance(error, InvalidOperation):  # the store wants to know who asks, and it is nobody
-            return Trouble("refused", "there are no credentials for it on this machine")
+            return Trouble("closed", "there are no credentials for it on this machine")
         if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError) and not error.retryable:
-            return Trouble("refused", f"its credentials do not work: {error}")
+            return Trouble("closed", f"its credentials do not work: {error}")
         return Trouble("silent", str(error))
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow.fs
 
-from batch_endpoints.errors import InputError
+from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown
@@ -82,13 +82,12 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
         InputError: it cannot be read (any more).
         StoreUnavailable: it may be read later.
     """
-    if not root:
-        root, path = own_root(root, path)
-        scratch = scratch / hashlib.sha256(root.encode()).hexdigest()[:12]  # two folders may hold the same name
+    given = local_path(root) if root else None
+    root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     if folder is not None:
         if not os.access(folder / path, os.R_OK):
-            raise _unreadable(folder / path)
+            raise _unreadable(folder / path, given)
         return folder / path
     if any(part in (".", "..") for part in path.split("/")):  # keys of a store may be anything
         named = shown(f"{root}/{path}")
@@ -110,16 +109,16 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
     return target
 
 
-def own_root(root: str, path: str) -> tuple[str, str]:
-    """Root and path of a file that is named by its whole URI, because the input's root is ""; otherwise as given."""
+def own_root(root: str, path: str, scratch: Path) -> tuple[str, str, Path]:
+    """Root, path and scratch folder of a file that is named by its whole URI, because the input's root is "";
+    otherwise as given."""
     if root:
-        return root, path
+        return root, path, scratch
     folder, _, name = path.rpartition("/")
-    return (
-        (path, unquote(urlsplit(path).path.rpartition("/")[2]) or "input")
-        if is_streamed(path)
-        else (folder or "/", name)
-    )
+    if is_streamed(path):
+        folder, name = path, unquote(urlsplit(path).path.rpartition("/")[2]) or "input"
+    digest = hashlib.sha256(folder.encode()).hexdigest()[:12]  # two folders may hold the same name
+    return folder or "/", name, scratch / digest
 
 
 def fetch_tree(uri: str, scratch: Path, access: Access = AMBIENT) -> Path:
@@ -213,12 +212,18 @@ def _nothing(uri: str) -> InputError:
     return InputError(f"the input '{shown(uri)}' is a folder without files", mend="Name a folder that has some.")
 
 
-def _unreadable(file: Path) -> InputError:
-    why = (
-        "permission denied"
-        if file.exists()
-        else "it is a link that leads nowhere"
-        if file.is_symlink()
-        else "it is gone"
-    )
+def _unreadable(file: Path, root: Path | None = None) -> BatchEndpointError:
+    """Why a file of this machine cannot be read; where its root cannot either, none of its files has failed."""
+    if root is not None:
+        try:
+            os.stat(root)
+        except OSError as error:  # most often a mount that has gone
+            return StoreUnavailable(f"the input folder '{root}' cannot be read now: {error.strerror}")
+    try:
+        os.stat(file)
+        why = "permission denied"
+    except OSError as error:
+        if isinstance(broken := cannot_read(str(file), error), StoreUnavailable):
+            return broken
+        why = "it is a link that leads nowhere" if file.is_symlink() else "it is gone"
     return InputError(f"the input file '{file}' cannot be read: {why}")

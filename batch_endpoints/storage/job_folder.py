@@ -200,10 +200,11 @@ def _read_plan(stored: pa.Buffer, retry: int) -> JobPlan:
         metadata = reader.schema.metadata
         bundles = tuple(_bundle(reader.get_batch(at), retry) for at in range(reader.num_record_batches))
     skipped = _SKIPPED.validate_json(metadata.get(b"skipped", b"[]"))
-    return JobPlan(metadata[b"root"].decode(), bundles, metadata.get(b"columns", b""), retry, skipped)
+    return JobPlan(metadata.get(b"root", b"").decode(), bundles, metadata.get(b"columns", b""), retry, skipped)
 
 
 def _bundle(batch: pa.RecordBatch, retry: int) -> Bundle:
+    batch = batch.replace_schema_metadata(None)  # which is of the whole plan, and would go with every bundle
     return Bundle(
         index=batch["bundle"][0].as_py(),
         start=batch["mini_batch"][0].as_py(),

@@ -26,15 +26,24 @@ CONNECT_SECONDS = 10
 WRITER = "writer"  # key of the metadata that names the call which wrote an object
 
 _BUSY = {408, 429, 500, 502, 503, 504}
+# whatever is asked for, whoever asks is not known, or not any more; of S3 and of Azure, whose 403 may mean that too
+_CLOSED = {
+    *("ExpiredToken", "ExpiredTokenException", "InvalidToken", "RequestExpired", "InvalidAccessKeyId"),
+    "AuthenticationFailed",
+}
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+class StoreClosed(PermissionError):
+    """A store that gives nothing to whoever asks, whichever the object; better credentials mend it."""
+
+
 class Trouble(NamedTuple):
     """What went wrong with a request, in the words of all stores."""
 
-    kind: Literal["absent", "taken", "refused", "invalid", "busy", "silent", "failed"]
+    kind: Literal["absent", "taken", "refused", "closed", "invalid", "busy", "silent", "failed"]
     said: str
 
     @property
@@ -52,6 +61,8 @@ class Trouble(NamedTuple):
                 return FileExistsError(errno.EEXIST, self.said, uri)
             case "refused":
                 return PermissionError(errno.EACCES, self.said, uri)
+            case "closed":
+                return StoreClosed(errno.EACCES, self.said, uri)
             case "invalid":
                 return InputError(f"'{uri}' is nothing that the store can hold: {self.said}")
             case "silent":
@@ -59,16 +70,18 @@ class Trouble(NamedTuple):
             case "busy":
                 return TimeoutError(errno.ETIMEDOUT, f"the store answers {self.said} ({tries} tries)", uri)
             case _:
-                return OSError(errno.EIO, f"the store answers {self.said} ({tries} tries)", uri)
+                return OSError(errno.EPROTO, f"the store answers {self.said} ({tries} tries)", uri)
 
 
 def answered(status: int, code: str, message: str) -> Trouble:
     """What a store means by an HTTP status and its own code."""
+    if status == 401 or code in _CLOSED:
+        return Trouble("closed", f"the store does not know who asks ({code})")
     if status == 404:
         return Trouble("absent", "not there")
     if status == 412:
         return Trouble("taken", "there is another one")
-    if status in (401, 403):
+    if status == 403:
         return Trouble("refused", f"the store refuses ({code})")
     return Trouble("busy" if status in _BUSY else "failed", f"{code}: {message}")
 
@@ -189,7 +202,7 @@ class ObjectFilesystem(ABC):
             try:
                 return self.call(path, ask)
             except FileExistsError:
-                raise OSError(errno.EIO, "it was replaced while it was read", self.uri_of(path)) from None
+                raise OSError(errno.EPROTO, "it was replaced while it was read", self.uri_of(path)) from None
 
         begin = asked(lambda key: self._begin(key, begin_bytes))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from typing import BinaryIO, Protocol
 
 from batch_endpoints.interfaces import Filesystem
@@ -48,8 +49,9 @@ def write_folder(files: Filesystem, rounds: Rounds, target: FolderFilesystem, ro
             while block := source.read(1 << 20):
                 sink.write(block)
 
+    contexts = [copy_context() for _ in wanted]  # threads begin in one of their own, without the caller's patience
     with ThreadPoolExecutor(_COPIERS) as copiers:
-        for _ in copiers.map(copy, wanted):
+        for _ in copiers.map(lambda context, path: context.run(copy, path), contexts, wanted):
             pass
     for name in target.names(rows.name.rstrip("/")):
         if name.startswith(_PREFIX) and rows.name + name not in wanted:

@@ -9,11 +9,13 @@ from typing import Any, cast
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
+    TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
@@ -89,8 +91,10 @@ class S3Filesystem(ObjectFilesystem):
     def _trouble(self, error: Exception) -> Trouble:
         if isinstance(error, ParamValidationError):
             return Trouble("invalid", str(error))
+        if isinstance(error, CredentialRetrievalError | TokenRetrievalError):
+            return Trouble("closed", str(error))
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
-            return Trouble("refused", "there are no credentials for it on this machine")
+            return Trouble("closed", "there are no credentials for it on this machine")
         if not isinstance(error, ClientError):
             passes = isinstance(error, (HTTPClientError, IncompleteReadError, *_BROKEN_OFF))
             return Trouble("silent" if passes else "failed", str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import uuid
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import smart_open
 from urllib3.exceptions import HTTPError
 
 from batch_endpoints.settings import Settings
-from batch_endpoints.storage.objects import CONNECT_SECONDS, answered
+from batch_endpoints.storage.objects import CONNECT_SECONDS, StoreClosed, answered
 from batch_endpoints.storage.patience import Tries
 
 T = TypeVar("T")
@@ -63,6 +64,8 @@ def _persistently(ask: Callable[[], T]) -> T:
         try:
             return ask()
         except (requests.RequestException, HTTPError) as error:  # the latter from the middle of a body
+            if getattr(getattr(error, "response", None), "status_code", 0) == 401:
+                raise StoreClosed(errno.EACCES, str(error)) from error
             if not _passes(error):
                 raise
             if not tries.another():

@@ -116,7 +116,7 @@ def _kind(path: str) -> tuple[str, str | None]:
 
 
 def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
-    root, path = own_root(root, path)
+    root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     if folder is not None:
         return pa.memory_map(str(fetch(root, path, scratch, access)))
@@ -127,7 +127,7 @@ def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
 
 
 def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
-    root, path = own_root(root, path)
+    root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     source = (
         pa.OSFile(str(fetch(root, path, scratch, access)))

@@ -19,6 +19,17 @@ _SPACES[list(b" \t\r")] = True
 Positions = Any  # numpy array of int64
 
 
+_BLOCK = 1 << 16  # bytes; small, since one quote in the middle of a field makes the whole block slow
+
+
+def ends_in_quotes(data: bytes, delimiter: str) -> bool:
+    """Is there a quote in these records that nothing closes?"""
+    scanner, content = RecordScanner(quotes=True, delimiter=delimiter), np.frombuffer(data, np.uint8)
+    for start in range(0, len(data), _BLOCK):
+        scanner.pass_over(content[start : start + _BLOCK])
+    return scanner.open_quote is not None
+
+
 class RecordScanner:
     """Finds the ends of records; wants all bytes of a file, in order.
 
@@ -59,6 +70,11 @@ class RecordScanner:
             self._line = self._at + int(found[-1])
         self._at += len(block)
         return ends
+
+    def pass_over(self, block: Any) -> None:
+        """As ``ends``, of an array, for whom only ``open_quote`` matters."""
+        self._outside(block, np.empty(0, np.int64))
+        self._at += len(block)
 
     @property
     def open_quote(self) -> int | None:

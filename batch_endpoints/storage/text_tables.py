@@ -8,7 +8,6 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -18,7 +17,7 @@ from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
 from batch_endpoints.specs import ReadDelimited
 from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, tell_missing, without_values
 from batch_endpoints.storage.readable_rows import UnreadableRow, readable_rows
-from batch_endpoints.storage.text_records import RecordScanner
+from batch_endpoints.storage.text_records import RecordScanner, ends_in_quotes
 
 BLOCK = 1 << 20  # what is looked at at once; in the cache of a CPU it is faster than more
 LONGEST = 64 << 20  # bytes of a row; one that has more has most often a quote that nothing closes
@@ -258,12 +257,9 @@ class CsvTable(TextTable):
                 short.append(row.actual_columns)
             return "skip"
 
-        quotes = np.count_nonzero(np.frombuffer(data, np.uint8) == ord('"'))
-        if quotes % 2:  # one may be open, and the reader takes it for closed by the end
-            scanner = RecordScanner(quotes=True, delimiter=self._delimiter)
-            scanner.ends(data)
-            if scanner.open_quote is not None:
-                raise ValueError("nothing closes a quote in the last row")
+        has_quotes = b'"' in data
+        if has_quotes and ends_in_quotes(data, self._delimiter):  # the reader takes it for closed by the end
+            raise ValueError("nothing closes a quote in the last row")
         return pyarrow.csv.read_csv(
             pa.BufferReader(data),
             read_options=pyarrow.csv.ReadOptions(
@@ -274,7 +270,7 @@ class CsvTable(TextTable):
             ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=self._delimiter,
-                newlines_in_values=b'"' in data,
+                newlines_in_values=has_quotes,
                 invalid_row_handler=skip if learn else None,
             ),
             convert_options=pyarrow.csv.ConvertOptions(

@@ -7,11 +7,20 @@ import re
 
 from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
 from batch_endpoints.specs.uris import shown, shown_text
+from batch_endpoints.storage.objects import StoreClosed
 
-# no fault of what is read: the disk that a copy of it goes to, or this process
-_OF_THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+# no fault of what is read: the disk that a copy of it goes to, this process, or a disk or mount that is breaking
+_OF_THIS_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    *(errno.EIO, errno.ESTALE, errno.ENOTCONN),
+}
 # Arrow's reader of S3 has these words for what it has tried again in vain
 _BUSY = re.compile(r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT)")
+# … and for credentials that have expired; what answers to HEAD has no words of its own
+_CLOSED = re.compile(
+    r"AWS Error (REQUEST_EXPIRED|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN_ID)|ExceptionName: (Expired|Invalid)Token"
+    r"|AWS Error \w+ \(HTTP status 401\)|AWS Error \w+ \(HTTP status 400\) during HeadObject"
+)
 _BUSY_STATUS = re.compile(r"AWS Error \w+ \(HTTP status (5\d\d|429)\)")
 
 
@@ -26,7 +35,7 @@ def cannot_read(name: str, error: Exception) -> BatchEndpointError:
 
 
 def _passes(error: OSError) -> bool:
-    if isinstance(error, TimeoutError) or error.errno in _OF_THIS_MACHINE:
+    if isinstance(error, TimeoutError | StoreClosed) or error.errno in _OF_THIS_MACHINE:
         return True
     said = str(error)
-    return bool(_BUSY.search(said) or _BUSY_STATUS.search(said))
+    return any(words.search(said) for words in (_BUSY, _BUSY_STATUS, _CLOSED))

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -328,6 +329,26 @@ def test_a_failed_build_is_tried_again_by_the_next_one(tmp_path):
     _, lease, is_new = environments.get("a", fake)
     lease.close()
     assert is_new
+
+
+def test_whoever_stops_waiting_leaves_what_another_one_is_building(tmp_path):
+    class Stopped(BaseException):
+        pass
+
+    def stop(*_):
+        raise Stopped
+
+    (tmp_path / "a").mkdir()
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with (tmp_path / "a.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Stopped):
+                EnvironmentCache(tmp_path).get("a", fake)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert (tmp_path / "a").is_dir()
 
 
 def test_what_a_killed_builder_has_started_still_keeps_the_others_out(tmp_path):

@@ -14,6 +14,7 @@ from batch_endpoints.storage import inputs, listing
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.inputs import check_readable, copy_tree, fetch, fetch_tree, list_files
 from batch_endpoints.storage.patience import patience
+from batch_endpoints.storage.table_files import open_table
 
 
 def make(top, *names):
@@ -254,11 +255,14 @@ def test_a_key_that_would_leave_the_scratch_folder_is_refused(store, tmp_path):
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
-    top = make(tmp_path_factory.mktemp("web"), "in/a b.csv")
+    top = make(tmp_path_factory.mktemp("web"), "in/a b.csv", "in/2024/data.csv", "in/2025/data.csv")
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args):
             super().__init__(*args, directory=str(top))
+
+        def do_GET(self):
+            self.send_error(401) if self.path.startswith("/closed/") else super().do_GET()
 
         def log_message(self, *args):
             pass
@@ -278,11 +282,22 @@ def test_one_file_comes_over_http_and_keeps_its_name(web, tmp_path):
     assert fetch(root, "a b.csv", tmp_path).read_text() == "in/a b.csv"
 
 
+def test_files_of_one_name_from_several_folders_are_several_files(web, tmp_path):
+    names = ["in/2024/data.csv", "in/2025/data.csv"]
+    assert [open_table("", f"{web}/{name}", tmp_path).columns for name in names] == [(name,) for name in names]
+    assert [fetch("", f"{web}/{name}", tmp_path).read_text() for name in names] == names
+
+
 def test_what_http_does_not_give_is_told(web, tmp_path):
     with pytest.raises(InputError, match="404"):
         check_readable(f"{web}/in/no.csv", "uri_file")
     with pytest.raises(InputError, match="404"):
         fetch(f"{web}/in/no.csv", "no.csv", tmp_path)
+
+
+def test_a_file_that_http_gives_to_nobody_unknown_has_not_failed(web, tmp_path):
+    with pytest.raises(StoreUnavailable, match="401"):
+        fetch(f"{web}/closed/a.csv", "a.csv", tmp_path)
 
 
 @pytest.fixture

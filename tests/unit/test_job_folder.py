@@ -1,4 +1,6 @@
 import json
+import pickle
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.job_plan import JobPlan, plan_job
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment
+from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment, SkippedFile
 from batch_endpoints.storage.filesystem import LocalFilesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
@@ -54,6 +56,19 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path_factory, names, size):
     assert folder.plan() is None
     assert folder.write_plan(plan) == plan
     assert folder.plan() == plan
+
+
+def test_a_plan_of_files_that_are_named_whole_is_read_back(folder):
+    plan = plan_job("", [InputFile("s3://a/1.csv"), InputFile("http://h/2.csv")], 1, 1)
+    assert folder.write_plan(plan) == plan
+    assert JobFolder(folder.files, folder.uri).plan() == plan
+
+
+def test_what_is_sent_of_a_bundle_does_not_grow_with_what_is_left_out_of_the_job(folder):
+    skipped = tuple(SkippedFile(file=f"{number}.pipe", reason="a pipe") for number in range(10_000))
+    plan = folder.write_plan(replace(plan_job("/a", [InputFile("1.csv")], 1, 1), skipped=skipped))
+    assert plan.skipped == skipped
+    assert len(pickle.dumps(plan.bundles[0])) < 2000
 
 
 def test_the_first_plan_counts(folder):

@@ -66,6 +66,14 @@ def test_a_quote_that_nothing_closes_costs_what_is_behind_it(tmp_path, size):
     assert [(bad.row, bad.text) for bad in unreadable] == [(1, '3,4,"b\n5,6,c')]
 
 
+@pytest.mark.parametrize("size", ["1 rows", "2 rows", "100 rows", "64MB"])
+def test_a_quote_that_nothing_closes_is_found_behind_one_in_the_middle_of_a_field(tmp_path, size):
+    (tmp_path / "a.csv").write_text('a,b\n1true5"x,"y""z"\n2.5,"tru,')
+    rows, unreadable = read(tmp_path, "a.csv", size, signature_types({"a": "string", "b": "string"}, []))
+    assert rows == [(0, {"a": '1true5"x', "b": 'y"z'})]
+    assert [(bad.row, bad.text) for bad in unreadable] == [(1, '2.5,"tru,')]
+
+
 @pytest.mark.parametrize("size", ["1 rows", "64MB"])
 def test_whole_numbers_that_were_written_as_fractions_are_whole_numbers(tmp_path, size):
     """As pandas writes a column of them with a missing one among them."""
