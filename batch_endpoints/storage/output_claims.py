@@ -80,10 +80,10 @@ def release(job: JobSpec, folder: JobFolder) -> None:
 
 
 def _put(place: LocalFilesystem | ObjectFilesystem, path: str, holder: str) -> None:
-    for _ in range(3):
-        with suppress(FileNotFoundError):  # a job that ends has removed the empty folder a moment ago
-            return place.replace(path, holder.encode())
-    place.replace(path, holder.encode())
+    try:
+        place.replace(path, holder.encode())
+    except FileNotFoundError:  # on a disk: a job that ended has removed the empty folder a moment ago
+        place.replace(path, holder.encode())
 
 
 def _others(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, mine: str) -> dict[str, str]:

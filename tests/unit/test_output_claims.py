@@ -46,7 +46,7 @@ def test_a_claim_is_kept_by_all_drivers_of_a_job_until_it_is_given_up(tmp_path):
     a, b = Rival(tmp_path, "a"), Rival(tmp_path, "b")
     a.claim()
     a.claim()
-    with pytest.raises(Conflict, match="the job in '.*/a' is about to write"):
+    with pytest.raises(Conflict, match=r"the job in '.*/a' is about to write"):
         b.claim()
     b.release()
     assert not b.gets_it(), "who has claimed nothing gives up nothing"
