@@ -8,14 +8,16 @@ id that Ray takes once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import get_args
 
-from batch_endpoints.errors import BatchEndpointError, InputError
+from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
 from batch_endpoints.interfaces import JobLauncher, Launch, Page, RecordStore
 from batch_endpoints.policies.lifecycle import may_move
 from batch_endpoints.specs import TERMINAL, BatchJob, JobError, JobState, JobStatus
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.patience import HURRIED_SECONDS, patience
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 MAX_LAUNCHES = 3
 LOOK_SECONDS = 1.0  # how often Ray is asked for a driver that was alive; job folders are read at every tick
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+_TROUBLE = (BatchEndpointError, OSError, ValueError)  # with one job's folder, or with its driver
 _Watch = tuple[str, bool]
 _LIVE: tuple[JobStatus, ...] = tuple(
     status for status in get_args(JobStatus) if status not in TERMINAL and status != "NotStarted"
@@ -52,6 +55,7 @@ class Controller:
         self._store, self._launcher, self._clock = store, launcher, clock
         self._max_running_jobs, self._max_launches = max_running_jobs, max_launches
         self._seen_alive: dict[_Watch, datetime] = {}
+        self._silent: set[str] = set()  # stores that have not answered in this tick
         self._told: dict[str, str] = {}  # the last warning about a job: not again at every tick
 
     def reconcile(self) -> bool:
@@ -59,6 +63,7 @@ class Controller:
 
         Returns: is there anything open?
         """
+        self._silent.clear()
         live = self._jobs(_LIVE)
         self._forget_all_but(live)
         running = 0
@@ -86,13 +91,29 @@ class Controller:
         try:
             with patience(HURRIED_SECONDS):
                 done = act(job)
-        except (BatchEndpointError, OSError, ValueError) as error:
+        except _TROUBLE as error:
             if self._told.get(job.name) != str(error):
                 logger.warning("job '%s' cannot be brought on now: %s", job.name, error)
             self._told[job.name] = str(error)
             return job
         self._told.pop(job.name, None)
         return done
+
+    @contextmanager
+    def _folder(self, job: BatchJob) -> Iterator[JobFolder]:
+        """A job's folder; a store that has not answered once is not asked again in the same tick.
+
+        Raises:
+            StoreUnavailable: it is in such a store.
+        """
+        store = _store(job.folder)
+        if store in self._silent:
+            raise StoreUnavailable(f"the store '{shown(store)}' does not answer")
+        try:
+            yield JobFolder(open_filesystem(job.folder), job.folder, job.spec.resumption)
+        except (TimeoutError, StoreUnavailable):
+            self._silent.add(store)
+            raise
 
     def _launch(self, job: BatchJob) -> BatchJob:
         """Admit a job, or start another driver for one whose driver was lost."""
@@ -116,7 +137,8 @@ class Controller:
 
     def _start(self, job: BatchJob) -> BatchJob:
         try:
-            _folder(job).write_job(job.spec)
+            with self._folder(job) as folder:
+                folder.write_job(job.spec)
         except InputError as error:  # a place that can never hold a job folder
             return self._end(job, "Failed", None, JobError(code=error.code, message=error.what, details=error.mend))
         self._launcher.launch(_launch_id(job), job.folder)
@@ -126,10 +148,15 @@ class Controller:
 
     def _follow(self, job: BatchJob) -> BatchJob:
         try:
-            return self._look_after(job, _folder(job))
-        except (BatchEndpointError, OSError, ValueError):
-            if job.status == "CancelRequested":  # its folder is out of reach: the work shall end all the same
-                self._launcher.stop(_launch_id(job))
+            with self._folder(job) as folder:
+                return self._look_after(job, folder)
+        except _TROUBLE:
+            if job.status != "CancelRequested":
+                raise
+            # its folder is out of reach, perhaps for good: the work shall end all the same
+            if self._launcher.look(_launch_id(job)).status not in ("pending", "running"):
+                return self._end(job, "Canceled", job.state, None)
+            self._launcher.stop(_launch_id(job))
             raise
 
     def _look_after(self, job: BatchJob, folder: JobFolder) -> BatchJob:
@@ -201,9 +228,15 @@ class Controller:
         )
 
     def _end(self, job: BatchJob, status: JobStatus, state: JobState | None, error: JobError | None) -> BatchJob:
-        """Close a job whose driver cannot do it any more."""
-        last = state or JobState(status=status)
-        return self._close(job, last.model_copy(update={"status": status, "ended_at": self._clock(), "error": error}))
+        """Close a job whose driver cannot do it any more, also for those who see its folder alone."""
+        last = state or JobState(status=status, resumption=job.spec.resumption)
+        last = last.model_copy(update={"status": status, "ended_at": self._clock(), "error": error})
+        try:
+            with self._folder(job) as folder:
+                folder.write_state(last)
+        except _TROUBLE as trouble:
+            logger.warning("the folder of job '%s' cannot be told of its end: %s", job.name, trouble)
+        return self._close(job, last)
 
     def _copy(self, job: BatchJob, state: JobState | None) -> BatchJob:
         """Take over what the driver tells."""
@@ -243,8 +276,9 @@ def _watch(job: BatchJob) -> _Watch:
     return _launch_id(job), job.status == "CancelRequested"
 
 
-def _folder(job: BatchJob) -> JobFolder:
-    return JobFolder(open_filesystem(job.folder), job.folder, job.spec.resumption)
+def _store(uri: str) -> str:
+    """Scheme and bucket of a job folder."""
+    return "/".join(uri.split("/")[:3])
 
 
 def _launch_id(job: BatchJob) -> str:

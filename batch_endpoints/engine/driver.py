@@ -115,7 +115,7 @@ def _run(
         folder.check_exclusive()
     with _writing(output):
         claim(output, folder)
-        if plan is None and not job.overwrite:  # behind the plan, what is there may be our own
+        if not (job.overwrite or folder.output_begun):  # once begun, what is there may be our own
             output.check_free()
     runner = make_runner(folder.uri)
     workers = plan_workers(
@@ -250,6 +250,7 @@ def _score(
 
 
 def _write_output(output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper) -> JobOutput:
+    folder.begin_output()
     with _writing(output):
         written = output.write(folder.files, read_rounds(folder))
     write_renamed(folder.files, written.renamed)

@@ -7,6 +7,7 @@ retries/<number>/   plan.arrow and commits/ of another try for what has failed; 
 progress.json       the driver's last word, replaced at most once a second
 report.json  failed_items.jsonl  skipped.jsonl  renamed_files.jsonl     the end
 cancel  stop        marks: somebody asked for the end; workers shall begin nothing more (cancel-1 once resumed)
+output-begun        a mark: what is at the output's place may be this job's own
 logs/               driver.log, and one file per worker
 """
 
@@ -177,6 +178,14 @@ class JobFolder:
     def stop_asked(self) -> bool:
         """Should workers end before their next mini-batch, because of the driver or of a cancel?"""
         return self._marked("stop") or self.cancel_asked
+
+    def begin_output(self) -> None:
+        """To be told before anything of the job is at its output's place; it holds for later runs too."""
+        self.files.put_if_absent("output-begun", b"")
+
+    @property
+    def output_begun(self) -> bool:
+        return self.files.exists("output-begun")
 
     def _mark(self, name: str) -> None:
         self.files.put_if_absent(self._of_this_run(name), b"")

@@ -15,6 +15,7 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.claim_files import is_claim
 from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 from batch_endpoints.storage.globs import Pattern, split_pattern
 from batch_endpoints.storage.schemes import STREAMED, scheme_of
@@ -31,7 +32,8 @@ def is_streamed(uri: str) -> bool:
 def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:
     """The root of an input, and what is below it in no order.
 
-    Nothing is left out in silence: folders stand for what is in them, and whatever else is no file is told.
+    Nothing is left out in silence but claims of jobs (see ``output_claims``): folders stand for what is in them, and
+    whatever else is no file is told.
 
     Args:
         uri: a folder, a file or a pattern; what exists under this very name is no pattern.
@@ -40,6 +42,11 @@ def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:
     Raises:
         InputError: missing or unreadable; also from the iterator.
     """
+    root, found = _walk(uri, access)
+    return root, (one for one in found if isinstance(one, SkippedFile) or not is_claim(one.path))
+
+
+def _walk(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
     if is_streamed(uri):
         name = unquote(urlsplit(uri).path.rpartition("/")[2])
         return uri, iter([InputFile(name if name not in ("", ".", "..") else "input", _size_of_stream(uri))])

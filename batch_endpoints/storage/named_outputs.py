@@ -13,6 +13,7 @@ from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RenamedFile, RowsFile, rows_file
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import Access
+from batch_endpoints.storage.claim_files import claims_folder, is_claim
 from batch_endpoints.storage.filesystem import OutputPlace, local_path, output_filesystem
 from batch_endpoints.storage.output_folder import folder_files, write_folder
 from batch_endpoints.storage.outputs import write_rows
@@ -57,7 +58,7 @@ class NamedOutput:
         try:
             target = self.place()
             if self.rows is None:
-                return self.shared and any(name != self.mark for name in target.names(""))
+                return self.shared and not all(is_claim(name) for name in target.names(""))
             if self.rows.is_folder:
                 return bool(target.names(self.file_name.rstrip("/")))
             return target.exists(self.file_name)
@@ -76,9 +77,9 @@ class NamedOutput:
         return output_filesystem(self.folder, self.access)
 
     @property
-    def mark(self) -> str:
-        """The file that says whose output this will be; see ``output_claims``."""
-        return f".{self.file_name.rstrip('/') or 'output'}.job"
+    def claims(self) -> str:
+        """The hidden folder that says whose output this will be; see ``output_claims``."""
+        return claims_folder(self.file_name)
 
     def write(self, files: Filesystem, rounds: Rounds) -> Written:
         """Make the output of what is committed.

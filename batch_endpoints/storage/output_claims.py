@@ -1,20 +1,25 @@
 """Claims: of two jobs that want to write the same output, the first one does, also where they run at the same time.
 
-A job that must not replace anything (see ``NamedOutput.shared``) puts a small file, named after the output, beside
-it; in there is the URI of its folder. It is created only if absent, and is gone when the job has ended.
+A job that must not replace anything (see ``NamedOutput.shared``) puts a small file of its own into a hidden folder
+beside the output; in there is the URI of its job folder. It may write once it has put its claim and then, in a
+listing, found no claim of another job that has not ended: of any two jobs the one that has put its claim later sees
+the other's. Nobody else's file is touched, but for those of jobs that have ended, by the one that may write.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from batch_endpoints.errors import BatchEndpointError, Conflict, InputError
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.specs.uris import shown, shown_text
+from batch_endpoints.storage.claim_files import claim_file
 from batch_endpoints.storage.filesystem import ArrowFilesystem, LocalFilesystem, local_path, open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
+from batch_endpoints.storage.patience import HURRIED_SECONDS, Tries, patience
 
 if TYPE_CHECKING:
     from batch_endpoints.storage.objects import ObjectFilesystem
@@ -29,25 +34,34 @@ def claim(output: NamedOutput, folder: JobFolder) -> None:
         Conflict: another job, which has not ended, was first.
         InputError: there is no such place.
     """
-    place, mine = _place(output), _name(folder)
+    place = _place(output)
     if place is None:
         return
     try:
-        while not place.put_if_absent(output.mark, mine.encode()):
-            try:
-                holder = place.read(output.mark).decode()
-            except FileNotFoundError:  # it has ended a moment ago
-                continue
-            if holder == mine:
-                return
-            if not _has_ended(holder):
-                raise Conflict(
-                    f"the job in '{shown(holder)}' is about to write the output '{shown(output.folder)}'",
-                    mend="Name another path, wait for its end, or ask for overwrite.",
-                )
-            place.delete(output.mark)
+        _claim(place, output, _name(folder))
     except FileNotFoundError as error:
         raise InputError(f"nothing can be written to '{shown(output.folder)}': {shown_text(error)}") from None
+
+
+def _claim(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, holder: str) -> None:
+    mine = claim_file(holder)
+    others = _others(place, output, mine)
+    if live := _live(others):
+        raise _taken(output, live)
+    with patience(HURRIED_SECONDS):
+        tries = Tries()
+    while True:
+        _put(place, f"{output.claims}/{mine}", holder)
+        others = _others(place, output, mine)
+        live = _live(others)
+        if not live:
+            break
+        # Both are new: the one with the lesser name waits, for the other to give way or to turn out to be the first.
+        if mine > min(live) or not tries.another():
+            place.delete(f"{output.claims}/{mine}")
+            raise _taken(output, live)
+    for ended in others:
+        place.delete(f"{output.claims}/{ended}")
 
 
 def release(job: JobSpec, folder: JobFolder) -> None:
@@ -55,16 +69,46 @@ def release(job: JobSpec, folder: JobFolder) -> None:
     try:
         output = named_output(job, folder.uri)
         place = _place(output)
-        if place is not None and place.read(output.mark).decode() == _name(folder):
-            place.delete(output.mark)
-    except FileNotFoundError:
-        pass
+        if place is None:
+            return
+        place.delete(f"{output.claims}/{claim_file(_name(folder))}")
+        if isinstance(place, LocalFilesystem):
+            with suppress(OSError):  # another job's claim is in there, or there is none at all
+                (place.root / output.claims).rmdir()
     except (BatchEndpointError, OSError) as error:  # whoever comes next sees that this job has ended
         logger.warning("the claim on the output of job '%s' cannot be given up: %s", job.name, error)
 
 
+def _put(place: LocalFilesystem | ObjectFilesystem, path: str, holder: str) -> None:
+    try:
+        place.replace(path, holder.encode())
+    except FileNotFoundError:  # on a disk: a job that ended has removed the empty folder a moment ago
+        place.replace(path, holder.encode())
+
+
+def _others(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, mine: str) -> dict[str, str]:
+    """All other claims on an output, with the jobs that hold them."""
+    found: dict[str, str] = {}
+    for name in place.names(output.claims):
+        if name != mine:
+            with suppress(FileNotFoundError):  # given up a moment ago
+                found[name] = place.read(f"{output.claims}/{name}").decode()
+    return found
+
+
+def _live(claims: dict[str, str]) -> dict[str, str]:
+    return {name: holder for name, holder in claims.items() if not _has_ended(holder)}
+
+
+def _taken(output: NamedOutput, live: dict[str, str]) -> Conflict:
+    return Conflict(
+        f"the job in '{shown(min(live.values()))}' is about to write the output '{shown(output.folder)}'",
+        mend="Name another path, wait for its end, or ask for overwrite.",
+    )
+
+
 def _place(output: NamedOutput) -> LocalFilesystem | ObjectFilesystem | None:
-    """Where claims on an output are; None where none are needed, or nothing can be created only if absent."""
+    """Where claims on an output are; None where none are needed, or the protocol promises too little for them."""
     place = output.place() if output.shared else None
     return None if isinstance(place, ArrowFilesystem) else place
 
@@ -76,9 +120,11 @@ def _name(folder: JobFolder) -> str:
 
 
 def _has_ended(uri: str) -> bool:
-    """Has a job ended, or is it about to, without giving up its claim?"""
+    """Has a job ended, or is it about to, without giving up its claim? One that is removed has."""
     try:
         folder = JobFolder(open_filesystem(uri), uri)
+        if not folder.files.exists("job.json"):
+            return True
         folder = folder.run_of(folder.job())
         state = folder.state()
         return folder.cancel_asked or bool(state and state.ended_at)

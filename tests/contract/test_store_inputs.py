@@ -8,12 +8,15 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from batch_endpoints.errors import InputError, NotFound
+from batch_endpoints.errors import Conflict, InputError, NotFound
 from batch_endpoints.planning.partitions import PartitionSize
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.downloads import open_output_file, output_files
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.filesystem import LocalFilesystem, open_filesystem
 from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files, read_texts
+from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.named_outputs import NamedOutput
+from batch_endpoints.storage.output_claims import claim
 from batch_endpoints.storage.partitions import PartReader, cut_tables
 
 
@@ -45,6 +48,18 @@ def test_an_input_is_a_file_a_folder_or_a_pattern(store, tmp_path, path, root, f
     assert skipped == []
     for name in found:
         assert fetch(listed, name, tmp_path).read_bytes() == f"{root}/{name}".encode()
+
+
+def test_an_output_in_a_store_is_claimed_by_one_job_and_the_claim_is_no_input(store, tmp_path):
+    folders = [JobFolder(LocalFilesystem(tmp_path / name), (tmp_path / name).as_uri()) for name in "ab"]
+    for folder in folders:
+        folder.files.put_if_absent("job.json", b"{}")
+    output = NamedOutput("score", f"{store.PLACE}/claimed", None, shared=True)
+    put(store, "claimed/data.txt")
+    claim(output, folders[0])
+    with pytest.raises(Conflict, match="is about to write"):
+        claim(output, folders[1])
+    assert [file.path for file in list_files(output.folder).files] == ["data.txt"]
 
 
 @pytest.mark.parametrize(("path", "why"), [("/no", "/no' does not exist"), ("/no/*.csv", "matches no file")])

@@ -346,6 +346,43 @@ def test_the_claim_of_a_job_that_has_ended_without_giving_it_up_is_not_in_the_wa
     assert Job(tmp_path / "2", files=1, outputs=outputs).run().status == "Completed"
 
 
+def resume(job, **changes):
+    spec = {**json.loads((job.folder / "job.json").read_text()), "resumption": 1, **changes}
+    (job.folder / "job.json").write_text(json.dumps(spec))
+    return job.run()
+
+
+def test_a_resumed_job_does_not_write_over_what_another_has_written_since_it_failed(tmp_path):
+    outputs = {"score": {"path": (tmp_path / "out").as_uri()}}
+    failing = f"""
+import os
+def run(mini_batch):
+    assert os.path.exists({str(tmp_path / "ok")!r})
+    return mini_batch
+"""
+    first = Job(tmp_path / "1", failing, files=1, outputs=outputs)
+    assert first.run().status == "Failed"
+    assert Job(tmp_path / "2", files=1, outputs=outputs).run().status == "Completed"
+    written = (tmp_path / "out" / "predictions.csv").read_text()
+
+    (tmp_path / "ok").touch()
+    state = resume(first, retries=1)
+
+    assert (state.status, state.error and state.error.code) == ("Failed", "Conflict")
+    assert (tmp_path / "out" / "predictions.csv").read_text() == written
+
+
+def test_a_driver_lost_while_it_wrote_the_output_is_followed_by_one_that_writes_it_again(tmp_path, monkeypatch):
+    job = Job(tmp_path, files=1, outputs={"score": {"path": (tmp_path / "out").as_uri()}})
+    monkeypatch.setattr(driver, "write_renamed", lambda files, renamed: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        job.run()
+    monkeypatch.undo()
+    assert (tmp_path / "out" / "predictions.csv").exists()
+
+    assert job.run().status == "Completed"
+
+
 def test_an_output_that_cannot_be_written_fails_the_job_with_the_reason(tmp_path):
     (tmp_path / "file").write_text("in the way")
     job = Job(tmp_path, files=1, outputs={"score": {"path": (tmp_path / "file" / "out").as_uri()}})

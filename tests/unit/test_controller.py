@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from batch_endpoints import controller
 from batch_endpoints.controller import LOOK_SECONDS, Controller
 from batch_endpoints.errors import InputError, ServerError
 from batch_endpoints.interfaces import Launch
@@ -287,6 +288,77 @@ def test_one_broken_job_folder_does_not_keep_the_others_waiting(house, broken):
     house.controller().reconcile()
     assert house.cluster.launched == ["b"]
     assert house.status("b") == "Starting"
+
+
+@pytest.mark.parametrize("resumption", [0, 2])
+@pytest.mark.parametrize(
+    ("launch", "status"), [(Launch("failed", "out of memory"), "Failed"), (Launch("stopped"), "Canceled")]
+)
+def test_the_job_folder_tells_of_an_end_that_no_driver_could_report(house, launch, status, resumption):
+    job = house.job("a", "Running", launches=1)
+    spec = job.spec.model_copy(update={"resumption": resumption})
+    house.store.update_job("a", lambda now: now.replaced(spec=spec))
+    house.folder("a").write_job(spec)
+    house.cluster.drivers["a"] = launch
+    house.controller(max_launches=1).reconcile()
+    told = house.folder("a").run_of(spec).state()
+    assert (told.status, told.ended_at, told.error) == (status, house.now, house.store.job("a").state.error)
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """Buckets that do not answer, and what was asked of them."""
+    asked = []
+
+    class Silent:
+        def __init__(self, uri):
+            self.uri = uri
+
+        def read(self, path):
+            asked.append(self.uri)
+            raise TimeoutError(f"the store of {self.uri} does not answer")
+
+        exists = read
+
+        def replace(self, path, data):
+            self.read(path)
+
+        put_if_absent = replace
+
+    at = controller.open_filesystem
+    monkeypatch.setattr(controller, "open_filesystem", lambda uri: Silent(uri) if uri.startswith("s3:") else at(uri))
+    return asked
+
+
+def test_a_store_that_does_not_answer_is_asked_once_in_a_tick(house, silent):
+    for name in "abc":
+        house.job(name, "Running", launches=1, folder=f"s3://silent/{name}")
+    house.job("d", "Running", launches=1, folder="s3://other/d")
+    house.job("e", "Running", launches=1)
+    house.tells("e", "Completed", ended=True)
+    controller = house.controller()
+    controller.reconcile()
+    assert silent == ["s3://silent/a", "s3://other/d"]
+    assert house.status("e") == "Completed"
+    controller.reconcile()
+    assert silent == ["s3://silent/a", "s3://other/d"] * 2, "it may answer again"
+
+
+def test_canceled_jobs_out_of_reach_end_once_no_driver_lives(house, silent):
+    for name in "ab":
+        house.job(name, "CancelRequested", launches=1, folder=f"s3://silent/{name}")
+        house.cluster.drivers[name] = Launch("running")
+    controller = house.controller()
+    controller.reconcile()
+    assert house.cluster.stopped == ["a", "b"]
+    assert house.status("a") == house.status("b") == "CancelRequested"
+    for name in "ab":
+        house.cluster.drivers[name] = Launch("stopped")
+    house.later()
+    controller.reconcile()
+    assert house.status("a") == house.status("b") == "Canceled"
+    assert house.store.job("a").state.ended_at == house.now
+    assert silent == ["s3://silent/a"] * 2
 
 
 def test_a_job_whose_folder_can_never_be_written_fails_and_says_why(house, monkeypatch):

@@ -1,0 +1,111 @@
+import shutil
+import threading
+from datetime import datetime, timezone
+
+import pytest
+
+from batch_endpoints.errors import Conflict
+from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment
+from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.inputs import list_files
+from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.named_outputs import named_output
+from batch_endpoints.storage.output_claims import claim, release
+
+
+class Rival:
+    """One of several jobs that have the same output."""
+
+    def __init__(self, place, name):
+        outputs = {"score": {"path": (place / "out").as_uri()}}
+        deployment = ModelDeployment(name="xgb", model=Model(path="/m"))
+        self.spec = JobSpec(name=name, deployment=deployment, inputs={}, outputs=outputs)
+        self.place = place / name
+        self.folder = JobFolder(open_filesystem(self.place.as_uri()), self.place.as_uri())
+        self.folder.write_job(self.spec)
+        self.output = named_output(self.spec, self.folder.uri)
+
+    def claim(self):
+        claim(self.output, self.folder)
+
+    def gets_it(self):
+        try:
+            self.claim()
+        except Conflict:
+            return False
+        return True
+
+    def release(self):
+        release(self.spec, self.folder)
+
+    def ends(self):
+        self.folder.write_state(JobState(status="Failed", ended_at=datetime(2024, 1, 2, tzinfo=timezone.utc)))
+
+
+def test_a_claim_is_kept_by_all_drivers_of_a_job_until_it_is_given_up(tmp_path):
+    a, b = Rival(tmp_path, "a"), Rival(tmp_path, "b")
+    a.claim()
+    a.claim()
+    with pytest.raises(Conflict, match=r"the job in '.*/a' is about to write"):
+        b.claim()
+    b.release()
+    assert not b.gets_it(), "who has claimed nothing gives up nothing"
+    a.release()
+    assert b.gets_it()
+    b.release()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_claim_of_a_job_whose_folder_was_removed_is_not_in_the_way(tmp_path):
+    a, b = Rival(tmp_path, "a"), Rival(tmp_path, "b")
+    a.claim()
+    shutil.rmtree(a.place)
+    assert b.gets_it()
+
+
+@pytest.mark.parametrize("stale", [False, True], ids=["nothing there", "the claim of a job that has ended"])
+def test_of_jobs_that_claim_at_the_same_moment_one_gets_it(tmp_path, stale):
+    for turn in range(10):
+        place = tmp_path / str(turn)
+        if stale:
+            gone = Rival(place, "gone")
+            gone.claim()
+            gone.ends()
+        rivals, start, winners = [Rival(place, name) for name in "bc"], threading.Barrier(2), []
+
+        def race(rival, start=start, winners=winners):
+            start.wait()
+            if rival.gets_it():
+                winners.append(rival)
+
+        threads = [threading.Thread(target=race, args=[rival]) for rival in rivals]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(winners) == 1
+
+
+def test_a_job_that_finds_a_claim_stale_does_not_remove_that_of_who_was_faster(tmp_path, monkeypatch):
+    gone, b, c = (Rival(tmp_path, name) for name in ["gone", "b", "c"])
+    gone.claim()
+    gone.ends()
+    state, taken = JobFolder.state, []
+
+    def b_is_faster(folder):
+        found = state(folder)
+        if not taken:
+            taken.append(True)
+            taken[0] = b.gets_it()
+        return found
+
+    monkeypatch.setattr(JobFolder, "state", b_is_faster)
+    assert (c.gets_it(), taken) == (False, [True])
+
+
+def test_claims_in_an_input_folder_are_no_input(tmp_path):
+    a = Rival(tmp_path, "a")
+    a.claim()
+    (tmp_path / "out" / "data.txt").write_text("x")
+    for uri in [(tmp_path / "out").as_uri(), f"{tmp_path.as_uri()}/out/**"]:
+        assert [file.path for file in list_files(uri).files] == ["data.txt"]
