@@ -69,6 +69,7 @@ class BundleScorer:
         self._fetcher: MiniBatchFiles | None = None
         self._following: MiniBatch | None = None
         self._fatal: BatchEndpointError | None = None
+        self._cut_off: StoreUnavailable | None = None
         self._left = ""  # see BundleOutcome
         self._stopped = threading.Event()
 
@@ -84,8 +85,11 @@ class BundleScorer:
 
         Raises:
             WorkerStopped: ``stop`` was called.
-            StoreUnavailable: this worker cannot read or write; what is not committed is left to others.
+            StoreUnavailable: this worker cannot read or write; what is not committed is left to others, and so is
+                all that it is given later.
         """
+        if self._cut_off:  # what a script wrote before is still here, and would be taken for what it writes next
+            raise self._cut_off
         self._following = following
         try:
             with patience(PATIENT_SECONDS, ended=self._stopped):
@@ -94,10 +98,11 @@ class BundleScorer:
             if self._stopped.is_set():
                 raise WorkerStopped from None
             why = error.what if isinstance(error, StoreUnavailable) else error
-            raise StoreUnavailable(
+            self._cut_off = StoreUnavailable(
                 f"worker '{self._name}' cannot go on: {why}",
                 mend="When that is mended, `batch-endpoints job resume` goes on from what is committed.",
-            ) from error
+            )
+            raise self._cut_off from error
 
     def _run(self, bundle: Bundle, one_by_one: bool) -> BundleOutcome:
         commits = CommitLog(self._files, bundle.retry)

@@ -1,4 +1,6 @@
-"""Anything may be killed at any moment: the output is that of a run that nobody disturbed, row for row.
+"""Anything may be killed at any moment: the output is that of a run that nobody disturbed, row and file for file.
+
+Bundles are too short here for commits in their middle: tests/unit/test_interleaved_workers.py has these.
 
 ``BATCH_ENDPOINTS_TEST_CHAOS`` sets the number of disturbed runs, each with a seed of its own.
 """
@@ -15,15 +17,26 @@ import pytest
 from processes import is_python
 
 SCRIPT = """
+import os
 import time
 import pandas as pd
 
+def write(name, text):
+    with open(os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], name), "w") as file:
+        file.write(text)
+
 def run(mini_batch):
-    time.sleep(0.05)
     numbers = [int(open(file).read()) for file in mini_batch]
-    return pd.DataFrame({"number": numbers, "square": [number * number for number in numbers]})
+    if numbers[0] % 10 == 0:
+        write(f"{numbers[0]:04}.txt", str(numbers))
+    if numbers[0] % 100 == 0:
+        write("alike.txt", str(numbers))
+    time.sleep(0.05)
+    rows = [(number, power, number**power) for number in numbers for power in range(3)]
+    return pd.DataFrame(rows, columns=["number", "power", "value"])
 """
 MINI_BATCHES = 400
+ROWS, FILES = 3 * 2 * MINI_BATCHES, 2 * MINI_BATCHES // 10 + 2 * MINI_BATCHES // 100
 DRIVERS = 2  # a job may lose as many; with the third one it fails, because the next would be lost too
 VICTIMS = {
     "host": "scoring/host.py",
@@ -45,14 +58,15 @@ def test_whatever_is_killed_the_output_is_that_of_an_undisturbed_run(server, dep
     )
     folder = str(numbered_files(2 * MINI_BATCHES))
     undisturbed = output_of(server.client.invoke(endpoint, input=folder).wait(timeout_seconds=300))
-    assert undisturbed.count("\n") == 1 + 2 * MINI_BATCHES
+    assert undisturbed["predictions.csv"].count("\n") == 1 + ROWS
+    assert len(undisturbed) == 1 + FILES
 
     job = server.client.invoke(endpoint, input=folder)
     killed = disturb(server, job.name, random.Random(seed))
     done = job.wait(timeout_seconds=300)
     assert done.status == "Completed", (killed, done.error)
+    assert (done.progress.items_succeeded, done.progress.items_failed) == (2 * MINI_BATCHES, 0), (killed, done.error)
     assert output_of(done) == undisturbed
-    assert (done.progress.items_succeeded, done.progress.items_failed) == (2 * MINI_BATCHES, 0)
     assert set(killed) == set(VICTIMS), killed
     server.client.endpoints.delete(endpoint)
 
@@ -79,4 +93,5 @@ def disturb(server, job, rng):
 
 
 def output_of(job):
-    return Path(job.outputs["score"].uri.removeprefix("file://"), "predictions.csv").read_text()
+    """The text of each file."""
+    return {path.name: path.read_text() for path in Path(job.outputs["score"].uri.removeprefix("file://")).iterdir()}

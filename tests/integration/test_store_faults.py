@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from faulty_proxy import FaultyProxy, now_and_then
@@ -44,10 +45,10 @@ def behind(request, store, monkeypatch):
     url = request.getfixturevalue(f"{request.node.callspec.params['store']}_url")
     proxies = []
 
-    def put_between(choose, **more):
+    def put_between(choose, timeout="1.5", **more):
         proxy = FaultyProxy(url, choose, **more).__enter__()
         proxies.append(proxy)
-        store.use_store(monkeypatch, proxy.url, timeout="1.5")
+        store.use_store(monkeypatch, proxy.url, timeout=timeout)
         return proxy
 
     yield put_between
@@ -190,6 +191,47 @@ def job_of_20_files(store, tmp_path):
     return names, spec
 
 
+TABLES = """
+import os
+import pandas as pd
+
+def run(mini_batch: pd.DataFrame):
+    name = f"{mini_batch['n'].iloc[0]}.txt"
+    with open(os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], name), "w") as file:
+        file.write(" ".join(map(str, mini_batch["n"])))
+    return mini_batch
+"""
+
+
+def job_of_tables(store, tmp_path):
+    """A job whose script gets parts of Parquet and CSV files, writes a file for each, and returns 1,200 rows."""
+    _, spec = job_of_20_files(store, tmp_path)
+    for number in range(4):
+        rows, text = pa.table({"n": range(300 * number, 300 * number + 300)}), io.BytesIO()
+        if number % 2:
+            pyarrow.csv.write_csv(rows, text)
+        else:
+            pyarrow.parquet.write_table(rows, text, row_group_size=60)
+        open_filesystem(store.PLACE).replace(f"tables/{number}.{'csv' if number % 2 else 'parquet'}", text.getvalue())
+    (tmp_path / "code" / "score.py").write_text(TABLES)
+    asked = spec.model_dump(exclude_none=True)
+    asked["deployment"]["settings"] |= {"mini_batch_size": "60 rows", "output_file_name": "predictions/"}
+    asked["inputs"]["data"]["path"] = f"{store.PLACE}/tables"
+    return JobSpec.model_validate(asked)
+
+
+def check_output_of_tables(store, job):
+    """Each row is there once, in order, and in one of the scripts' files."""
+    state = run_job(job, LocalRunner)
+    assert state.status == "Completed", state.error
+    out = open_filesystem(f"{store.PLACE}/out")
+    parts = [pyarrow.parquet.read_table(pa.py_buffer(out.read(f"predictions/{x}"))) for x in out.names("predictions")]
+    assert [n for part in parts for n in part.column("n").to_pylist()] == list(range(1200))
+    texts = [out.read(name).decode() for name in out.names("") if name.endswith(".txt")]
+    assert sorted(int(n) for text in texts for n in text.split()) == list(range(1200))
+    assert len(texts) == job.plan().mini_batches > 12
+
+
 def asked_for(name, faults):
     """A choice of one fault for the first requests for one file."""
     left = list(faults)
@@ -280,3 +322,42 @@ def test_a_job_in_a_store_that_answers_badly_loses_nothing_and_has_nothing_twice
     logs = job.files.names("logs")
     assert logs
     assert all("the script is loaded" in job.files.read(f"logs/{log}").decode() for log in logs)
+
+
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_tables_and_files_of_scripts_are_all_there_once_though_their_store_answers_badly(
+    behind, store, folder, tmp_path
+):
+    job = JobFolder(open_filesystem(folder), folder)
+    job.write_job(job_of_tables(store, tmp_path))
+    spoil = now_and_then(seed=4, rate=0.2)
+    left = {  # the first requests of these kinds are spoilt in any case
+        ("GET", ".parquet"): "half",
+        ("GET", ".csv"): "reset",
+        ("PUT", ".txt"): "lost 500",
+        ("PUT", "/parts/0000"): "503",
+        ("PUT", "/commits/"): "lost reset",
+    }
+
+    def choose(method, path):
+        kind = next((kind for kind in list(left) if kind[0] == method and kind[1] in path), None)
+        return left.pop(kind, "") or spoil(method, path)
+
+    proxy = behind(choose)
+    check_output_of_tables(store, job)
+    assert not left
+    assert all(proxy.seen[fault] for fault in (*FaultyProxy.FAULTS, "half"))
+
+
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_a_commit_that_its_store_is_silent_about_for_half_a_minute_counts_once(behind, store, folder, tmp_path):
+    job = JobFolder(open_filesystem(folder), folder)
+    job.write_job(job_of_tables(store, tmp_path))
+    left = ["stall"]
+    proxy = behind(
+        lambda method, path: left.pop() if left and method == "PUT" and "/commits/" in path else "",
+        timeout="",  # what is shipped
+        stall_seconds=30,
+    )
+    check_output_of_tables(store, job)
+    assert proxy.seen["stall"] == 1

@@ -150,10 +150,16 @@ def test_what_may_not_be_read_is_told(open_folder, unprivileged):
     (open_folder / "closed").chmod(0o700)
 
 
-def test_checking_looks_no_further_than_the_first_file(tmp_path):
-    make(tmp_path, "a/1.csv", "b/2.csv")
-    check_readable(str(tmp_path), "uri_folder")
-    check_readable(str(tmp_path / "*" / "*.csv"), "uri_folder")
+@pytest.mark.parametrize("pattern", ["", "*/*.csv"])
+def test_checking_looks_no_further_than_the_first_file(tmp_path, monkeypatch, pattern):
+    make(tmp_path, *(f"{folder}/{number}.csv" for folder in "abc" for number in range(3)))
+    looked_at, scan = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: looked_at.append(os.path.basename(folder)) or scan(folder))
+    check_readable(str(tmp_path / pattern), "uri_folder")
+    assert looked_at == [tmp_path.name, "a"]
+    looked_at.clear()
+    list_files(str(tmp_path / pattern))
+    assert looked_at == [tmp_path.name, "a", "b", "c"]
 
 
 TREE = ("a.csv", "b.png", "x/a.csv", "x/x-1.png", "x/y/x-2.png", "x/y/x-10.png", "z/a.csv", ".h/a.csv", ".a.csv")
