@@ -29,6 +29,7 @@ from batch_endpoints.errors import EnvironmentFailed, InitFailed, StoreUnavailab
 from batch_endpoints.interfaces import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, visible_gpu
+from batch_endpoints.policies.short_work import ShortWork
 from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobError
 from batch_endpoints.storage.filesystem import open_filesystem
@@ -39,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 _MOST_LOST_STARTS = 10  # for each worker of a pool: a node may be lost while one comes up, but not so often
 _MOST_UNFIT = 3  # workers that cannot load, read or write what others can, in a row; or as many as the pool has
-_SHORT_SECONDS = 0.25  # of bundles that are handed out one ahead: none waits behind another one for long
 _CLOSE_SECONDS = 5.0
 _LOOK_SECONDS = 10.0  # how long nothing is said while no worker is up
 _PLACE_SECONDS = 60.0  # how long to wait for room on all instances at once
@@ -134,7 +134,7 @@ class _Pool:
         self._class = ray.remote(**options)(ScoringActor)
         self._arguments, self._listener = (folder_uri, input_root), listener
         self._at: dict[Actor, deque[Bundle]] = {}  # none: it is coming up
-        self._since, self._done = 0.0, -1  # the first outcome, which has the loading of the code in it; more by now
+        self._short_work = ShortWork()
         self._robbed: set[Actor] = set()  # others have what was behind the bundle that they are at
         self._instance: dict[Actor, int] = {}
         self._node: dict[Actor, str] = {}
@@ -178,7 +178,7 @@ class _Pool:
                 continue
             else:
                 self._at[actor].popleft()
-                self._since, self._done = self._since or time.monotonic(), self._done + 1
+                self._short_work.one_is_done(time.monotonic())
             self._hand_out(actor)  # before anybody hears of the outcome: the actor shall not wait for that
             outcome = answer.result()
             if isinstance(outcome, BundleOutcome):
@@ -208,7 +208,7 @@ class _Pool:
 
     def _hand_out(self, actor: Actor) -> None:
         bundles = self._at[actor]
-        while self._waiting and len(bundles) <= self._ahead:
+        while self._waiting and len(bundles) <= self._one_ahead:
             self._run(actor, *self._waiting.take(actor))
         if bundles:
             return
@@ -226,11 +226,8 @@ class _Pool:
         self._call(actor, bundle, actor.run.remote(bundle, following, self._crashes.known(bundle)))
 
     @property
-    def _ahead(self) -> bool:
-        """May an actor have a bundle behind the one it is at? Not where others will soon be without any."""
-        if self._done <= 0 or len(self._waiting) <= 2 * len(self._at):
-            return False
-        return (time.monotonic() - self._since) * len(self._at) / self._done < _SHORT_SECONDS
+    def _one_ahead(self) -> bool:
+        return self._short_work.one_ahead(time.monotonic(), len(self._at), len(self._waiting))
 
     def _is_up(self, actor: Actor, node: str) -> None:
         self._node[actor] = node

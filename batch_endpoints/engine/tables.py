@@ -23,6 +23,7 @@ from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
+from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.joined_tables import joined
 from batch_endpoints.storage.partitions import PartReader, cut_tables, said
@@ -166,6 +167,9 @@ def refuse_paths(settings: ModelDeploymentSettings, in_parts: bool) -> None:
 
 def _mlmodel(job: JobSpec, scratch: Path) -> bytes:
     """What the model says of itself; nothing where that cannot be read, which the workers will tell."""
+    place = local_path(job.model.path)
+    if place and not place.exists():
+        return b""
     try:
         return fetch(job.model.path, "MLmodel", scratch, job.credentials).read_bytes()
     except (InputError, OSError):
