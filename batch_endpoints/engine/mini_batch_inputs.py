@@ -60,7 +60,8 @@ class MiniBatchFiles:
                     unreadable[file] = error
             yield paths, unreadable
         finally:
-            shutil.rmtree(self._scratch / str(number), ignore_errors=True)
+            if self._ahead:
+                shutil.rmtree(self._scratch / str(number), ignore_errors=True)
 
     def stop(self) -> None:
         """Let nobody wait for a file; from any thread."""

@@ -13,6 +13,7 @@ import os
 import resource
 import select
 import signal
+import time
 
 MARK = "AZUREML_BI_OUTPUT_PATH"
 """Variable that every host has, with a folder of its worker's own; what it starts inherits it.
@@ -57,10 +58,11 @@ def leave_nothing_behind(reader: int, writer: int) -> None:
 
 
 def _watch(reader: int, writer: int) -> None:
-    """Leave a process that waits for the worker's end, and does then what it can.
+    """Leave a process that waits for the worker's end, and does then what it can if this one cannot.
 
-    The one beside the host is a child of the worker: Ray kills these where it ends a worker, and nobody else is left.
+    This one is a child of the worker: Ray kills these where it ends a worker, and nobody else is left.
     """
+    beside = os.getpid()
     child = os.fork()
     if child:
         os.waitpid(child, 0)
@@ -74,7 +76,11 @@ def _watch(reader: int, writer: int) -> None:
     closed = select.poll()
     closed.register(reader, 0)
     closed.poll()
-    kill_processes(os.environ[MARK])
+    for _ in range(100):  # the one beside the host ends all of them, this one included
+        if os.getppid() != beside:
+            kill_processes(os.environ[MARK])
+            break
+        time.sleep(0.1)
     os._exit(0)
 
 

@@ -226,13 +226,16 @@ def _client_wanted(uri: str) -> Iterator[None]:
         ) from None
 
 
-def open_seekable(root: str, path: str, access: Access = AMBIENT) -> pyarrow.NativeFile:
+def open_seekable(root: str, path: str, access: Access = AMBIENT, *, by_arrow: bool = True) -> pyarrow.NativeFile:
     """A remote file for Arrow's readers, which jump about in it.
+
+    Args:
+        by_arrow: let Arrow read from S3 itself, several ranges at once; what it breaks off is to be asked for again.
 
     Raises:
         InputError: no file system for this kind of URI.
     """
-    if _store(root) not in ("", "s3"):
+    if _store(root) not in ("", "s3") or (_store(root) and not by_arrow):
         # what Arrow itself has for these takes other credentials, and tells and tries again what fails otherwise
         return pyarrow.PythonFile(store_filesystem(root, access).open_reader(path, _FIRST_BYTES), mode="r")
     files, top = open_uri(root, access)

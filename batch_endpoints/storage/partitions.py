@@ -17,6 +17,7 @@ from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.patience import patiently
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.small_texts import read_together
 from batch_endpoints.storage.table_files import TableFile, is_plain_csv, open_table
@@ -51,7 +52,7 @@ def cut_tables(
 
 def _outline(path: str, types: ColumnTypes, open_file: Callable[[], TableFile]) -> TableOutline:
     try:
-        table = open_file()
+        table = patiently(open_file)
     except InputError as error:
         return TableOutline(path, None, 0, _Unreadable(error))
     return TableOutline(path, table.columns, table.begin, _readable(table.cuts(types), path))
@@ -127,7 +128,7 @@ class PartReader:
         Raises:
             InputError: they cannot be read, or are not those that the plan has counted.
         """
-        found = self._read(path, part._replace(only=()), types or self._types_of(path))
+        found = patiently(lambda: self._read(path, part._replace(only=()), types or self._types_of(path)))
         if not part.only:
             return found
         there = {row: at for at, row in enumerate(found.rows)} if found.unreadable else None
@@ -180,6 +181,7 @@ class PartReader:
         try:
             table = self._open[1].read(part, self._wanted, types, unreadable if self._isolates else None)
         except (OSError, EOFError, pa.ArrowException) as error:
+            self._open = None
             raise cannot_read(path, error) from None
         count = table.num_rows + len(unreadable)
         if part.rows not in (-1, count):

@@ -10,13 +10,15 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.policies.retry import pause_seconds
 
+T = TypeVar("T")
 PATIENT_SECONDS = 900.0  # of a job
 HURRIED_SECONDS = 5.0  # where somebody waits for the answer, or there is another chance soon
 _SECONDS = 60.0  # of anybody else
@@ -59,3 +61,14 @@ class Tries:
             return False
         self.made += 1
         return True
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask for something whole again where a store breaks off in its middle: Arrow's own readers give up then."""
+    tries = Tries()
+    while True:
+        try:
+            return ask()
+        except StoreUnavailable:
+            if not tries.another():
+                raise

@@ -115,7 +115,7 @@ def _kind(path: str) -> tuple[str, str | None]:
     return (PurePosixPath(name.stem).suffix if compression else name.suffix), compression
 
 
-def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
+def _source(root: str, path: str, scratch: Path, access: Access, *, by_arrow: bool = True) -> Any:
     root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     if folder is not None:
@@ -123,7 +123,7 @@ def _source(root: str, path: str, scratch: Path, access: Access) -> Any:
     if is_streamed(root):
         target = scratch / path
         return pa.memory_map(str(target if target.exists() else fetch(root, path, scratch, access)))
-    return open_seekable(root, path, access)
+    return open_seekable(root, path, access, by_arrow=by_arrow)
 
 
 def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
@@ -132,7 +132,7 @@ def _text(root: str, path: str, scratch: Path, access: Access, at: int, compress
     source = (
         pa.OSFile(str(fetch(root, path, scratch, access)))
         if folder is not None
-        else _source(root, path, scratch, access)
+        else _source(root, path, scratch, access, by_arrow=False)
     )
     if compression:
         source = pa.CompressedInputStream(source, compression)
