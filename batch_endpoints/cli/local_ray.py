@@ -102,6 +102,7 @@ def stop_ray(ray: LocalRay) -> None:
                 os.waitpid(ray.pid, os.WNOHANG)  # it may be a child of this process
             time.sleep(0.05)
     _kill(ours)
+    _kill(processes_of(ray))  # what they started meanwhile
     shutil.rmtree(ray.folder, ignore_errors=True)
 
 
@@ -191,8 +192,8 @@ def _last_lines(log: Path) -> str:
 def _began(pid: int) -> str:
     """When a process was started; "" when there is none (or it is only waiting to be reaped)."""
     if PROC.is_dir():
-        state, _, began = _stat(pid)
-        return "" if state == "Z" else began
+        stat = _stat(pid)
+        return "" if stat.ended else stat.began
     told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
     state, _, began = told.stdout.strip().partition(" ")
     return "" if state.startswith("Z") else began.strip()
@@ -209,10 +210,10 @@ def _running_processes(mark: str) -> Iterator[_Process]:
     """Args: mark: what is looked for in their environments."""
     if PROC.is_dir():
         for entry in PROC.iterdir():
-            if entry.name.isdecimal() and (stat := _stat(int(entry.name)))[0]:
+            if entry.name.isdecimal() and (stat := _stat(int(entry.name))).began:
                 with contextlib.suppress(OSError):  # it has ended, or is not ours to look into
                     marked = mark.encode() in (entry / "environ").read_bytes().split(b"\0")
-                    yield _Process(int(entry.name), int(stat[1]), stat[2], marked)
+                    yield _Process(int(entry.name), stat.session, stat.began, marked)
         return
     told = subprocess.run(["ps", "-A", "-E", "-ww", "-o", "pid=,sess=,command="], capture_output=True, text=True)
     for line in told.stdout.splitlines():
@@ -220,11 +221,19 @@ def _running_processes(mark: str) -> Iterator[_Process]:
         yield _Process(int(pid), int(session), _began(int(pid)), mark in command.split())
 
 
-def _stat(pid: int) -> tuple[str, str, str]:
-    """State, session and start time (clock ticks since boot) of a process; empty where there is none."""
+class _Stat(NamedTuple):
+    """Session and start time (clock ticks since boot) of a process; -1 and "" where there is none."""
+
+    ended: bool
+    session: int = -1
+    began: str = ""
+
+
+def _stat(pid: int) -> _Stat:
     try:
         # the name in parentheses may hold anything; fields are counted behind it (proc(5))
         fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
-        return "", "", ""
-    return fields[0], fields[3], fields[19]
+        return _Stat(ended=True)
+    # a zombie with threads is being killed: they hold its ports and files still
+    return _Stat(ended=fields[0] == "Z" and fields[17] == "1", session=int(fields[3]), began=fields[19])

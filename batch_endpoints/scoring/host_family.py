@@ -134,9 +134,9 @@ def _parents() -> dict[int, int]:
     with contextlib.suppress(FileNotFoundError):
         for name in filter(str.isdecimal, os.listdir("/proc")):
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
-                state, parent = stat.read().rpartition(b")")[2].split()[:2]  # its name may have a bracket
-                if state != b"Z":
-                    found[int(name)] = int(parent)
+                fields = stat.read().rpartition(b")")[2].split()  # its name may have a bracket
+                if fields[0] != b"Z" or fields[17] != b"1":  # its first thread may have ended before the others
+                    found[int(name)] = int(fields[1])
     return found
 
 
