@@ -22,6 +22,7 @@ from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderA
 from batch_endpoints.engine.poison_rows import Failure, Outcome
 from batch_endpoints.engine.stored_log import StoredLog
 from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
+from batch_endpoints.engine.turns import Turns
 from batch_endpoints.engine.when_to_stop import TooManyFailed, WhenToStop
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.errors import BatchEndpointError, ScoringError, StoreUnavailable
@@ -67,14 +68,12 @@ class BundleScorer:
         self._settings = ModelDeploymentSettings()
         self._reader: PartReaderAhead | None = None
         self._fetcher: MiniBatchFiles | None = None
-        self._following: MiniBatch | None = None
-        self._fatal: BatchEndpointError | None = None
-        self._cut_off: StoreUnavailable | None = None
+        self._turns = Turns(self._name)
         self._left = ""  # see BundleOutcome
         self._stopped = threading.Event()
 
     def run(self, bundle: Bundle, following: MiniBatch | None = None, *, one_by_one: bool = False) -> BundleOutcome:
-        """Score what is not committed yet of a bundle.
+        """Score what is not committed yet of a bundle; from two threads, the one scores while the other commits.
 
         Args:
             following: what will probably come behind it, to be fetched while its last mini-batch is scored.
@@ -88,35 +87,32 @@ class BundleScorer:
             StoreUnavailable: this worker cannot read or write; what is not committed is left to others, and so is
                 all that it is given later.
         """
-        if self._cut_off:  # what a script wrote before is still here, and would be taken for what it writes next
-            raise self._cut_off
-        self._following = following
         try:
             with patience(PATIENT_SECONDS, ended=self._stopped):
-                return self._run(bundle, one_by_one)
+                return self._run(bundle, following, one_by_one)
         except (OSError, StoreUnavailable) as error:
             if self._stopped.is_set():
                 raise WorkerStopped from None
-            why = error.what if isinstance(error, StoreUnavailable) else error
-            self._cut_off = StoreUnavailable(
-                f"worker '{self._name}' cannot go on: {why}",
-                mend="When that is mended, `batch-endpoints job resume` goes on from what is committed.",
-            )
-            raise self._cut_off from error
+            raise self._turns.end(error) from error
 
-    def _run(self, bundle: Bundle, one_by_one: bool) -> BundleOutcome:
+    def _run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool) -> BundleOutcome:
         commits = CommitLog(self._files, bundle.retry)
         chain = commits.chain(bundle)
+
+        def add(commit: Commit) -> Commit:
+            chain.append(commits.add(commit))
+            return chain[-1]
+
         try:
             while (at := chain[-1].end if chain else bundle.start) < bundle.end and not self._when_to_stop.told:
-                if self._fatal:  # another try would end like the first one
-                    raise self._fatal
-                self._score_some(bundle, at, at + 1 if one_by_one else bundle.end, commits, chain)
+                numbers = range(at, at + 1 if one_by_one else bundle.end)
+                with self._turns.next():
+                    commit = self._score_some(bundle, numbers, following, add)
+                commit()
                 self._log.store()
         except StoreUnavailable:
             raise
         except BatchEndpointError as error:  # nothing that another worker could do better
-            self._fatal = error
             fatal = JobError(code=error.code, message=error.what, details=error.mend)
             return BundleOutcome(bundle.index, *totals(chain), fatal=fatal.model_dump_json(), left=self._left)
         except WorkerStopped:  # in the middle of a mini-batch, of which nothing counts
@@ -133,10 +129,11 @@ class BundleScorer:
         """End the host and remove what is on this machine's disk."""
         in_a_hurry = self._stopped.is_set()
         self.stop()  # in the middle of a mini-batch this is no failure of it
-        if self._ready:
-            self._ready[1].close()
-        if self._interpreter:
-            self._interpreter.close()
+        with self._turns.last():
+            if self._ready:
+                self._ready[1].close()
+            if self._interpreter:
+                self._interpreter.close()
         with patience(0 if in_a_hurry else HURRIED_SECONDS):
             self._log.store(closing=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -149,16 +146,18 @@ class BundleScorer:
     ) -> None:
         self.close()
 
-    def _score_some(self, bundle: Bundle, start: int, end: int, commits: CommitLog, chain: list[Commit]) -> None:
-        """Score from ``start`` on for a few seconds, to where something fails; the chain gets what is committed."""
+    def _score_some(
+        self, bundle: Bundle, numbers: range, behind: MiniBatch | None, add: Callable[[Commit], Commit]
+    ) -> Callable[[], object]:
+        """Score mini-batches for a few seconds, or until something fails; returns what commits the last of them."""
+        start, end = numbers.start, numbers.stop
         worker = self._get_ready(bool(bundle.parts))[1]
         until = time.monotonic() + COMMIT_SECONDS
         finished = Finished(bundle, start, self._settings)
 
         def commit() -> Commit:
             parts = write_parts(self._files, bundle.index, finished.start, finished.tables, self._parts_format)
-            chain.append(commits.add(finished.commit(parts, self._name)))
-            return chain[-1]
+            return add(finished.commit(parts, self._name))
 
         with closing(InTime(commit)) as in_time:
             while finished.end < end and (
@@ -167,7 +166,7 @@ class BundleScorer:
                 at, mini_batch = finished.end, bundle.mini_batch(finished.end)
                 if at > start:
                     in_time.begin(until - time.monotonic())
-                following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else self._following
+                following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else behind
                 written, notes = list[CommittedFile](), list[str]()
                 outcome = Outcome(again={item: part.only for item, part in mini_batch.ranges() if part.only})
                 before_try = self._between_tries(written, notes, outcome, bundle.retry)
@@ -188,12 +187,12 @@ class BundleScorer:
                 written += self._store_written(notes)
                 if in_time.done:
                     if in_time.done.end != at:  # another worker was faster, and has this mini-batch as well
-                        return
+                        return lambda: None
                     finished = Finished(bundle, at, self._settings)
                 finished.add(outcome, seconds, written, notes)
                 if outcome.failed or outcome.rows or bundle.retry:
                     break  # what is won later, or here, belongs behind the rows of one mini-batch: storage/rounds.py
-        commit()
+        return commit
 
     @cached_property
     def _parts_format(self) -> OutputFormat:

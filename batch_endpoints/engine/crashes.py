@@ -22,20 +22,28 @@ class Crashes:
     def __init__(self, files: Filesystem) -> None:
         self._files = files
         self._at: dict[int, tuple[int, int]] = {}  # bundle -> the mini-batch it was at, and how often
+        self.suspected: set[int] = set()  # bundles that workers crashed at, and that are not done
 
     def known(self, bundle: Bundle) -> bool:
         """Has a worker crashed at it? Then each of its mini-batches is to be committed alone, to tell which it is."""
         return bundle.index in self._at
+
+    def clear(self, bundle: Bundle) -> None:
+        """It is done."""
+        self.suspected.discard(bundle.index)
 
     def count(self, bundle: Bundle, why: str) -> None:
         """One more; a mini-batch with too many is committed as failed, and the rest of its bundle goes on."""
         commits = CommitLog(self._files, bundle.retry)
         chain = commits.chain(bundle)
         at = chain[-1].end if chain else bundle.start
+        if at == bundle.end:  # it was not this one
+            return
+        self.suspected.add(bundle.index)
         known, before = self._at.get(bundle.index, (at, 0))
         crashes = before + 1 if known == at else 1
         self._at[bundle.index] = at, crashes
-        if crashes < MOST_CRASHES or at == bundle.end:
+        if crashes < MOST_CRASHES:
             return
         mini_batch = bundle.mini_batch(at)
         error = UserError("", f"{crashes} workers ended at it, one behind the other, outside of run(): {why}")

@@ -81,3 +81,8 @@ def free_cpus() -> str:
     """What of the cluster's CPUs is free, for people."""
     free, has = ray.available_resources(), ray.cluster_resources()
     return f"{free.get('CPU', 0):g} of {has.get('CPU', 0):g} CPUs are free"
+
+
+def is_alive(node: str) -> bool:
+    """Does the cluster still have a node of this id?"""
+    return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())

@@ -1,6 +1,7 @@
 """Bundles on a Ray cluster: a pool of scoring actors, each with one bundle at a time.
 
-Where bundles are short, each has another one behind it: the way to the driver and back would cost too much of them.
+Where bundles are short, each has another one behind it, which it scores while it commits the first: that, and the way
+to the driver and back, would cost too much of them.
 
 Only descriptors go to the actors and outcomes come back; data is read and written where it is scored. Ray places the
 actors (``ray_places``), has its autoscaler bring nodes where they do not fit, and says which of them are lost. What a
@@ -24,7 +25,7 @@ from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.crashes import Crashes
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.engine.ray_places import Places, free_cpus, gpus_of_nodes
+from batch_endpoints.engine.ray_places import Places, free_cpus, gpus_of_nodes, is_alive
 from batch_endpoints.errors import EnvironmentFailed, InitFailed, StoreUnavailable, WorkersLost
 from batch_endpoints.interfaces import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
@@ -96,11 +97,9 @@ class ScoringActor:
         """Answers when the actor is up: with the id of its node."""
         return ray.get_runtime_context().get_node_id()
 
-    def see_gpu(self, visible: str) -> None:
-        """To be told before ``run`` on a node that has GPUs; see ``BundleScorer``."""
-        self._scorer.visible_gpu = visible
-
-    def run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool) -> BundleOutcome:
+    @ray.method(concurrency_group="run")
+    def run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool, gpu: str | None) -> BundleOutcome:
+        self._scorer.visible_gpu = gpu  # the same in each call
         return self._scorer.run(bundle, following, one_by_one=one_by_one)
 
     @ray.method(concurrency_group="stop")
@@ -128,7 +127,7 @@ class _Pool:
         self._workers, self._size, self._places = workers, workers.count, places
         options: dict[str, Any] = {
             "num_cpus": workers.cpus,
-            "concurrency_groups": {"stop": 1},
+            "concurrency_groups": {"run": 2, "stop": 1},
             "max_restarts": 0,  # another actor takes its place, and whoever is free its bundle
         }
         self._class = ray.remote(**options)(ScoringActor)
@@ -176,8 +175,9 @@ class _Pool:
             elif not error and self._is_unfit(answer.result()):
                 self._let_go(actor)
                 continue
-            else:
-                self._at[actor].popleft()
+            elif bundle:
+                self._at[actor].remove(bundle)
+                self._crashes.clear(bundle)
                 self._short_work.one_is_done(time.monotonic())
             self._hand_out(actor)  # before anybody hears of the outcome: the actor shall not wait for that
             outcome = answer.result()
@@ -223,20 +223,22 @@ class _Pool:
     def _run(self, actor: Actor, bundle: Bundle, kept: Bundle | None) -> None:
         self._at[actor].append(bundle)
         following = kept.mini_batch(kept.start) if kept else None
-        self._call(actor, bundle, actor.run.remote(bundle, following, self._crashes.known(bundle)))
+        gpu = visible_gpu(self._slot[actor], self._gpus[self._node[actor]]) if actor in self._slot else None
+        self._call(actor, bundle, actor.run.remote(bundle, following, self._crashes.known(bundle), gpu))
 
     @property
     def _one_ahead(self) -> bool:
+        if self._crashes.suspected:
+            return False  # with one bundle at a time it is plain which one it is
         return self._short_work.one_ahead(time.monotonic(), len(self._at), len(self._waiting))
 
     def _is_up(self, actor: Actor, node: str) -> None:
         self._node[actor] = node
         if node not in self._gpus:
             self._gpus = gpus_of_nodes()
-        if gpus := self._gpus.get(node, 0):
+        if self._gpus.get(node):
             beside = {self._slot[other] for other in self._at if other in self._slot and self._node[other] == node}
-            self._slot[actor] = slot = min(set(range(len(beside) + 1)) - beside)
-            actor.see_gpu.remote(visible_gpu(slot, gpus))
+            self._slot[actor] = min(set(range(len(beside) + 1)) - beside)
         if self._listener:
             self._listener.worker_up()
 
@@ -313,8 +315,9 @@ class _Pool:
         why = str(error).strip().splitlines()[-1]
         logger.warning("a worker is lost%s: %s", f" at bundle {bundles[0].index}" if bundles else "", why)
         if bundles:
-            if isinstance(error, ActorDiedError) and _is_alive(node):
-                self._crashes.count(bundles[0], why)
+            if isinstance(error, ActorDiedError) and is_alive(node):
+                for bundle in bundles:  # the one was perhaps being committed
+                    self._crashes.count(bundle, why)
             self._give_back(actor, bundles)
             return
         self._lost_starts += 1
@@ -323,7 +326,3 @@ class _Pool:
                 f"{self._lost_starts} workers ended, one behind the other, before they were up: {why}",
                 mend="The logs of Ray on the nodes say more; `batch-endpoints job resume` goes on from here.",
             )
-
-
-def _is_alive(node: str) -> bool:
-    return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())

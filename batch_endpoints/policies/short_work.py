@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SHORT_SECONDS = 0.25  # of pieces that are handed out one ahead: none waits behind another one for long
+SHORT_SECONDS = 1.0  # of pieces that are handed out one ahead: none waits behind another one for long
 
 
 class ShortWork:
@@ -22,6 +22,6 @@ class ShortWork:
             workers: how many work.
             waiting: pieces that nobody has; where they are few, others will soon be without any.
         """
-        if self._done <= 0 or waiting <= 2 * workers:
+        if self._done <= 0 or waiting <= workers:
             return False
         return (now - self._since) * workers / self._done < SHORT_SECONDS

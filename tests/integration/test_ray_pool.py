@@ -127,12 +127,12 @@ def actors_whose_disk_is_full(tokens):
     """A class of them: as many runs as there are tokens (files of a folder) cannot write."""
 
     class FullDisk(ray_pool.ScoringActor):
-        def run(self, bundle, following, one_by_one):
+        def run(self, bundle, *how):
             for token in tokens.glob("*"):
                 token.unlink(missing_ok=True)
                 self._scorer._files.open_output = self.cannot_write
                 break
-            return super().run(bundle, following, one_by_one)
+            return super().run(bundle, *how)
 
         def cannot_write(self, path):
             raise OSError(errno.ENOSPC, "No space left on device", path)

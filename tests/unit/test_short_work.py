@@ -7,8 +7,8 @@ from batch_endpoints.policies.short_work import ShortWork
     ("every", "waiting", "ahead"),
     [
         pytest.param(0.05, 50, True, id="short"),
-        pytest.param(0.05, 4, False, id="few are left"),
-        pytest.param(0.2, 50, False, id="long"),
+        pytest.param(0.05, 2, False, id="few are left"),
+        pytest.param(0.6, 50, False, id="long"),
     ],
 )
 def test_short_pieces_are_handed_out_one_ahead_while_there_are_enough(every, waiting, ahead):

@@ -1,0 +1,57 @@
+"""Who may use a worker's code: one bundle at a time, until something ends that for all that come behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from batch_endpoints.errors import BatchEndpointError, StoreUnavailable
+
+
+class Turns:
+    """A lock that is broken by the first error: another try would end like that one.
+
+    Where it is a store that cannot be reached, what a script wrote is still in its output folder, and would be taken
+    for what it writes next.
+
+    Args:
+        worker: its name, for people.
+    """
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
+        self._lock = threading.Lock()
+        self._ended: BatchEndpointError | None = None
+
+    @contextmanager
+    def next(self) -> Iterator[None]:
+        """A turn.
+
+        Raises:
+            BatchEndpointError: what ended one before, or this one.
+        """
+        with self._lock:
+            if self._ended:
+                raise self._ended
+            try:
+                yield
+            except (OSError, BatchEndpointError) as error:
+                raise self.end(error) from error
+
+    def last(self) -> threading.Lock:
+        """To be held while the code is let go of."""
+        return self._lock
+
+    def end(self, error: OSError | BatchEndpointError) -> BatchEndpointError:
+        """Let nobody have a turn any more; returns what to say of it: where it is about a store, of which worker."""
+        if error is self._ended:
+            return self._ended
+        if isinstance(error, (OSError, StoreUnavailable)):
+            why = error.what if isinstance(error, StoreUnavailable) else error
+            error = StoreUnavailable(
+                f"worker '{self._worker}' cannot go on: {why}",
+                mend="When that is mended, `batch-endpoints job resume` goes on from what is committed.",
+            )
+        self._ended = self._ended or error
+        return error
