@@ -215,6 +215,10 @@ class MiniBatchRunner(Protocol):
 
     def shape(self) -> ClusterShape: ...
 
+    def prepare(self, workers: WorkerPlan, input_root: str, listener: RunListener | None = None) -> None:
+        """Bring up workers ahead of ``run``, which will be given the same: there is work for all of them, in parts of
+        files."""
+
     def run(
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None
     ) -> Generator[BundleOutcome, None, None]:
@@ -222,3 +226,6 @@ class MiniBatchRunner(Protocol):
 
     def stop(self) -> None:
         """Let ``run`` yield nothing more and stop the work, whatever it is at; from any thread, more than once."""
+
+    def close(self) -> None:
+        """End what was prepared, if there was no ``run``."""

@@ -16,10 +16,11 @@ import sys
 from contextlib import nullcontext
 from types import FrameType
 
-from batch_endpoints.engine.driver import Stopped, run_job
+from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.driver_log import log_to, stored_log
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.rounds import Stopped
 from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces import MiniBatchRunner

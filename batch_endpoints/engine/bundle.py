@@ -9,11 +9,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 
 from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
 from batch_endpoints.engine.finished import Finished, InTime, left_in_the_middle
@@ -71,6 +70,12 @@ class BundleScorer:
         self._turns = Turns(self._name)
         self._left = ""  # see BundleOutcome
         self._stopped = threading.Event()
+
+    def load(self) -> None:
+        """Load the code ahead of the first bundle, which is of parts; where that fails, its run will say so."""
+        told_later = suppress(OSError, BatchEndpointError, WorkerStopped)
+        with told_later, patience(PATIENT_SECONDS, ended=self._stopped), self._turns.next():
+            self._get_ready(in_parts=True)[1].takes_tables()
 
     def run(self, bundle: Bundle, following: MiniBatch | None = None, *, one_by_one: bool = False) -> BundleOutcome:
         """Score what is not committed yet of a bundle; from two threads, the one scores while the other commits.
@@ -137,14 +142,6 @@ class BundleScorer:
         with patience(0 if in_a_hurry else HURRIED_SECONDS):
             self._log.store(closing=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def __enter__(self) -> BundleScorer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _score_some(
         self, bundle: Bundle, numbers: range, behind: MiniBatch | None, add: Callable[[Commit], Commit]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from queue import SimpleQueue
 
 from batch_endpoints.engine.bundle import BundleScorer
@@ -29,6 +30,9 @@ class LocalRunner:
         """This machine, as a cluster of one node."""
         return ClusterShape((float(os.cpu_count() or 1),))
 
+    def prepare(self, workers: WorkerPlan, input_root: str, listener: RunListener | None = None) -> None:
+        """Here a worker is there at once."""
+
     def run(
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None
     ) -> Generator[BundleOutcome, None, None]:
@@ -41,7 +45,7 @@ class LocalRunner:
 
         def work(worker: int) -> None:
             try:
-                with BundleScorer(self._folder_uri, input_root) as scorer:
+                with closing(BundleScorer(self._folder_uri, input_root)) as scorer:
                     scorers.append(scorer)
                     scorer.visible_gpu = visible_gpu(worker, self._gpus) if self._gpus else None
                     while not stop.is_set():
@@ -75,3 +79,6 @@ class LocalRunner:
 
     def stop(self) -> None:
         self._done.put(None)
+
+    def close(self) -> None:
+        """Nothing was prepared."""

@@ -21,14 +21,13 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
-from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.crashes import Crashes
-from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.ray_actor import CONCURRENCY, ScoringActor
 from batch_endpoints.engine.ray_places import Places, free_cpus, gpus_of_nodes, is_alive
 from batch_endpoints.errors import EnvironmentFailed, InitFailed, StoreUnavailable, WorkersLost
 from batch_endpoints.interfaces import BundleOutcome, RunListener
-from batch_endpoints.planning.job_plan import Bundle, MiniBatch
+from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, visible_gpu
 from batch_endpoints.policies.short_work import ShortWork
 from batch_endpoints.policies.work_queue import WorkQueue
@@ -54,11 +53,17 @@ class RayPoolRunner:
         self._folder_uri = folder_uri
         ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
         self._nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
+        self._prepared: _Pool | None = None
         self._running: _Pool | LocalRunner | None = None
 
     def shape(self) -> ClusterShape:
         """The nodes that are up."""
         return ClusterShape(tuple(float(node["Resources"].get("CPU", 0)) for node in self._nodes))
+
+    def prepare(self, workers: WorkerPlan, input_root: str, listener: RunListener | None = None) -> None:
+        """Start the actors, and let them load the code."""
+        self._prepared = self._pool(workers, input_root, listener)
+        self._prepared.prepare()
 
     def run(
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None
@@ -74,10 +79,10 @@ class RayPoolRunner:
             self._running = LocalRunner(self._folder_uri, gpus_of_nodes()[self._nodes[0]["NodeID"]])
             yield from self._running.run(bundles, workers, input_root, listener)
             return
-        places = Places(workers, len(self._nodes))
-        self._running = pool = _Pool(bundles, workers, places, self._folder_uri, input_root, listener)
+        self._running = pool = self._prepared or self._pool(workers, input_root, listener)
+        self._prepared = None
         try:
-            yield from pool.outcomes()
+            yield from pool.outcomes(bundles)
         finally:
             pool.close()
 
@@ -85,30 +90,12 @@ class RayPoolRunner:
         if self._running:
             self._running.stop()
 
-
-class ScoringActor:
-    """A worker: one process on some node of the cluster."""
-
-    def __init__(self, folder_uri: str, input_root: str) -> None:
-        leave_out_pandas()
-        self._scorer = BundleScorer(folder_uri, input_root)
-
-    def ready(self) -> str:
-        """Answers when the actor is up: with the id of its node."""
-        return ray.get_runtime_context().get_node_id()
-
-    @ray.method(concurrency_group="run")
-    def run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool, gpu: str | None) -> BundleOutcome:
-        self._scorer.visible_gpu = gpu  # the same in each call
-        return self._scorer.run(bundle, following, one_by_one=one_by_one)
-
-    @ray.method(concurrency_group="stop")
-    def stop(self) -> None:
-        """End what ``run`` is at; this call does not wait for it."""
-        self._scorer.stop()
-
     def close(self) -> None:
-        self._scorer.close()
+        if self._prepared:
+            self._prepared.close()
+
+    def _pool(self, workers: WorkerPlan, input_root: str, listener: RunListener | None) -> _Pool:
+        return _Pool(workers, Places(workers, len(self._nodes)), self._folder_uri, input_root, listener)
 
 
 class _Pool:
@@ -116,18 +103,17 @@ class _Pool:
 
     def __init__(
         self,
-        bundles: Sequence[Bundle],
         workers: WorkerPlan,
         places: Places,
         folder_uri: str,
         input_root: str,
         listener: RunListener | None,
     ) -> None:
-        self._waiting: WorkQueue[Actor, Bundle] = WorkQueue(bundles)
+        self._waiting: WorkQueue[Actor, Bundle] = WorkQueue(())
         self._workers, self._size, self._places = workers, workers.count, places
         options: dict[str, Any] = {
             "num_cpus": workers.cpus,
-            "concurrency_groups": {"run": 2, "stop": 1},
+            "concurrency_groups": CONCURRENCY,
             "max_restarts": 0,  # another actor takes its place, and whoever is free its bundle
         }
         self._class = ray.remote(**options)(ScoringActor)
@@ -148,7 +134,13 @@ class _Pool:
         self._lost_starts = self._unfit = 0
         self._told = False  # that no worker is up
 
-    def outcomes(self) -> Generator[BundleOutcome, None, None]:
+    def prepare(self) -> None:
+        """Start all actors before there is any work."""
+        for _ in range(self._size):
+            self._start().load.remote()
+
+    def outcomes(self, bundles: Sequence[Bundle]) -> Generator[BundleOutcome, None, None]:
+        self._waiting = WorkQueue(bundles)
         while left := len(self._waiting) + sum(map(len, self._at.values())):
             # while nothing is done by others, one that was unfit is not replaced: it might come up on the same node
             while len(self._at) < min(max(1, self._size - self._unfit), left):
@@ -199,12 +191,13 @@ class _Pool:
             ray.kill(actor)
         self._places.close()
 
-    def _start(self) -> None:
+    def _start(self) -> Actor:
         instance = self._places.next(self._instance[actor] for actor in self._at)
         strategy = self._places.strategy(instance)
         actor: Actor = self._class.options(scheduling_strategy=strategy).remote(*self._arguments)
         self._instance[actor], self._at[actor] = instance, deque()
         self._call(actor, None, actor.ready.remote())
+        return actor
 
     def _hand_out(self, actor: Actor) -> None:
         bundles = self._at[actor]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -31,10 +32,16 @@ from batch_endpoints.storage.table_files import is_compressed, is_table, is_text
 
 _UNPACKED = 10  # times as large as the compressed file is its text, or less
 _MODELS_OWN = (".csv", ".parquet", ".pqt")  # what scoring/mlflow_driver.py reads
+T = TypeVar("T")
 
 
 def plan_mini_batches(
-    job: JobSpec, root: str, files: Sequence[InputFile], workers: int, reading: TableReading | None = None
+    job: JobSpec,
+    root: str,
+    files: Sequence[InputFile],
+    workers: int,
+    reading: TableReading | None = None,
+    enough: Callable[[], None] = lambda: None,
 ) -> JobPlan:
     """The plan of a job: whole files, or parts of tables where its mini-batches are of bytes or rows.
 
@@ -43,6 +50,8 @@ def plan_mini_batches(
 
     Args:
         reading: how tables are read, where somebody says more than their names.
+        enough: called, once at most, when mini-batches of parts are sure to keep all workers busy: to look into the
+            rest of a large input may take long.
     """
     settings = job.deployment.settings
     size, carried = settings.mini_batch_size, settings.output_columns
@@ -83,7 +92,16 @@ def plan_mini_batches(
         else:
             plan = plan_job(root, files, number, workers)
             return replace(plan, columns=said(pa.schema([]), reading)) if reading else plan
+        batches = _telling(batches, max(2, workers), enough)
         return plan_parts(root, batches, workers, lambda: said(types.schema(), reading, own_types))
+
+
+def _telling(batches: Iterable[T], count: int, enough: Callable[[], None]) -> Iterator[T]:
+    """All of them; calls ``enough`` behind so many."""
+    for number, batch in enumerate(batches, 1):
+        yield batch
+        if number == count:
+            enough()
 
 
 def _as_in_memory(file: InputFile) -> InputFile:

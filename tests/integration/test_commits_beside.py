@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from job_folders import Job, noting, wait_until
@@ -41,7 +42,7 @@ def first_being_committed(job, monkeypatch):
         return add(log, commit)
 
     monkeypatch.setattr(CommitLog, "add", slow)
-    with BundleScorer(job.job_folder.uri, job.input.as_uri()) as scorer, ThreadPoolExecutor() as pool:
+    with closing(BundleScorer(job.job_folder.uri, job.input.as_uri())) as scorer, ThreadPoolExecutor() as pool:
         first = pool.submit(scorer.run, FIRST)
         assert begun.wait(30)
         yield scorer, pool, first, may_end
@@ -92,7 +93,7 @@ def test_only_one_bundle_at_a_time_uses_the_code(tmp_path):
         """
     gate = tmp_path / "gate"
     job = Job(tmp_path, script.format(noting=noting(tmp_path), gate=str(gate)), files=3)
-    with BundleScorer(job.job_folder.uri, job.input.as_uri()) as scorer, ThreadPoolExecutor() as pool:
+    with closing(BundleScorer(job.job_folder.uri, job.input.as_uri())) as scorer, ThreadPoolExecutor() as pool:
         first = pool.submit(scorer.run, FIRST)
         wait_until(lambda: job.calls(), what="the first")
         second = pool.submit(scorer.run, SECOND)

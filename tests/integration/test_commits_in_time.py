@@ -3,6 +3,7 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from job_folders import Job, noting, wait_until
@@ -50,7 +51,7 @@ def at_the_third(tmp_path, monkeypatch):
     monkeypatch.setattr(finished.threading, "Timer", Timer)
     gate = tmp_path / "gate"
     job = Job(tmp_path, WAITS.format(noting=noting(tmp_path), gate=str(gate)), files=FILES)
-    with BundleScorer(job.job_folder.uri, job.input.as_uri()) as scorer, ThreadPoolExecutor() as pool:
+    with closing(BundleScorer(job.job_folder.uri, job.input.as_uri())) as scorer, ThreadPoolExecutor() as pool:
         running = pool.submit(scorer.run, BUNDLE)
         wait_until(lambda: "002.txt" in job.calls(), what="the third mini-batch")
         yield job, running, gate

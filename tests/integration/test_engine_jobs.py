@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from job_folders import ECHO, Job, noting
 
-from batch_endpoints.engine import driver, progress
+from batch_endpoints.engine import driver, progress, rounds
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.named_outputs import named_output
@@ -194,7 +194,7 @@ def test_a_job_fails_when_more_items_failed_than_the_threshold_allows(tmp_path, 
 
 def test_a_job_ends_soon_when_too_much_has_failed_whatever_its_workers_are_at(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(driver, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(rounds, "STOP_SECONDS", 0.2)
     script = f"""
     import os, time
     {noting(tmp_path)}

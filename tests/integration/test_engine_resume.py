@@ -9,8 +9,8 @@ import pytest
 from job_folders import Job, noting, wait_until
 
 from batch_endpoints.engine import bundle, when_to_stop
-from batch_endpoints.engine.driver import Stopped
 from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.rounds import Stopped
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 
 
@@ -170,7 +170,7 @@ def test_a_worker_that_ends_early_does_not_make_the_job_complete(tmp_path):
     class Lazy:
         def __init__(self, uri):
             self._real = LocalRunner(uri)
-            self.shape = self._real.shape
+            self.shape, self.prepare, self.close = self._real.shape, self._real.prepare, self._real.close
 
         def run(self, bundles, workers, root, listener):
             yield from self._real.run(bundles[:2], workers, root, listener)

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import cycle
 
 import pyarrow as pa
@@ -291,7 +292,7 @@ def test_a_worker_that_waits_for_a_store_ends_at_once_when_it_is_told_to(
     job = JobFolder(open_filesystem(folder), folder)
     job.write_job(spec)
     files = tuple((f"deep/part-{number:03}.txt",) for number in range(20))
-    with BundleScorer(folder, f"{store.PLACE}/in") as scorer, ThreadPoolExecutor() as pool:
+    with closing(BundleScorer(folder, f"{store.PLACE}/in")) as scorer, ThreadPoolExecutor() as pool:
         running = pool.submit(scorer.run, Bundle(0, 0, files))
         assert waits.wait(30)
         began = time.monotonic()

@@ -23,7 +23,13 @@ FLOORS = [
 ]
 FLOOR = {box: number for number, boxes in enumerate(FLOORS) for box in boxes}
 ROOMS = {
-    "ray": ("engine/ray_pool.py", "engine/ray_places.py", "engine/ray_jobs.py", "ingress/serve.py"),
+    "ray": (
+        "engine/ray_pool.py",
+        "engine/ray_actor.py",
+        "engine/ray_places.py",
+        "engine/ray_jobs.py",
+        "ingress/serve.py",
+    ),
     "fastapi": ("ingress/",),
     "fastapi_offline": ("ingress/",),
     "starlette": ("ingress/",),

@@ -1,19 +1,24 @@
 """How the driver plans tables for a model without a script, where nobody says how large mini-batches are."""
 
+import pytest
+
+from batch_endpoints.engine import tables
 from batch_endpoints.engine.tables import plan_mini_batches
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.specs import JobSpec
 
 
-def plan(folder, files, workers=1):
-    """The files of each mini-batch."""
+def job_of(folder, mini_batch_size=None, **deployment):
     model = {"name": "m", "version": "1", "path": (folder / "model").as_uri()}
     inputs = {"data": {"type": "uri_folder", "path": folder.as_uri()}}
-    settings = {"mini_batch_size": None}
-    deployment = {"name": "plain", "model": model, "settings": settings}
-    job = JobSpec.model_validate({"name": "job", "deployment": deployment, "inputs": inputs})
-    found = plan_mini_batches(job, str(folder), files, workers)
+    deployment |= {"name": "plain", "model": model, "settings": {"mini_batch_size": mini_batch_size}}
+    return JobSpec.model_validate({"name": "job", "deployment": deployment, "inputs": inputs})
+
+
+def plan(folder, files, workers=1):
+    """The files of each mini-batch."""
+    found = plan_mini_batches(job_of(folder), str(folder), files, workers)
     assert all(part == WHOLE for bundle in found.bundles for parts in bundle.parts for part in parts)
     return [batch for bundle in found.bundles for batch in bundle.mini_batches]
 
@@ -30,3 +35,16 @@ def test_compressed_files_count_as_what_they_hold(tmp_path):
 
 def test_a_large_compressed_file_is_not_read_for_the_plan(tmp_path):
     assert plan(tmp_path, [InputFile("absent.csv.gz", 1 << 30)]) == [("absent.csv.gz",)]
+
+
+@pytest.mark.parametrize(("size", "told_at"), [("64 rows", [4]), (2, [])], ids=["parts", "whole files"])
+def test_it_is_told_once_when_parts_are_sure_to_keep_all_workers_busy(tmp_path, monkeypatch, size, told_at):
+    for number in range(3):
+        (tmp_path / f"{number}.csv").write_text("x\n" + "1\n" * 400)
+    job = job_of(tmp_path, size, code_configuration={"code": "file:///c", "scoring_script": "score.py"})
+    cut, told, begun = tables.cut_tables, [], []
+    monkeypatch.setattr(tables, "cut_tables", lambda *how: map(lambda one: begun.append(1) or one, cut(*how)))
+    files = [InputFile(f"{number}.csv", 802) for number in range(3)]
+    found = plan_mini_batches(job, str(tmp_path), files, 4, None, lambda: told.append(len(begun)))
+    assert told == told_at
+    assert found.mini_batches == (19 if told_at else 2)
