@@ -45,6 +45,14 @@ def kill(pid: int) -> bool:
     return True
 
 
+def slowdown() -> float:
+    """How many times as long as on an idle machine things take now that take processor time; 1.0 or a little more."""
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < 0.2:
+        pass
+    return (time.monotonic() - began) / 0.2
+
+
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 120) -> T:
     """What the condition returns, once it is true."""
     deadline = time.monotonic() + seconds
