@@ -26,7 +26,8 @@ import requests
 from batch_endpoints.errors import ServerError
 
 PROC = Path("/proc")  # where there is none (macOS), `ps` tells the same
-START_SECONDS = 90.0
+START_SECONDS = 180.0
+START_TRIES = 2
 STOP_SECONDS = 20.0
 _PORTS = range(20_000, 32_768)
 
@@ -51,39 +52,29 @@ class LocalRay:
 def start_ray(log: Path) -> LocalRay:
     """Start a head and wait until it takes jobs.
 
+    One that ends by itself is started once more: Ray gives up where a step of its start takes more than 30 seconds,
+    as on a busy machine it may, or where another program was faster with one of its ports.
+
     Args:
         log: file for what it prints.
 
     Raises:
         ServerError: it ended, or was not up in time; nothing is left of it.
     """
-    # the paths of Ray's sockets lie below and may have 107 characters
-    folder = tempfile.mkdtemp(prefix="be-", dir="/tmp" if os.path.isdir("/tmp") else None)
-    gcs, dashboard, agent, client = free_ports(4)
-    command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats",
-        "--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={folder}/ray",
-        "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-        f"--dashboard-agent-listen-port={agent}",
-        f"--ray-client-server-port={client}",
-    ]  # fmt: skip
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=_environment(folder),
-            start_new_session=True,  # Ctrl-C is for us: we end it in order
-        )
-    ray = LocalRay(process.pid, _began(process.pid), folder, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
-    try:
-        _wait_until_up(process, ray, agent, log)
-    except BaseException:
-        stop_ray(ray)
-        raise
-    return ray
+    tries = 0
+    while True:
+        tries += 1
+        process, ray, agent = _begin(log)
+        with contextlib.ExitStack() as undo:
+            undo.callback(stop_ray, ray)
+            if _comes_up(process, ray, agent):
+                undo.pop_all()
+                return ray
+            ended = process.poll()
+        if ended is None:
+            raise ServerError(f"Ray was not up after {START_SECONDS:g} seconds", mend=_last_lines(log))
+        if tries == START_TRIES:
+            raise ServerError(f"Ray did not start (exit code {ended})", mend=_last_lines(log))
 
 
 def is_running(ray: LocalRay) -> bool:
@@ -145,6 +136,32 @@ def free_ports(count: int) -> list[int]:
     raise ServerError(f"there are no {count} free ports between {_PORTS.start} and {_PORTS.stop - 1}")
 
 
+def _begin(log: Path) -> tuple[subprocess.Popen[bytes], LocalRay, int]:
+    """A head that is about to come up, with the port of its agent."""
+    # the paths of Ray's sockets lie below and may have 107 characters
+    folder = tempfile.mkdtemp(prefix="be-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    gcs, dashboard, agent, client = free_ports(4)
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats",
+        "--node-ip-address=127.0.0.1", f"--port={gcs}", f"--temp-dir={folder}/ray",
+        "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        f"--dashboard-agent-listen-port={agent}",
+        f"--ray-client-server-port={client}",
+    ]  # fmt: skip
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=_environment(folder),
+            start_new_session=True,  # Ctrl-C is for us: we end it in order
+        )
+    ray = LocalRay(process.pid, _began(process.pid), folder, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
+    return process, ray, agent
+
+
 def _environment(folder: str) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_JOB_HEADERS")}
     scratch = Path(folder) / "scratch"
@@ -166,15 +183,14 @@ def _environment(folder: str) -> dict[str, str]:
     }
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], ray: LocalRay, agent: int, log: Path) -> None:
+def _comes_up(process: subprocess.Popen[bytes], ray: LocalRay, agent: int) -> bool:
+    """Waits until it does, or ends, or there is no time left."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ServerError(f"Ray did not start (exit code {process.returncode})", mend=_last_lines(log))
+    while process.poll() is None and time.monotonic() < deadline:
         if _answers(f"{ray.dashboard}/api/jobs/") and _answers(f"http://127.0.0.1:{agent}/api/local_raylet_healthz"):
-            return
+            return True
         time.sleep(0.1)
-    raise ServerError(f"Ray was not up after {START_SECONDS:g} seconds", mend=_last_lines(log))
+    return False
 
 
 def _answers(url: str) -> bool:

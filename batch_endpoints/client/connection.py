@@ -119,7 +119,7 @@ class Connection:
                 self._reached = True
                 if response.ok:
                     return response
-                if not (response.status_code in UNAVAILABLE and repeatable and pauses):
+                if not (_may_pass(response) and repeatable and pauses):
                     with response:
                         raise error_of(response)
                 response.close()
@@ -172,6 +172,15 @@ def error_of(response: requests.Response) -> BatchEndpointError:
         code, message = "", f"the server at {response.url} answered {response.status_code}: {told or response.reason}"
     what, _, mend = message.partition("\n")
     return _by_code(BatchEndpointError).get(code, ServerError)(what, mend=mend)
+
+
+def _may_pass(response: requests.Response) -> bool:
+    """May the server answer otherwise in a moment?
+
+    It says what failed in JSON. Ray Serve, in front of it, does not when the process that was to answer is lost.
+    """
+    is_ours = response.headers.get("content-type", "").startswith("application/json")
+    return response.status_code in UNAVAILABLE or (response.status_code == 500 and not is_ours)
 
 
 def _by_code(cls: type[BatchEndpointError]) -> dict[str, type[BatchEndpointError]]:

@@ -12,6 +12,7 @@ from batch_endpoints.errors import InputError, NotFound
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
+from batch_endpoints.storage.whole_files import ASIDE
 
 
 class OutputFile(NamedTuple):
@@ -38,7 +39,7 @@ def output_files(uri: str, access: Access = AMBIENT) -> list[OutputFile]:
     for folder, _, names in os.walk(top):
         for name in names:
             path = Path(folder, name)
-            if not name.startswith(".aside-") and _inside(path, top):
+            if not name.startswith(ASIDE) and _inside(path, top):
                 found.append(OutputFile(path.relative_to(top).as_posix(), path.stat().st_size))
     return sorted(found)
 

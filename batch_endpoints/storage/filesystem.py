@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import AMBIENT, Access, credentials_for
 from batch_endpoints.storage.azure_places import is_azure
 from batch_endpoints.storage.schemes import STORES, check_scheme, scheme_of
+from batch_endpoints.storage.whole_files import ASIDE, whole_file
 
 if TYPE_CHECKING:
     from batch_endpoints.storage.objects import ObjectFilesystem
@@ -68,9 +68,10 @@ class LocalFilesystem:
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         target = self.root / path
-        aside = _write_aside(target, data)
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(aside, target)  # fails where the name exists, so of all racers one wins
+            with whole_file(target, replace=False) as file:
+                file.write(data)
         except FileExistsError:
             return False
         except OSError as error:
@@ -82,8 +83,6 @@ class LocalFilesystem:
                 mend="Let BATCH_ENDPOINTS_ROOT (or BATCH_ENDPOINTS_HOME) name another disk or an object store; a job "
                 "whose output is on this disk must ask for overwrite.",
             ) from None
-        finally:
-            aside.unlink()
         return True
 
     def names(self, folder: str) -> list[str]:
@@ -92,7 +91,7 @@ class LocalFilesystem:
             os.path.join(at, name)[len(top) :]
             for at, _, names in os.walk(top)
             for name in names
-            if not name.startswith(".aside-")
+            if not name.startswith(ASIDE)
         ]
         return sorted(found)
 
@@ -103,13 +102,8 @@ class LocalFilesystem:
     def open_output(self, path: str) -> Iterator[BinaryIO]:
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.parent / f".aside-{uuid.uuid4().hex}"
-        try:
-            with aside.open("wb") as file:
-                yield file
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        with whole_file(target, replace=True) as file:
+            yield file
 
     def exists(self, path: str) -> bool:
         return (self.root / path).exists()
@@ -264,10 +258,3 @@ def open_uri(uri: str, access: Access = AMBIENT) -> tuple[pyarrow.fs.FileSystem,
     except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise InputError(f"cannot open '{shown(uri)}': {shown_text(error)}") from None
     return found[0], found[1].rstrip("/")
-
-
-def _write_aside(target: Path, data: bytes) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.parent / f".aside-{uuid.uuid4().hex}"
-    aside.write_bytes(data)
-    return aside

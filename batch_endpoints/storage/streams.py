@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from batch_endpoints.settings import Settings
 from batch_endpoints.storage.objects import CONNECT_SECONDS, StoreClosed, answered
 from batch_endpoints.storage.patience import Tries
+from batch_endpoints.storage.whole_files import ASIDE
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ def copy_stream(uri: str, target: Path) -> None:
         OSError: TimeoutError where patience is over.
     """
 
-    aside = target.with_name(f".aside-{uuid.uuid4().hex}")
+    aside = target.with_name(f"{ASIDE}{uuid.uuid4().hex}")
 
     def copy() -> None:
         limits = {"timeout": _limits()} if _is_http(uri) else {}

@@ -33,7 +33,7 @@ class Shell:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCH_ENDPOINTS_", "RAY_"))}
         return {**kept, "BATCH_ENDPOINTS_HOME": str(self.home)}
 
-    def run(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "batch_endpoints.cli", *map(str, arguments)],
             env=self.environment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,27 @@ def runs(pid: int) -> bool:
 
 def is_python(pid: int) -> bool:
     """Not the shell that Ray starts a driver with."""
-    return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("python")
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("python")
+    except OSError:  # it has ended
+        return False
+
+
+def kill(pid: int) -> bool:
+    """Was it still there to be killed?"""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def slowdown() -> float:
+    """How many times as long as on an idle machine things take now that take processor time; 1.0 or a little more."""
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < 0.2:
+        pass
+    return (time.monotonic() - began) / 0.2
 
 
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 120) -> T:

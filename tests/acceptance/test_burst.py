@@ -9,6 +9,7 @@ import os
 import time
 
 import requests
+from processes import slowdown
 
 SCRIPT = "def run(mini_batch):\n    return [int(open(file).read()) for file in mini_batch]\n"
 
@@ -20,12 +21,12 @@ def test_a_burst_of_small_jobs_completes_and_the_list_stays_responsive(server, d
     jobs = {server.client.invoke(endpoint, input=folder).name for _ in range(count)}
     assert len(jobs) == count
 
-    slowest = 0.0
+    slowest, slow = 0.0, slowdown()
     deadline = time.monotonic() + 60 + 20 * count
     address = f"{server.url}/endpoints/{endpoint}/jobs?top=500"
     while True:
         began = time.monotonic()
-        listed = requests.get(address, timeout=30).json()["value"]
+        listed = requests.get(address, timeout=300).json()["value"]
         slowest = max(slowest, time.monotonic() - began)
         statuses = [job["properties"]["status"] for job in listed]
         if all(status in ("Completed", "Failed", "Canceled") for status in statuses):
@@ -34,4 +35,4 @@ def test_a_burst_of_small_jobs_completes_and_the_list_stays_responsive(server, d
         time.sleep(0.5)
     assert statuses == ["Completed"] * count
     assert {job["properties"]["progress"]["rows"] for job in listed} == {3}
-    assert slowest < 10, f"GET /jobs once took {slowest:.1f} s"
+    assert slowest < 10 * max(slow, slowdown()), f"GET /jobs once took {slowest:.1f} s"

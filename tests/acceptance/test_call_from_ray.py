@@ -15,7 +15,7 @@ def ray_job_submit(server, *command):
         env={**server.environment, "RAY_AUTH_MODE": "disabled"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
 
 

@@ -152,7 +152,7 @@ def test_no_process_is_left(server, told):
     pids = {pid for calls in told.calls.values() for call in calls for pid in call}
     assert len(pids) > 2
 
-    wait_for(lambda: not server.pids("scoring/host.py"), "the end of the hosts", seconds=10)
+    wait_for(lambda: not server.pids("scoring/host.py"), "the end of the hosts")
     assert [pid for pid in sorted(pids) if runs(pid)] == []
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 
 import pandas as pd
 import pytest
-from processes import command_of, is_python, runs, wait_for
+from processes import command_of, is_python, kill, runs, slowdown, wait_for
 
 from batch_endpoints.cli.local_ray import free_ports
 
@@ -38,8 +36,12 @@ def run(mini_batch):
 """
 
 
+def folder_of(server, job):
+    return server.home / "jobs" / job.name
+
+
 def commits(server, job):
-    return list((server.home / "jobs" / job.name / "commits").rglob("*.json"))
+    return list((folder_of(server, job) / "commits").rglob("*.json"))
 
 
 @pytest.fixture
@@ -53,8 +55,9 @@ def running_job(server, deploy, numbered_files):
 
 
 def test_a_killed_driver_is_replaced_and_every_input_is_there_once(server, running_job):
-    (driver,) = {pid for pid in server.pids("batch_endpoints.engine file://") if is_python(pid)}
-    os.kill(driver, signal.SIGKILL)
+    engine = f"batch_endpoints.engine {folder_of(server, running_job).as_uri()}"
+    (driver,) = filter(is_python, server.pids(engine))
+    assert kill(driver)
     done = running_job.wait(timeout_seconds=240)
     assert done.document["launches"] == 2
     check_output(done)
@@ -62,19 +65,18 @@ def test_a_killed_driver_is_replaced_and_every_input_is_there_once(server, runni
 
 def test_killed_workers_and_replicas_cost_no_input(server, running_job):
     for marker in ("ray::ScoringActor", "ray::ServeReplica:batch-endpoints-controller", "scoring/host.py"):
-        pid, *_ = server.pids(marker)
-        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda marker=marker: any(map(kill, server.pids(marker)[:1])), f"the end of {marker}")
     for pid in server.pids("ray::ServeReplica:batch-endpoints-ingress"):
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     done = running_job.wait(timeout_seconds=240)
     check_output(done)
 
 
 def test_a_canceled_job_ends_soon_leaves_no_process_of_the_user_and_can_be_resumed(server, running_job):
     running_job.cancel()
-    wait_for(lambda: running_job.refresh().ended, "the end of the job", seconds=30)
+    wait_for(lambda: running_job.refresh().ended, "the end of the job")
     assert running_job.status == "Canceled"
-    wait_for(lambda: not server.pids("scoring/host.py"), "the end of the hosts", seconds=10)
+    wait_for(lambda: not server.pids("scoring/host.py"), "the end of the hosts")
     before = {path.name for path in commits(server, running_job)}
     assert before
 
@@ -87,6 +89,7 @@ def test_a_canceled_job_ends_soon_leaves_no_process_of_the_user_and_can_be_resum
 def test_within_five_seconds_of_a_cancel_all_that_a_script_has_started_is_gone(
     server, deploy, numbered_files, tmp_path
 ):
+    slow = slowdown()
     endpoint = deploy("endless", ENDLESS, mini_batch_size=1, environment_variables={"PIDS": "/dev/null"})
     pids = tmp_path / "pids"
     job = server.client.invoke(
@@ -101,11 +104,13 @@ def test_within_five_seconds_of_a_cancel_all_that_a_script_has_started_is_gone(
     started = [int(pid) for pid in pids.read_text().split()]
     assert all(map(runs, started))
 
-    deadline = time.monotonic() + 5
+    began = time.monotonic()
     job.cancel()
-    wait_for(lambda: not any(map(runs, started)), "the end of them", seconds=deadline - time.monotonic())
+    wait_for(lambda: not any(map(runs, started)), "the end of them")
+    seconds = time.monotonic() - began
 
     wait_for(lambda: job.refresh().ended, "the end of the job")
+    assert seconds < 5 * max(slow, slowdown())
     assert job.status == "Canceled"
     assert "a quiet word" in job.logs()
 
@@ -130,7 +135,7 @@ def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(she
         head = json.loads((shell.home / "server.json").read_text())["ray"]["pid"]
         before = shell.pids(str(shell.home))
         assert len(before) >= 2  # the driver and the host of its worker
-        os.kill(head, signal.SIGKILL)
+        assert kill(head)
         assert shell.run("status").returncode == 1
         shell("up", "--port", port)
         assert not [command for pid in before if (command := command_of(pid))]

@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from processes import wait_for
 
 
 def session_of(shell):
@@ -41,21 +41,18 @@ def test_quickstart_shows_predictions_and_leaves_no_process(shell):
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
 def test_an_interrupted_quickstart_leaves_no_process(shell, sign):
-    process = subprocess.Popen(
+    lines = []
+    with subprocess.Popen(
         [sys.executable, "-u", "-m", "batch_endpoints.cli", "quickstart", "--files", "6"],
         env=shell.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if "Starting the server" in line:  # Ray is up by now
-            process.send_signal(sign)
-    assert process.wait(timeout=60) == 130, lines
+    ) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if "Starting the server" in line:  # Ray is up by now
+                process.send_signal(sign)
+    assert process.returncode == 130, lines
     assert "interrupted; what was started has been ended" in "".join(lines)
-    deadline = time.monotonic() + 15
-    while left := session_of(shell):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+    wait_for(lambda: not session_of(shell), "the end of all that was started")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
 
 import pandas as pd
 import pytest
 import requests
-from processes import wait_for
+from processes import kill, wait_for
 
 from batch_endpoints.errors import Conflict
 
@@ -22,6 +20,8 @@ def run(mini_batch):
     time.sleep(0.1)
     if numbers[0] % 3 == 1 and not Path({service!r}).exists():
         raise ConnectionError("the service of features is down")
+    while numbers == [58] and not Path({gate!r}).exists():
+        time.sleep(0.02)
     return numbers
 """
 
@@ -29,8 +29,8 @@ def run(mini_batch):
 def test_failed_items_are_scored_again_into_the_same_output_whatever_is_killed(
     server, deploy, numbered_files, tmp_path
 ):
-    script = SCRIPT.format(service=str(tmp_path / "service"))
-    settings = {"max_concurrency_per_instance": 2, "retry_settings": {"max_retries": 0, "timeout": 60}}
+    script = SCRIPT.format(service=str(tmp_path / "service"), gate=str(tmp_path / "gate"))
+    settings = {"max_concurrency_per_instance": 2, "retry_settings": {"max_retries": 0, "timeout": 600}}
     endpoint = deploy("down-service", script, mini_batch_size=1, **settings)
     job = server.client.invoke(endpoint, input=str(numbered_files(60))).wait(timeout_seconds=240)
     assert (job.progress.items_succeeded, job.progress.items_failed) == (40, 20)
@@ -41,8 +41,8 @@ def test_failed_items_are_scored_again_into_the_same_output_whatever_is_killed(
     retried = server.home / "jobs" / job.name / "retries" / "1" / "commits"
     wait_for(lambda: len(list(retried.rglob("*.json"))) >= 2, "the first commits of the retry")
     assert predictions(server, job) == [n for n in range(60) if n % 3 != 1]
-    worker, *_ = server.pids("ray::ScoringActor")
-    os.kill(worker, signal.SIGKILL)
+    assert kill(server.pids("ray::ScoringActor")[0])
+    (tmp_path / "gate").touch()
     job.refresh().wait(timeout_seconds=240)
 
     assert job.status == "Completed", job.error

@@ -67,7 +67,7 @@ def migrate_together(urls, start):
 def test_processes_and_threads_may_migrate_at_the_same_time(new_url):
     urls = [new_url() for _ in range(3)]  # at the first one they still import this and that, each for a while
     context = multiprocessing.get_context("spawn")
-    start = context.Barrier(4, timeout=30)
+    start = context.Barrier(4, timeout=120)
     processes = [context.Process(target=migrate_together, args=(urls, start)) for _ in range(2)]
     for process in processes:
         process.start()

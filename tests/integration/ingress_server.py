@@ -21,7 +21,7 @@ class Server:
 
     def __init__(self, url, store, folder, app):
         self.url, self.store, self.folder, self.app = url, store, folder, app
-        self.http = httpx.Client(base_url=url, timeout=20)
+        self.http = httpx.Client(base_url=url, timeout=120)
 
     def upload(self, name, files):
         """Send a folder, or with the key "" a file; returns its URI."""
@@ -86,7 +86,7 @@ def running_server(folder, store=None, **options):
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         assert time.monotonic() < deadline, "the server did not start in time"
@@ -97,6 +97,6 @@ def running_server(folder, store=None, **options):
     finally:
         running.http.close()
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=120)
         listening.close()
         assert not thread.is_alive()

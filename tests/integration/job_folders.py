@@ -116,7 +116,7 @@ def noting(place: Path) -> str:
     return f"note = lambda text: open({str(place / 'calls')!r}, 'a').write(text + ' ')"
 
 
-def wait_until(claim, seconds=30.0, what="it"):
+def wait_until(claim, seconds=120.0, what="it"):
     until = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < until, f"{what} did not come within {seconds} seconds"

@@ -74,7 +74,7 @@ def test_what_is_finished_counts_while_the_next_mini_batch_is_being_scored(at_th
     timer.act()
     assert committed(job) == [(0, 2, FILES[:2])]
     gate.touch()
-    assert running.result(10).mini_batches == 4
+    assert running.result(60).mini_batches == 4
     assert committed(job) == [(0, 2, FILES[:2]), (2, 4, FILES[2:])]
 
 
@@ -83,7 +83,7 @@ def test_a_mini_batch_that_another_worker_has_committed_meanwhile_counts_once_wi
     CommitLog(job.job_folder.files).add(Commit(bundle=0, start=0, end=3, rows=3, items_succeeded=3))
     Timer.made[0].act()
     gate.touch()
-    assert running.result(10).mini_batches == 4
+    assert running.result(60).mini_batches == 4
     assert committed(job) == [(0, 3, []), (3, 4, FILES[3:])]
 
 
@@ -94,7 +94,7 @@ def test_what_could_not_be_committed_in_time_is_committed_with_the_next_mini_bat
         Timer.made[0].act()
     assert committed(job) == []
     gate.touch()
-    assert running.result(10).mini_batches == 4
+    assert running.result(60).mini_batches == 4
     assert committed(job) == [(0, 4, FILES)]
 
 
@@ -107,16 +107,16 @@ def test_what_is_finished_counts_when_the_store_of_the_next_mini_batch_stays_awa
     monkeypatch.setattr(MiniBatchFiles, "of", away)
     gate.touch()
     with pytest.raises(StoreUnavailable, match=r"worker '.+' cannot go on: the store does not answer"):
-        running.result(10)
+        running.result(60)
     assert committed(job) == [(0, 3, FILES[:3])]
 
 
 def test_a_time_that_comes_when_all_is_done_changes_nothing(at_the_third):
     job, running, gate = at_the_third
     gate.touch()
-    running.result(10)
+    running.result(60)
     late = threading.Thread(target=Timer.made[0].act)
     late.start()
-    late.join(5)
+    late.join(60)
     assert not late.is_alive()
     assert committed(job) == [(0, 4, FILES)]

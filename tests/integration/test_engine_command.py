@@ -17,7 +17,7 @@ def by_hand(place, document, *more):
         [sys.executable, "-m", "batch_endpoints.engine", "--local", str(place)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -102,7 +102,7 @@ def test_a_job_written_wrongly_is_refused_with_its_place(tmp_path, document, mes
 
 def test_a_folder_without_a_job_is_refused(tmp_path):
     ended = subprocess.run(
-        [sys.executable, "-m", "batch_endpoints.engine", str(tmp_path)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "batch_endpoints.engine", str(tmp_path)], capture_output=True, text=True, timeout=120
     )
 
     assert ended.returncode == 2
@@ -112,7 +112,7 @@ def test_a_folder_without_a_job_is_refused(tmp_path):
 def test_a_failed_job_ends_with_exit_code_1(tmp_path):
     job = Job(tmp_path, "def run(b): return None", files=1)
     process = job.start()
-    said = process.communicate(timeout=60)[0]
+    said = process.communicate(timeout=120)[0]
 
     assert process.returncode == 1
     assert "run() returned None" in said

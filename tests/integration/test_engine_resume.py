@@ -70,7 +70,7 @@ def test_a_driver_told_to_end_leaves_a_job_that_another_one_finishes(at_the_gate
     job, process = at_the_gate
     process.terminate()
 
-    assert process.wait(timeout=10) == 143
+    assert process.wait(timeout=120) == 143
     assert not (job.folder / "report.json").exists()
     assert os.listdir(job.place / "tmp") == []
     (job.place / "gate").touch()
@@ -83,7 +83,7 @@ def test_a_canceled_job_ends_at_once_as_canceled(at_the_gate):
     job.job_folder.ask_to_cancel()
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(timeout=10) == 130
+    assert process.wait(timeout=120) == 130
     report = job.report()
     assert report["status"] == "Canceled"
     assert report["progress"]["items_succeeded"] == sum(len(_range(commit)) for commit in job.commits()) >= 19
@@ -95,7 +95,7 @@ def test_a_canceled_job_that_is_resumed_scores_what_is_left(at_the_gate):
     job, process = at_the_gate
     job.job_folder.ask_to_cancel()
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=20)
+    process.wait(timeout=120)
     before = job.commits()
     assert job.job_folder.state().status == "Canceled"
     (job.place / "gate").touch()
@@ -191,7 +191,7 @@ def test_two_drivers_at_once_give_one_output(tmp_path):
     wait_until(lambda: job.calls().count("000.txt") == 2, what="both drivers at the gate")
     (tmp_path / "gate").touch()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
 
     assert states == ["Completed", "Completed"]
     assert everything_once(job)
@@ -227,7 +227,7 @@ def test_progress_moves_with_the_commits_inside_a_bundle(tmp_path, often):
         assert job.progress()["mini_batches_done"] == 3
     finally:
         (tmp_path / "gate").touch()
-        thread.join(timeout=30)
+        thread.join(timeout=120)
 
     assert job.report()["progress"]["items_succeeded"] == 6
     assert seen == sorted(seen)

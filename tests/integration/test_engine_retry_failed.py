@@ -370,7 +370,7 @@ def test_a_host_killed_in_a_retry_costs_nothing(in_a_retry):
     (job.place / "gate").touch()
     os.kill(host, signal.SIGKILL)
 
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
     assert files_of(job) == names(40)
     assert counts(job) == (40, 40, 0, 40)
 
@@ -380,7 +380,7 @@ def test_a_retry_that_is_canceled_keeps_the_output_and_can_be_resumed(in_a_retry
     asked = job.job_folder.run_of(job.job_folder.job())
     asked.ask_to_cancel()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 130
+    assert process.wait(timeout=120) == 130
 
     done = len(retried(job))
     assert counts(job) == (40, 19 + done, 21 - done, 19 + done)
@@ -402,7 +402,7 @@ def test_progress_of_a_retry_counts_upwards_from_what_had_succeeded(in_a_retry):
     assert (told["items"], told["mini_batches"], told["items_failed"]) == (40, 40, 0)
     assert told["items_succeeded"] == told["mini_batches_done"] == told["rows"] < 40
     process.terminate()
-    assert process.wait(timeout=20) == 143
+    assert process.wait(timeout=120) == 143
     (job.place / "gate").touch()
     assert job.run(LocalRunner).status == "Completed"
     assert files_of(job) == names(40)

@@ -150,7 +150,7 @@ def test_an_old_scikit_learn_on_an_old_python_scores_beside_the_servers(tmp_path
         subprocess.run([interpreter, "-c", MADE, str(job.place / "registered" / "model" / "m.pkl")], check=True)
 
     running = [job.start() for job in (old, own)]
-    said = [engine.communicate(timeout=120)[0] for engine in running]
+    said = [engine.communicate(timeout=240)[0] for engine in running]
 
     assert [engine.returncode for engine in running] == [0, 0], said
     own_python = ".".join(map(str, sys.version_info[:2]))

@@ -51,7 +51,7 @@ def test_it_is_built_once_however_many_processes_ask(tmp_path):
         subprocess.Popen([sys.executable, "-c", ASK, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    said = [process.communicate(timeout=60)[0].split() for process in asking]
+    said = [process.communicate(timeout=240)[0].split() for process in asking]
 
     assert len({path for path, _ in said}) == 1
     assert sorted(is_new for _, is_new in said) == ["False", "False", "False", "True"]

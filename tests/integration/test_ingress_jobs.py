@@ -13,7 +13,7 @@ from ingress_server import running_server
 from batch_endpoints.specs import ItemCounts, JobError, JobOutput, JobState, Progress
 from batch_endpoints.stores import migrate, open_store
 
-SECONDS = 20
+SECONDS = 120
 
 
 @pytest.fixture(scope="module", params=["memory", "sqlite"])

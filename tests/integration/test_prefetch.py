@@ -13,7 +13,7 @@ from pathlib import Path
 asked = Path({asked!r})
 def wait(name):
     following = asked / f"{{int(name[:3]) + 1:03}}"
-    until = time.monotonic() + 10
+    until = time.monotonic() + 50
     while not following.exists():
         if time.monotonic() > until:
             raise TimeoutError(f"{{following.name}} was not fetched ahead")

@@ -37,7 +37,7 @@ def nodes():
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": folder}
     cluster = Cluster()
     try:
-        soon = {"health_check_period_ms": 300, "health_check_failure_threshold": 3, "health_check_timeout_ms": 1000}
+        soon = {"health_check_period_ms": 300, "health_check_failure_threshold": 3, "health_check_timeout_ms": 30_000}
         cluster.add_node(num_cpus=0, include_dashboard=False, _system_config=soon)
         for gpus in (1, 0, 0):
             cluster.add_node(wait=False, num_cpus=1, num_gpus=gpus)

@@ -179,7 +179,8 @@ def test_a_worker_without_work_gives_its_cpu_back_while_another_is_still_at_it(t
 
 
 @pytest.mark.parametrize("how", ["close", "stop"])
-def test_whoever_closes_or_stops_the_outcomes_ends_the_script_within_seconds(tmp_path, how):
+def test_whoever_closes_or_stops_the_outcomes_ends_the_script_at_once(tmp_path, monkeypatch, how):
+    monkeypatch.setattr(ray_pool, "_CLOSE_SECONDS", 100.0)  # behind it the worker itself would be killed
     job = job_that(WAITS, tmp_path, 2, GO=str(tmp_path / "never"))
     bundles = [Bundle(n, n, ((f"{n:03}.txt",),)) for n in range(2)]
     runner = RayPoolRunner(job.job_folder.uri)
@@ -196,7 +197,7 @@ def test_whoever_closes_or_stops_the_outcomes_ends_the_script_within_seconds(tmp
             runner.stop()
             assert rest.result() == []
     wait_until(lambda: not os.path.exists(f"/proc/{host}"), what="the end of the host")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50
     assert len(job.commits()) == 1
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 2, what="both CPUs")
 

@@ -79,6 +79,12 @@ def test_an_invocation_is_sent_again_with_the_same_id_until_it_is_answered(serve
     assert pauses == list(PAUSES[:3])
 
 
+def test_a_server_that_is_lost_while_it_answers_is_asked_again(server, client, pauses):
+    server.answers = [(500, b"Internal Server Error"), (200, JOB)]
+    assert client.job("one").name == "one"
+    assert pauses == list(PAUSES[:1])
+
+
 def test_each_invocation_has_an_id_and_a_deployment_of_its_own(server, client):
     server.answers = [(201, JOB)]
     client.invoke("tumor", input="s3://bucket/data", deployment="xgb")
@@ -135,6 +141,7 @@ def test_errors_arrive_as_our_own_with_their_whole_text(server, client, status, 
         client.job("one")
     assert type(told.value) is kind
     assert str(told.value) == "what (where)\nmend"
+    assert len(server.received) == 1
 
 
 def test_something_that_is_no_batch_endpoints_server_says_so(server, client):

@@ -56,7 +56,7 @@ def test_a_file_uri_of_another_machine_is_refused():
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
 def test_a_disk_without_hard_links_is_refused_and_nothing_is_left_on_it(tmp_path, monkeypatch, number):
-    def link(*places):
+    def link(*places, **options):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", link)

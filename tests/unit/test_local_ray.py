@@ -6,6 +6,7 @@ import pytest
 
 from batch_endpoints.cli import local_ray
 from batch_endpoints.engine import ray_pool
+from batch_endpoints.errors import ServerError
 
 LISTENS_WITH_MANY_THREADS = """
 import socket, sys, threading, time
@@ -31,3 +32,43 @@ def test_a_killed_process_counts_as_ended_only_when_it_has_let_go_of_its_port():
             assert it.stdout.readline() == b"up\n"
             local_ray._kill([(it.pid, local_ray._began(it.pid))])
             socket.create_server(("127.0.0.1", port)).close()
+
+
+# stands for Ray: as many starts as there are tokens end at once
+HEAD = """#!{python}
+import http.server, pathlib, sys, threading
+for token in pathlib.Path({tokens!r}).iterdir():
+    token.unlink()
+    sys.exit("too slow")
+class Yes(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+for said in sys.argv:
+    name, _, port = said.partition("=")
+    if name in ("--dashboard-port", "--dashboard-agent-listen-port"):
+        server = http.server.HTTPServer(("127.0.0.1", int(port)), Yes)
+        threading.Thread(target=server.serve_forever).start()
+"""
+
+
+@pytest.mark.parametrize("ends", [1, 2])
+def test_a_head_that_ends_by_itself_is_started_once_more(tmp_path, monkeypatch, ends):
+    tokens, head = tmp_path / "tokens", tmp_path / "head"
+    tokens.mkdir()
+    for number in range(ends):
+        (tokens / str(number)).touch()
+    head.write_text(HEAD.format(python=sys.executable, tokens=str(tokens)))
+    head.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(head))
+    if ends == 1:
+        ray = local_ray.start_ray(tmp_path / "log")
+        assert local_ray.is_running(ray)
+        local_ray.stop_ray(ray)
+        assert not local_ray.is_running(ray)
+    else:
+        with pytest.raises(
+            ServerError, match=r"Ray did not start \(exit code 1\)\nIts last words .*:\ntoo slow\ntoo slow"
+        ):
+            local_ray.start_ray(tmp_path / "log")
+    assert list(tokens.iterdir()) == []
