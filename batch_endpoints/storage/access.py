@@ -30,9 +30,14 @@ AMBIENT: Access = MappingProxyType({})
 
 def credentials_for(uri: str, access: Access) -> Credentials | None:
     """The credentials of the longest prefix that this URI is at or below; None where there is none."""
-    path = _plain(uri)
-    fitting = [prefix for prefix in access if path == _plain(prefix) or path.startswith(_plain(prefix) + "/")]
+    fitting = [prefix for prefix in access if is_below(uri, prefix)]
     return access[max(fitting, key=len)] if fitting else None
+
+
+def is_below(uri: str, prefix: str) -> bool:
+    """Is it what the prefix names, or below that, in whichever spelling?"""
+    path, top = _plain(uri), _plain(prefix)
+    return path == top or path.startswith(f"{top}/")
 
 
 def secret(reference: str) -> str:
