@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from batch_endpoints.control_plane.reach import FROM_LOOPBACK, chosen_host, host_refused, is_within
@@ -10,7 +11,6 @@ from batch_endpoints.control_plane.records import everything
 from batch_endpoints.errors import Refused, SpecError
 from batch_endpoints.interfaces import RecordStore
 from batch_endpoints.specs import (
-    Credentials,
     Datastore,
     JobInput,
     JobOutput,
@@ -20,7 +20,7 @@ from batch_endpoints.specs import (
     datastore_path,
 )
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.access import is_below
+from batch_endpoints.storage.access import Access, is_below
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.mltable import read_mltable
 from batch_endpoints.storage.schemes import check_scheme, scheme_of
@@ -80,22 +80,28 @@ class Places:
             )
         return Path(absolute).as_uri()
 
-    def access(self, uris: Iterable[str]) -> dict[str, Credentials]:
-        """Where credentials are found for those of the URIs that are below a datastore which has some.
+    def access(self, uris: Iterable[str]) -> Access:
+        """How a job gets at these URIs: with credentials where they are below a datastore which has some.
 
         It does not matter how they were named: what is below a datastore's prefix is opened with its credentials.
 
-        Returns: prefix -> references to secrets, never the secrets.
+        Returns: with references to secrets, never the secrets.
         """
         wanted = list(uris)
-        return {
+        datastores = [datastore for datastore in self._datastores() if datastore.prefix]
+        credentials = {
             datastore.prefix: datastore.credentials
-            for datastore in self._datastores()
-            if datastore.credentials and datastore.prefix and any(is_below(uri, datastore.prefix) for uri in wanted)
+            for datastore in datastores
+            if datastore.credentials and any(is_below(uri, datastore.prefix) for uri in wanted)
         }
+        if self._local_paths:
+            return Access(credentials)
+        uploaded = (place for place in map(local_path, wanted) if place and self._uploads.has(place))
+        folders = (local_path(datastore.prefix) for datastore in datastores)
+        return Access(credentials, tuple(sorted({str(place) for place in chain(folders, uploaded) if place})))
 
-    def table(self, given: JobInput, access: dict[str, Credentials]) -> tuple[MLTable | None, dict[str, Credentials]]:
-        """What the file of an MLTable says, with URIs, and access to these besides; None for any other input.
+    def table(self, given: JobInput, access: Access) -> MLTable | None:
+        """What the file of an MLTable says, with URIs; None for any other input.
 
         Raises:
             InputError: it cannot be read.
@@ -103,12 +109,12 @@ class Places:
             Refused: a path or a host that it does not open to its clients.
         """
         if given.type != "mltable":
-            return None, access
+            return None
         what = "a path of the MLTable"
         table = read_mltable(given.path, lambda path: self.uri(path, what), access)
         for entry in table.paths:  # also the relative ones
             self._check_host(entry.path, what)
-        return table, {**access, **self.access(entry.path for entry in table.paths)}
+        return table
 
     def _in_datastore(self, name: str, below: str, what: str) -> str:
         if ".." in below.split("/"):

@@ -29,6 +29,7 @@ from batch_endpoints.settings import Settings
 from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
 from batch_endpoints.specs.log_lines import stamp
 from batch_endpoints.specs.uris import shown
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.commits import Commit, Totals, totals
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
@@ -145,9 +146,9 @@ def _run(
 
 def _new_plan(job: JobSpec, workers: WorkerPlan) -> JobPlan:
     """List the input and cut it; the list, some 200 MB for a million files, is gone with this call."""
-    data = _data_input(job)
-    table = (job.table or read_mltable(data.path, str, job.credentials)) if data.type == "mltable" else None
-    root, files, skipped = list_mltable(table, job.credentials) if table else list_files(data.path, job.credentials)
+    data, access = _data_input(job), Access.of(job)
+    table = (job.table or read_mltable(data.path, str, access)) if data.type == "mltable" else None
+    root, files, skipped = list_mltable(table, access) if table else list_files(data.path, access)
     plan = plan_mini_batches(job, root, files, workers.count, table.reading if table else None)
     return replace(plan, skipped=tuple(skipped))
 

@@ -1,4 +1,4 @@
-"""Access to stores: which credentials belong to a URI, and the secrets that they refer to.
+"""Access to data: which credentials belong to a URI, the secrets that they refer to, and what of a machine is open.
 
 Jobs carry references (``env:NAME``, ``file:PATH``). They are resolved here, on the node that reads or writes, and
 what they stand for goes into a store's client and nowhere else.
@@ -9,29 +9,45 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.specs import Credentials
+from batch_endpoints.specs import Credentials, JobSpec
 from batch_endpoints.storage.azure_places import azure_place
 
 T = TypeVar("T")
 OWN_SETTINGS = (
     "BATCH_ENDPOINTS_"  # how variables begin that are nobody's credentials: one has the database's password
 )
-Access = Mapping[str, Credentials]
-"""URI prefix -> the credentials for what is below it."""
 
-AMBIENT: Access = MappingProxyType({})
+
+@dataclass(frozen=True)
+class Access:
+    """How somebody gets at data.
+
+    Args:
+        credentials: URI prefix -> the credentials for what is below it.
+        folders: of this machine's disk, which may be read; then nothing else of this machine is open. None: all is.
+    """
+
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
+    folders: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, job: JobSpec) -> Access:
+        return cls(job.credentials, job.open_folders)
+
+
+AMBIENT = Access()
 """No credentials of our own: a client finds what its node has (variables, profiles, instance roles)."""
 
 
 def credentials_for(uri: str, access: Access) -> Credentials | None:
     """The credentials of the longest prefix that this URI is at or below; None where there is none."""
-    fitting = [prefix for prefix in access if is_below(uri, prefix)]
-    return access[max(fitting, key=len)] if fitting else None
+    fitting = [prefix for prefix in access.credentials if is_below(uri, prefix)]
+    return access.credentials[max(fitting, key=len)] if fitting else None
 
 
 def is_below(uri: str, prefix: str) -> bool:
@@ -72,8 +88,10 @@ def secret(reference: str) -> str:
 
 
 def secret_variables(access: Access) -> frozenset[str]:
-    """The environment variables that these credentials refer to."""
-    values = (value for credentials in access.values() for value in credentials.model_dump().values() if value)
+    """The environment variables that its credentials refer to."""
+    values = (
+        value for credentials in access.credentials.values() for value in credentials.model_dump().values() if value
+    )
     return frozenset(value.removeprefix("env:") for value in values if value.startswith("env:"))
 
 

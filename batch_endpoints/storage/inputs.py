@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow.fs
 
-from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
+from batch_endpoints.errors import BatchEndpointError, InputError, Refused, StoreUnavailable
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown
@@ -98,7 +98,7 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
         if is_streamed(root):
             from batch_endpoints.storage.streams import copy_stream  # its libraries take time to load
 
-            copy_stream(root, target)
+            copy_stream(root, target, access)
         elif in_store(root):
             store_filesystem(root, access).download(path, target)
         else:
@@ -106,6 +106,8 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
             pyarrow.fs.copy_files(f"{top}/{path}", str(target), files, pyarrow.fs.LocalFileSystem())
     except OSError as error:
         raise cannot_read(f"{root}/{path}", error) from None
+    except Refused as error:  # it was not so when it was listed
+        raise InputError(f"'{shown(root)}' cannot be read: {error.what}", mend=error.mend) from None
     return target
 
 

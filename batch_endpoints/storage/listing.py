@@ -41,6 +41,7 @@ def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:
 
     Raises:
         InputError: missing or unreadable; also from the iterator.
+        Refused: it is not open.
     """
     root, found = _walk(uri, access)
     return root, (one for one in found if isinstance(one, SkippedFile) or not is_claim(one.path))
@@ -49,7 +50,7 @@ def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:
 def _walk(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
     if is_streamed(uri):
         name = unquote(urlsplit(uri).path.rpartition("/")[2])
-        return uri, iter([InputFile(name if name not in ("", ".", "..") else "input", _size_of_stream(uri))])
+        return uri, iter([InputFile(name if name not in ("", ".", "..") else "input", _size_of_stream(uri, access))])
     if in_store(uri):
         return _walk_objects(uri, access)
     place = local_path(uri)
@@ -236,10 +237,10 @@ def _without_query(uri: str) -> tuple[str, str]:
     return path, mark + query
 
 
-def _size_of_stream(uri: str) -> int:
+def _size_of_stream(uri: str, access: Access) -> int:
     from batch_endpoints.storage.streams import size_of_stream  # its libraries take time to load
 
     try:
-        return size_of_stream(uri)
+        return size_of_stream(uri, access)
     except (OSError, ImportError, ValueError) as error:
         raise InputError(f"the input '{shown(uri)}' cannot be read: {shown_text(error)}") from None

@@ -12,7 +12,7 @@ from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RenamedFile, RowsFile, rows_file
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.access import Access
+from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.claim_files import claims_folder, is_claim
 from batch_endpoints.storage.filesystem import OutputPlace, local_path, output_filesystem
 from batch_endpoints.storage.output_folder import folder_files, write_folder
@@ -45,7 +45,7 @@ class NamedOutput:
     name: str
     folder: str
     rows: RowsFile | None
-    access: Access = field(default_factory=dict, repr=False)
+    access: Access = field(default=AMBIENT, repr=False)
     shared: bool = False
 
     @property
@@ -134,12 +134,12 @@ def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
     name, output = next(iter(job.outputs.items()), (DEFAULT_NAME, JobOutput()))
     if not output.path:
         return NamedOutput(name, f"{job_folder_uri}/named-outputs/{name}", rows)
-    path, shared = output.path.rstrip("/"), not job.overwrite
+    path, shared, access = output.path.rstrip("/"), not job.overwrite, Access.of(job)
     if output.type == "uri_folder" or not rows:
-        return NamedOutput(name, path, rows, job.credentials, shared)
+        return NamedOutput(name, path, rows, access, shared)
     folder, slash, file = path.rpartition("/")
     try:
         rows = rows_file(file, settings.output_format)
     except ValueError as error:
         raise InputError(f"the output '{shown(output.path)}' cannot be written: {shown_text(error)}") from None
-    return NamedOutput(name, folder or slash or ".", rows, job.credentials, shared)
+    return NamedOutput(name, folder or slash or ".", rows, access, shared)

@@ -6,7 +6,7 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError, Refused
 from batch_endpoints.specs import Credentials, Data, Datastore, JobInput, MLTable, Model
 from batch_endpoints.specs.mltable import MLTablePath
-from batch_endpoints.storage.access import credentials_for
+from batch_endpoints.storage.access import AMBIENT, credentials_for
 from batch_endpoints.storage.mltable import list_mltable
 from batch_endpoints.storage.s3_places import s3_place
 from batch_endpoints.stores.memory import MemoryRecordStore
@@ -155,13 +155,13 @@ def test_nor_the_host_that_gets_the_secret_of_a_service_principal(tmp_path, open
 def test_nor_does_an_mltable_choose_one(tmp_path, open_to_others, table):
     (tmp_path / "MLTable").write_text(table)
     with pytest.raises(Refused, match="endpoint_override"):
-        open_to_others.places.table(JobInput(type="mltable", path=tmp_path.as_uri()), {})
+        open_to_others.places.table(JobInput(type="mltable", path=tmp_path.as_uri()), AMBIENT)
 
 
 def test_a_relative_path_of_an_mltable_in_a_store_chooses_none_either(s3, open_to_others):
     s3.put_object(Bucket="lake", Key="t/MLTable", Body=b"paths: [{file: 'a?endpoint_override=evil'}]")
     with pytest.raises(Refused, match="endpoint_override"):
-        open_to_others.places.table(JobInput(type="mltable", path="s3://lake/t"), {})
+        open_to_others.places.table(JobInput(type="mltable", path="s3://lake/t"), AMBIENT)
 
 
 def test_nor_does_the_name_of_an_object(tmp_path, s3):

@@ -95,6 +95,13 @@ def test_no_other_scheme_is_opened_than_those_that_are_named(tmp_path, local_pat
         plane(tmp_path, local_paths=local_paths).assets.places.uri(uri, "the uri of input 'x'")
 
 
+def test_a_job_knows_what_of_a_disk_was_open_to_who_asked_for_it(tmp_path, open_to_others):
+    uploaded = tmp_path / "uploads" / "trees" / "digest" / "in"
+    access = open_to_others.places.access([uploaded.as_uri(), "file:///data/shared/x", "s3://lake/x"])
+    assert access.folders == ("/data/shared", str(uploaded))
+    assert plane(tmp_path).assets.places.access(["file:///etc"]).folders is None
+
+
 LOCAL = ["file:///etc", "/etc", "data", "file:/etc", "FILE:///", "file://localhost/etc", "/"]
 
 
