@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
-from batch_endpoints.control_plane.reach import FROM_LOOPBACK, chosen_host, host_refused, is_within
+from batch_endpoints.control_plane.reach import FROM_LOOPBACK, chosen_host, host_refused
 from batch_endpoints.control_plane.records import everything
 from batch_endpoints.errors import Refused, SpecError
 from batch_endpoints.interfaces import RecordStore
@@ -20,7 +20,7 @@ from batch_endpoints.specs import (
     datastore_path,
 )
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.access import Access, is_below
+from batch_endpoints.storage.access import Access, is_below, is_within
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.mltable import read_mltable
 from batch_endpoints.storage.schemes import check_scheme, scheme_of
@@ -114,6 +114,8 @@ class Places:
         table = read_mltable(given.path, lambda path: self.uri(path, what), access)
         for entry in table.paths:  # also the relative ones
             self._check_host(entry.path, what)
+            if place := local_path(entry.path):
+                access.check_open(place, f"{what}, '{place}',")
         return table
 
     def _in_datastore(self, name: str, below: str, what: str) -> str:

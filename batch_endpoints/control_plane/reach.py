@@ -3,9 +3,6 @@ stores on hosts that they choose."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from batch_endpoints.errors import Refused, SpecError
 from batch_endpoints.interfaces import AnyAsset
 from batch_endpoints.specs import Data, Datastore, Model
@@ -63,14 +60,6 @@ def host_refused(uri: str, what: str) -> Refused:
         f"{what}: {by}'{shown(uri)}' names a host, and this server lets no client elsewhere choose whom it asks",
         mend=f"Leave it out, upload the data, or register a datastore for that place {FROM_LOOPBACK}",
     )
-
-
-def is_within(place: Path, folder: Path) -> bool:
-    """Is it really there, wherever links on the way lead?"""
-    try:
-        return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
-    except ValueError:  # a NUL in its name
-        return False
 
 
 def _check_datastore(datastore: Datastore, local_paths: bool) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from batch_endpoints.errors import InputError
+from batch_endpoints.errors import InputError, Refused
 from batch_endpoints.specs import Credentials, JobSpec
 from batch_endpoints.storage.azure_places import azure_place
 
@@ -21,6 +21,7 @@ T = TypeVar("T")
 OWN_SETTINGS = (
     "BATCH_ENDPOINTS_"  # how variables begin that are nobody's credentials: one has the database's password
 )
+LEADS_OUT = "out of the folders that are open to clients who are not on the server's machine"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,19 @@ class Access:
     def of(cls, job: JobSpec) -> Access:
         return cls(job.credentials, job.open_folders)
 
+    def opens(self, place: str | Path) -> bool:
+        """May it be read, if it is on this machine's disk, wherever links on the way lead now?"""
+        return self.folders is None or any(is_within(Path(place), Path(folder)) for folder in self.folders)
+
+    def check_open(self, place: str | Path, what: str) -> None:
+        """Raises Refused where a place on this machine's disk may not be read.
+
+        Args:
+            what: what is there, with its name.
+        """
+        if not self.opens(place):
+            raise Refused(f"{what} leads {LEADS_OUT}", mend="Name what is really in one of them, or upload the data.")
+
 
 AMBIENT = Access()
 """No credentials of our own: a client finds what its node has (variables, profiles, instance roles)."""
@@ -54,6 +68,14 @@ def is_below(uri: str, prefix: str) -> bool:
     """Is it what the prefix names, or below that, in whichever spelling?"""
     path, top = _plain(uri), _plain(prefix)
     return path == top or path.startswith(f"{top}/")
+
+
+def is_within(place: Path, folder: Path) -> bool:
+    """Is it really there, wherever links on the way lead?"""
+    try:
+        return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
+    except ValueError:  # a NUL in its name
+        return False
 
 
 def secret(reference: str) -> str:
