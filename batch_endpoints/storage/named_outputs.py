@@ -65,10 +65,19 @@ class NamedOutput:
         except OSError as error:
             raise InputError(f"nothing can be written to '{shown(self.folder)}': {shown_text(error)}") from None
 
-    def check_free(self) -> None:
-        """Raises Conflict where an existing output would be replaced."""
+    def check_free(self, since: str = "") -> None:
+        """Raises Conflict where an existing output would be replaced.
+
+        Args:
+            since: URI of the folder of a job that is known to have begun to write there; "" for none.
+        """
         if self.taken():
             place = shown(f"{self.folder}/{self.file_name}")
+            if since:
+                raise Conflict(
+                    f"the job in '{shown(since)}' has written to the output '{place}' since this one has",
+                    mend="Move that one's elsewhere, and `batch-endpoints job resume` goes on; or begin another job.",
+                )
             what = "exists already" if self.rows else "is a folder with files in it"
             raise Conflict(f"the output '{place}' {what}", mend="Name another path, or ask for overwrite.")
 
