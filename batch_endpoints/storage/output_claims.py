@@ -24,6 +24,7 @@ from batch_endpoints.storage.filesystem import ArrowFilesystem, LocalFilesystem,
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.patience import HURRIED_SECONDS, Tries, patience
+from batch_endpoints.storage.schemes import STORES, scheme_of
 
 if TYPE_CHECKING:
     from batch_endpoints.storage.objects import ObjectFilesystem
@@ -112,12 +113,17 @@ def _remove(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, name
 
 
 def _others(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, mine: str) -> dict[str, str]:
-    """All other claims on an output, with the jobs that hold them."""
+    """All other claims on an output, with the jobs that hold them.
+
+    Others may write there too, and must not choose which hosts this machine asks: what no job has put is none.
+    """
     found: dict[str, str] = {}
     for name in place.names(output.claims):
         if name != mine:
             with suppress(FileNotFoundError):  # given up a moment ago
-                found[name] = place.read(f"{output.claims}/{name}").decode()
+                holder = place.read(f"{output.claims}/{name}").decode(errors="replace")
+                if scheme_of(holder) in ("file", *STORES) and "?" not in holder and claim_file(holder) == name:
+                    found[name] = holder
     return found
 
 

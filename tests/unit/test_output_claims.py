@@ -6,6 +6,8 @@ import pytest
 
 from batch_endpoints.errors import Conflict
 from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment
+from batch_endpoints.storage import output_claims
+from batch_endpoints.storage.claim_files import claim_file
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
@@ -105,6 +107,23 @@ def test_a_job_that_finds_a_claim_stale_does_not_remove_that_of_who_was_faster(t
 
     monkeypatch.setattr(JobFolder, "state", b_is_faster)
     assert (c.gets_it(), taken) == (False, [True])
+
+
+@pytest.mark.parametrize(
+    "holder", ["s3://bucket/job?endpoint_override=http://evil", "https://host/job", "garbage", "ssh://host/job"]
+)
+@pytest.mark.parametrize("named_by_it", [True, False])
+def test_what_no_job_has_put_there_is_not_asked_for(tmp_path, monkeypatch, holder, named_by_it):
+    """Others may write to that place, and must not choose what this machine asks."""
+    asked = []
+    monkeypatch.setattr(output_claims, "open_filesystem", lambda uri: asked.append(uri) or open_filesystem(uri))
+    a = Rival(tmp_path, "a")
+    planted = tmp_path / "out" / a.output.claims / (claim_file(holder) if named_by_it else "0" * 16)
+    planted.parent.mkdir(parents=True)
+    planted.write_text(holder)
+    a.claim()
+    a.begins()
+    assert asked == []
 
 
 def test_who_begins_to_write_tells_those_who_have_ended_and_removes_their_claims(tmp_path):
