@@ -327,4 +327,6 @@ class BundleScorer:
                 outcome.attempts += attempts
                 outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
                 outcome.unattributed = scored.unattributed
+                if scored.rows_read:
+                    outcome.rows_read = (outcome.rows_read or {}) | scored.rows_read
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}

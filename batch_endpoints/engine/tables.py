@@ -116,7 +116,9 @@ def score_tables(
     """
     no_code = deployment.code_configuration is None
     read = read_tables(reader, ranges, deployment, outcome)
-    outcome.rows_read = sum(len(one.found.rows) + len(one.found.unreadable) for one in read if not one.part.only)
+    outcome.rows_read = {
+        one.item: len(one.found.rows) + len(one.found.unreadable) for one in read if not one.part.only
+    }
     cut: Cut = "rows" if deployment.isolates_rows else "items" if no_code else "nowhere"
     for _, group in groupby(read, key=attrgetter("together")):
         together = list(group)

@@ -257,7 +257,7 @@ def test_one_good_file_with_100_rows_does_not_hide_a_bad_one_in_its_mini_batch(t
     assert "EOF inside string" in failed["reason"]
     assert failed["stack"].splitlines()[-1].endswith(failed["reason"].partition("ParserError: ")[2])
     assert job.report()["items"] == {"given": 2, "succeeded": 1, "failed": 1, "skipped": 0, "not_scored": 0}
-    assert job.report()["rows"] == {"read": None, "failed": 0, "written": 100}
+    assert job.report()["rows"] == {"read": 100, "failed": 0, "written": 100}
     assert job.report()["versions"]["mlflow"] == mlflow.__version__
 
 
