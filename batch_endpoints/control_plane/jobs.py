@@ -199,9 +199,10 @@ class Jobs:
         if invocation.name and found(lambda: self._store.job(name)):
             raise Conflict(f"a job '{name}' exists already", mend="Name it otherwise, or leave the name out.")
         frozen = frozen_deployment(self._assets, effective)
-        access = self._assets.places.access(places(frozen, inputs, outputs))
+        uris = list(places(frozen, inputs, outputs))
         data = next(given for given in inputs.values() if given.type in DATA_TYPES)
-        table, access = self._assets.places.table(data, access)
+        table = self._assets.places.table(data, self._assets.places.access(uris))
+        access = self._assets.places.access([*uris, *(entry.path for entry in (table.paths if table else ()))])
         self._check_input(table.paths[0].path if table else data.path, data.type, access)
         now = self._now()
         spec = JobSpec(
@@ -212,7 +213,8 @@ class Jobs:
             inputs=inputs,
             table=table,
             outputs=outputs,
-            credentials=access,
+            credentials=dict(access.credentials),
+            open_folders=access.folders,
             overwrite=invocation.overwrite,
             invoker=invoker,
             created_at=now,

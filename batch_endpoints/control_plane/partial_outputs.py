@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from batch_endpoints.errors import Conflict, NotFound
 from batch_endpoints.specs import BatchJob
+from batch_endpoints.storage.access import AMBIENT
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
@@ -46,4 +47,4 @@ def _partial(job: BatchJob, name: str) -> NamedOutput:
     whole = named_output(job.spec, job.folder)
     if name != whole.name:
         raise NotFound(f"job '{job.name}' has no output '{name}'", mend=f"It has: {whole.name}.")
-    return replace(whole, folder=f"{job.folder}/partial-outputs/{name}", access={}, shared=False)
+    return replace(whole, folder=f"{job.folder}/partial-outputs/{name}", access=AMBIENT, shared=False)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
-from batch_endpoints.control_plane.reach import FROM_LOOPBACK, is_within
+from batch_endpoints.control_plane.reach import FROM_LOOPBACK, chosen_host, host_refused
 from batch_endpoints.control_plane.records import everything
 from batch_endpoints.errors import Refused, SpecError
 from batch_endpoints.interfaces import RecordStore
 from batch_endpoints.specs import (
-    Credentials,
     Datastore,
     JobInput,
     JobOutput,
@@ -20,7 +20,7 @@ from batch_endpoints.specs import (
     datastore_path,
 )
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.access import credentials_for
+from batch_endpoints.storage.access import Access, is_below, is_within
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.mltable import read_mltable
 from batch_endpoints.storage.schemes import check_scheme, scheme_of
@@ -31,7 +31,8 @@ class Places:
     """Where the data is that deployments and jobs name.
 
     Args:
-        local_paths: may clients name any path on this server's disk? Otherwise only below a registered datastore.
+        local_paths: may clients name any path on this server's disk, and any host of a store? Otherwise only what is
+            below a registered datastore.
     """
 
     def __init__(self, store: RecordStore, uploads: Uploads, local_paths: bool) -> None:
@@ -47,7 +48,8 @@ class Places:
         Raises:
             SpecError: a path that says nothing here.
             InputError: a URI that nothing opens.
-            Refused: a path on this server's disk, which it does not open to its clients.
+            Refused: a path on this server's disk, which it does not open to its clients, or a host that it does not
+                ask for them.
             NotFound: an upload or a datastore that is not there.
         """
         if path.startswith(SCHEME):
@@ -62,6 +64,7 @@ class Places:
         scheme = scheme_of(path)
         if scheme and scheme != "file":
             check_scheme(path, what)
+            self._check_host(path, what)
             return path
         absolute = str(local_path(path)) if scheme else path
         if not absolute.startswith("/"):
@@ -77,34 +80,43 @@ class Places:
             )
         return Path(absolute).as_uri()
 
-    def access(self, uris: Iterable[str]) -> dict[str, Credentials]:
-        """Where credentials are found for those of the URIs that are below a datastore which has some.
+    def access(self, uris: Iterable[str]) -> Access:
+        """How a job gets at these URIs: with credentials where they are below a datastore which has some.
 
         It does not matter how they were named: what is below a datastore's prefix is opened with its credentials.
 
-        Returns: prefix -> references to secrets, never the secrets.
+        Returns: with references to secrets, never the secrets.
         """
         wanted = list(uris)
-        return {
+        datastores = [datastore for datastore in self._datastores() if datastore.prefix]
+        credentials = {
             datastore.prefix: datastore.credentials
-            for datastore in self._datastores()
-            if datastore.credentials
-            and datastore.prefix
-            and any(credentials_for(uri, {datastore.prefix: datastore.credentials}) for uri in wanted)
+            for datastore in datastores
+            if datastore.credentials and any(is_below(uri, datastore.prefix) for uri in wanted)
         }
+        if self._local_paths:
+            return Access(credentials)
+        uploaded = (place for place in map(local_path, wanted) if place and self._uploads.has(place))
+        folders = (local_path(datastore.prefix) for datastore in datastores)
+        return Access(credentials, tuple(sorted({str(place) for place in chain(folders, uploaded) if place})))
 
-    def table(self, given: JobInput, access: dict[str, Credentials]) -> tuple[MLTable | None, dict[str, Credentials]]:
-        """What the file of an MLTable says, with URIs, and access to these besides; None for any other input.
+    def table(self, given: JobInput, access: Access) -> MLTable | None:
+        """What the file of an MLTable says, with URIs; None for any other input.
 
         Raises:
             InputError: it cannot be read.
             SpecError: it says what nobody understands here, or a path that says nothing.
-            Refused: a path on this server's disk, which it does not open to its clients.
+            Refused: a path or a host that it does not open to its clients.
         """
         if given.type != "mltable":
-            return None, access
-        table = read_mltable(given.path, lambda path: self.uri(path, "a path of the MLTable"), access)
-        return table, {**access, **self.access(entry.path for entry in table.paths)}
+            return None
+        what = "a path of the MLTable"
+        table = read_mltable(given.path, lambda path: self.uri(path, what), access)
+        for entry in table.paths:  # also the relative ones
+            self._check_host(entry.path, what)
+            if place := local_path(entry.path):
+                access.check_open(place, f"{what}, '{place}',")
+        return table
 
     def _in_datastore(self, name: str, below: str, what: str) -> str:
         if ".." in below.split("/"):
@@ -123,7 +135,17 @@ class Places:
         prefix, mark, query = prefix.partition("?")
         uri = f"{prefix.rstrip('/')}/{below}".rstrip("/") + mark + query
         check_scheme(uri, what)
+        self._check_host(uri, what)
         return uri
+
+    def _check_host(self, uri: str, what: str) -> None:
+        """Raises Refused where a client chooses the host of a store: in local mode it may, otherwise that of a
+        registered datastore for what is below it."""
+        if self._local_paths or not (host := chosen_host(uri)):
+            return
+        prefixes = (datastore.prefix for datastore in self._datastores())
+        if not any(prefix and is_below(uri, prefix) and chosen_host(prefix) == host for prefix in prefixes):
+            raise host_refused(uri, what)
 
     def _may_use(self, place: Path) -> bool:
         """May clients name this path: in local mode any, otherwise those below a registered datastore?"""

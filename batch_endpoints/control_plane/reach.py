@@ -1,18 +1,17 @@
-"""How far assets may reach: no secrets in them, and a server's disk only where its clients are on its machine."""
+"""How far assets may reach: no secrets in them, and only where its clients are on its machine, a server's disk, and
+stores on hosts that they choose."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 from batch_endpoints.errors import Refused, SpecError
 from batch_endpoints.interfaces import AnyAsset
 from batch_endpoints.specs import Data, Datastore, Model
-from batch_endpoints.specs.uris import secret_in
+from batch_endpoints.specs.uris import secret_in, shown
 from batch_endpoints.storage.access import OWN_SETTINGS
-from batch_endpoints.storage.azure_places import CLOUDS
+from batch_endpoints.storage.azure_places import CLOUDS, LOGINS
 from batch_endpoints.storage.filesystem import local_path
-from batch_endpoints.storage.schemes import check_scheme
+from batch_endpoints.storage.s3_places import s3_place
+from batch_endpoints.storage.schemes import BY_HOST, check_scheme, scheme_of
 
 FROM_LOOPBACK = (
     "on the server's own machine: `batch-endpoints up` with the same home and without --host, `batch-endpoints "
@@ -25,12 +24,13 @@ def check_reach(asset: AnyAsset, local_paths: bool) -> None:
     """May this be registered by a client of this server?
 
     Args:
-        local_paths: is the server's disk open to its clients, because they are on its machine?
+        local_paths: are its clients on the server's machine, so that its disk and any host are open to them?
 
     Raises:
         SpecError: it has a secret in its URI, or refers to what is nobody's credential.
         InputError: a datastore for a place that nothing opens.
-        Refused: a datastore with a folder, or a file with a secret, of a disk that is not open.
+        Refused: a datastore with a folder, or a file with a secret, of a disk that is not open, or one on a host that
+            its client chooses.
     """
     if isinstance(asset, Model | Data):
         _check_no_secret(asset.path, f"the path of {asset.name or 'the model'}")
@@ -38,12 +38,28 @@ def check_reach(asset: AnyAsset, local_paths: bool) -> None:
         _check_datastore(asset, local_paths)
 
 
-def is_within(place: Path, folder: Path) -> bool:
-    """Is it really there, wherever links on the way lead?"""
-    try:
-        return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
-    except ValueError:  # a NUL in its name
-        return False
+def chosen_host(uri: str) -> str:
+    """The host that a URI names, where this machine would send it what it signs, or is; "" for none.
+
+    HTTP is no such case: whoever that asks gets nothing of this machine's.
+    """
+    scheme = scheme_of(uri)
+    if scheme == "s3":
+        return s3_place(uri).chosen
+    return uri.partition("://")[2].partition("/")[0] if scheme in BY_HOST else ""
+
+
+def host_refused(uri: str, what: str) -> Refused:
+    """What to say to a client who is elsewhere and chooses a host.
+
+    Args:
+        what: whose URI it is.
+    """
+    by = "the parameter endpoint_override of " if scheme_of(uri) == "s3" else ""
+    return Refused(
+        f"{what}: {by}'{shown(uri)}' names a host, and this server lets no client elsewhere choose whom it asks",
+        mend=f"Leave it out, upload the data, or register a datastore for that place {FROM_LOOPBACK}",
+    )
 
 
 def _check_datastore(datastore: Datastore, local_paths: bool) -> None:
@@ -57,12 +73,16 @@ def _check_datastore(datastore: Datastore, local_paths: bool) -> None:
         )
     if datastore.uri and local_path(datastore.prefix) is None:
         check_scheme(datastore.uri, f"the uri of {what}")
+        if not local_paths and chosen_host(datastore.uri):
+            raise host_refused(datastore.uri, what)
     elif datastore.uri and not local_paths:
         raise Refused(
             f"{what}: '{datastore.uri}' is a path on the server's disk, and this server does not open its disk to "
             "clients",
             mend=f"Register it {FROM_LOOPBACK}",
         )
+    if datastore.credentials and not local_paths:
+        _check_authority(datastore.credentials.authority_url, f"{what}, credentials.authority_url")
     for key, value in (datastore.credentials.model_dump() if datastore.credentials else {}).items():
         _check_reference(value, f"{what}, credentials.{key}", local_paths)
 
@@ -80,6 +100,15 @@ def _check_reference(value: str, where: str, local_paths: bool) -> None:
             f"'{value}' is a file on the server's disk, and this server does not open its disk to clients",
             where=where,
             mend=f"Refer to a variable, env:NAME, or register the datastore {FROM_LOOPBACK}",
+        )
+
+
+def _check_authority(url: str, where: str) -> None:
+    if url and url.lower().removeprefix("https://").removesuffix("/") not in LOGINS:
+        raise Refused(
+            f"'{shown(url)}' is no host of Azure's, and would be told the client_secret",
+            where=where,
+            mend=f"Name one of {', '.join(LOGINS)}, or register the datastore {FROM_LOOPBACK}",
         )
 
 

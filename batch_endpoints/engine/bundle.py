@@ -61,7 +61,7 @@ class BundleScorer:
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
         self._interpreter: Interpreter | None = None
         self._log = StoredLog(self._files, folder_uri, self._scratch, self._name)
-        self._access: Access = AMBIENT
+        self._access = AMBIENT
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self.visible_gpu: str | None = None
         self._settings = ModelDeploymentSettings()
@@ -208,7 +208,7 @@ class BundleScorer:
         if self._ready is None:
             job = self._job
             self._settings = job.deployment.settings
-            self._access = job.credentials
+            self._access = Access.of(job)
             settings = Settings.read()
             self._interpreter = job_interpreter(job, settings.cache)  # kept while this worker lives
             contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log.file)
@@ -323,4 +323,6 @@ class BundleScorer:
                 outcome.attempts += attempts
                 outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
                 outcome.unattributed = scored.unattributed
+                if scored.rows_read:
+                    outcome.rows_read = (outcome.rows_read or {}) | scored.rows_read
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}

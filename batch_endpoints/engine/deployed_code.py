@@ -6,17 +6,17 @@ from pathlib import Path
 
 from batch_endpoints.scoring.worker import ScoringContract
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.access import secret_variables
+from batch_endpoints.storage.access import Access, secret_variables
 from batch_endpoints.storage.inputs import copy_tree, fetch_tree
 
 
 def scoring_contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -> ScoringContract:
     """Bring the deployment's code and model to this machine."""
     deployment = job.deployment
-    settings, code = deployment.settings, deployment.code_configuration
+    settings, code, access = deployment.settings, deployment.code_configuration, Access.of(job)
     return ScoringContract(
         interpreter=interpreter,
-        code=fetch_tree(code.code, scratch / "fetched-code", job.credentials) if code else None,
+        code=fetch_tree(code.code, scratch / "fetched-code", access) if code else None,
         script=code.scoring_script if code else "",
         model_folder=_model_folder(job, scratch),
         output_folder=scratch / "output",
@@ -26,7 +26,7 @@ def scoring_contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -
         logging_level=settings.logging_level,
         timeout_seconds=settings.retry_settings.timeout,
         max_retries=settings.retry_settings.max_retries,
-        secret_variables=secret_variables(job.credentials),
+        secret_variables=secret_variables(access),
         azure_layout=settings.output_format == "azureml",
     )
 
@@ -40,7 +40,7 @@ def mini_batch_format(job: JobSpec, in_parts: bool) -> str:
 
 def _model_folder(job: JobSpec, scratch: Path) -> Path:
     """The folder that contains what was registered, and nothing else."""
-    path = fetch_tree(job.model.path, scratch / "model", job.credentials)
+    path = fetch_tree(job.model.path, scratch / "model", Access.of(job))
     if sorted(path.parent.iterdir()) == [path]:
         return path.parent
     alone = scratch / "model-alone"

@@ -29,12 +29,13 @@ from batch_endpoints.settings import Settings
 from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
 from batch_endpoints.specs.log_lines import stamp
 from batch_endpoints.specs.uris import shown
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.commits import Commit
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.mltable import list_mltable, read_mltable
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
-from batch_endpoints.storage.output_claims import claim, release
+from batch_endpoints.storage.output_claims import claim, release, take_over
 from batch_endpoints.storage.outputs import write_failed_items, write_renamed, write_skipped
 from batch_endpoints.storage.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.rounds import read_rounds, still_failed, total
@@ -72,7 +73,7 @@ def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRun
         keeper.note(f"its driver ended in the middle; another one went on at {stamp(datetime.now(timezone.utc))}")
     try:
         output = _run(job, folder, make_runner, keeper)
-        _end(folder, keeper, "Completed", outputs={output.name: _write_output(output, folder, keeper)})
+        _end(folder, keeper, "Completed", outputs={output.name: _write_output(job, output, folder, keeper)})
     except JobFailed as failed:
         _end(folder, keeper, "Failed", error=failed.error, left=failed.left)
     except BatchEndpointError as error:
@@ -84,7 +85,8 @@ def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRun
                 raise
             _end(folder, keeper, "Canceled")
     with patience(HURRIED_SECONDS):
-        release(job, folder)
+        if keeper.state.status == "Completed" or not folder.holds_output:
+            release(job, folder)
     logger.info("job '%s' has ended: %s", job.name, keeper.state.status)
     return keeper.state
 
@@ -102,8 +104,8 @@ def _run(
         folder.check_exclusive()
     with _writing(output):
         claim(output, folder)
-        if not (job.overwrite or folder.output_begun):  # once begun, what is there may be our own
-            output.check_free()
+        if not (job.overwrite or folder.holds_output):
+            output.check_free(folder.output_taken_by)
     runner = make_runner(folder.uri)
     workers = plan_workers(
         job.deployment.resources.instance_count, settings.max_concurrency_per_instance, runner.shape()
@@ -154,17 +156,20 @@ def _new_plan(job: JobSpec, workers: WorkerPlan, begin: Callable[[str], None]) -
     Args:
         begin: called where much is left to be cut, with what the plan's paths are relative to.
     """
-    data = _data_input(job)
-    table = (job.table or read_mltable(data.path, str, job.credentials)) if data.type == "mltable" else None
-    root, files, skipped = list_mltable(table, job.credentials) if table else list_files(data.path, job.credentials)
+    data, access = _data_input(job), Access.of(job)
+    table = (job.table or read_mltable(data.path, str, access)) if data.type == "mltable" else None
+    root, files, skipped = list_mltable(table, access) if table else list_files(data.path, access)
     reading = table.reading if table else None
     plan = plan_mini_batches(job, root, files, workers.count, reading, lambda: begin(root))
     return replace(plan, skipped=tuple(skipped))
 
 
-def _write_output(output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper) -> JobOutput:
+def _write_output(job: JobSpec, output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper) -> JobOutput:
+    if not job.overwrite and (other := folder.output_taken_by):  # while this job was scored
+        output.check_free(other)
     folder.begin_output()
     with _writing(output):
+        take_over(output, folder)
         written = output.write(folder.files, read_rounds(folder))
     write_renamed(folder.files, written.renamed)
     keeper.rename(written.renamed)

@@ -47,7 +47,7 @@ class Finished:
         self._tries += max(outcome.attempts, 1)
         self._seconds += seconds
         if outcome.rows_read is not None:
-            self._rows_read = (self._rows_read or 0) + outcome.rows_read
+            self._rows_read = (self._rows_read or 0) + sum(outcome.rows_read.values())
         if self._settings.output_action == "append_row":
             self.tables += outcome.in_order(mini_batch.files)
         keep = self._settings.keep_failed_inputs

@@ -8,6 +8,7 @@ from batch_endpoints.environments.interpreters import Interpreter, find_interpre
 from batch_endpoints.environments.plan import RECORDED_FILES, states_interpreter
 from batch_endpoints.errors import EnvironmentFailed
 from batch_endpoints.specs import Environment, JobSpec
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.inputs import read_texts
 
 _TRY_IT = "To try it without a job: batch-endpoints environment build -f <its file>"
@@ -30,7 +31,7 @@ def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
     recorded = {}
     by_mlflow = deployment.code_configuration is None or job.model.type == "mlflow_model"
     if by_mlflow and not states_interpreter(stated):
-        recorded = read_texts(job.model.path, RECORDED_FILES, job.credentials)
+        recorded = read_texts(job.model.path, RECORDED_FILES, Access.of(job))
     try:
         return find_interpreter(stated, cache, recorded)
     except EnvironmentFailed as error:

@@ -50,7 +50,8 @@ class Outcome:
         rows: failed rows of the other items.
         inputs: of failed items that could be read, what ``run()`` was given of them.
         attempts: tries of all of it, or of some of it.
-        rows_read: rows that were there for the script or model; None where it reads files itself.
+        rows_read: item -> rows that were there for the script or model; None where it reads files itself, and nobody
+            knows.
         unattributed: as of ``Scored``.
         again: of items that have succeeded before, the positions of rows that are tried again, and fail as rows.
     """
@@ -60,7 +61,7 @@ class Outcome:
     rows: list[PoisonRow] = field(default_factory=list)
     inputs: dict[str, pa.Table] = field(default_factory=dict)
     attempts: int = 0
-    rows_read: int | None = None
+    rows_read: dict[str, int] | None = None
     unattributed: str = ""
     again: Mapping[str, Sequence[int]] = field(default_factory=dict)
 

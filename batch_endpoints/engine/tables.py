@@ -23,6 +23,7 @@ from batch_endpoints.scoring.signature import signature_columns, takes_tensors
 from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.inputs import fetch
@@ -68,7 +69,7 @@ def plan_mini_batches(
         def cut(
             some: Iterable[InputFile], size: PartitionSize, types: ColumnTypes = types
         ) -> Iterator[list[tuple[str, Part]]]:
-            return cut_tables(root, some, size, types, scratch, job.credentials, reading)
+            return cut_tables(root, some, size, types, scratch, Access.of(job), reading)
 
         def cut_large(file: InputFile) -> Iterable[list[tuple[str, Part]]]:
             if is_compressed(file.path):  # which nobody can cut
@@ -133,7 +134,9 @@ def score_tables(
     """
     no_code = deployment.code_configuration is None
     read = read_tables(reader, ranges, deployment, outcome)
-    outcome.rows_read = sum(len(one.found.rows) + len(one.found.unreadable) for one in read if not one.part.only)
+    outcome.rows_read = {
+        one.item: len(one.found.rows) + len(one.found.unreadable) for one in read if not one.part.only
+    }
     cut: Cut = "rows" if deployment.isolates_rows else "items" if no_code else "nowhere"
     for _, group in groupby(read, key=attrgetter("together")):
         together = list(group)
@@ -189,6 +192,6 @@ def _mlmodel(job: JobSpec, scratch: Path) -> bytes:
     if place and not place.exists():
         return b""
     try:
-        return fetch(job.model.path, "MLmodel", scratch, job.credentials).read_bytes()
+        return fetch(job.model.path, "MLmodel", scratch, Access.of(job)).read_bytes()
     except (InputError, OSError):
         return b""

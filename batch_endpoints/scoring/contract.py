@@ -84,13 +84,13 @@ class Scored:
     Args:
         table: its rows, in the order of its items; None for none.
         failed: item -> why it has no result.
-        rows_read: rows that were given to the script or model; None where it reads files itself.
+        rows_read: of files that a model's own side has read, how many rows they have.
         unattributed: a sentence that says so where nobody knows which file a row is of, and one could be missing.
     """
 
     table: pa.Table | None
     failed: dict[str, UserError] = field(default_factory=dict)
-    rows_read: int | None = None
+    rows_read: dict[str, int] = field(default_factory=dict)
     unattributed: str = ""
 
 
@@ -132,18 +132,21 @@ def by_item(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[
     """Understand a reply that says of each item how many rows it has, or why it has none."""
     failed: dict[str, UserError] = {}
     files: list[str] = []
+    read: dict[str, int] = {}
     for item, result in zip(items, header["items"], strict=True):
         if "error" in result:
             failed[item] = UserError.read(result["error"])
         else:
             files += [item] * result["rows"]
+        if result.get("read") is not None:
+            read[item] = result["read"]
     if header["table"] is None:
-        return Scored(None, failed)
+        return Scored(None, failed, read)
     table = _table(header["table"], payload)
     name = "file"
     while name in table.column_names:
         name = f"_{name}"
-    return Scored(table.append_column(name, pa.array(files, pa.string())), failed)
+    return Scored(table.append_column(name, pa.array(files, pa.string())), failed, read)
 
 
 def returned_rows(header: dict[str, Any], payload: bytes | bytearray) -> pa.Table:

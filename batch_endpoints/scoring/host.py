@@ -14,7 +14,7 @@ Started as ``python host.py <read fd> <write fd>``. A frame is two big-endian in
                                                     | {"kind": "columns", "names", "data"}, without pyarrow
                                                     | {"kind": "items", "items": [{"rows"} | {"error"}], "table"}
                                                     | {"error": {...}}
-    Where init asks for "azure_layout", the first three have "text" besides.
+    Where init asks for "azure_layout", the first three have "text" besides. Each item has "read": rows of its file.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tup
     if "paths" not in request:
         given = state["tables"].table_as(state["format"], table)
         if hasattr(module, "run_table"):
-            return _items([module.run_table(given)], state["code"])
+            return _items([(module.run_table(given), None)], state["code"])
         return _reply(module.run(given), state.get("layout"))
     if hasattr(module, "run_items"):
         return _items(module.run_items(request["paths"]), state["code"])
@@ -198,16 +198,16 @@ def _missing(value: Any) -> bool:
 
 
 def _items(results: Any, code: str) -> tuple[dict[str, Any], bytes]:
-    """Results by item, each a DataFrame or an exception -> a reply."""
+    """Results by item, each a DataFrame or an exception, with the rows that were read -> a reply."""
     import pandas
 
     items: list[dict[str, Any]] = []
     frames = []
-    for result in results:
+    for result, read in results:
         if isinstance(result, BaseException):
-            items.append({"error": dict(_describe(result, code), again=not _of_data(result))})
+            items.append({"error": dict(_describe(result, code), again=not _of_data(result)), "read": read})
         else:
-            items.append({"rows": len(result)})
+            items.append({"rows": len(result), "read": read})
             frames.append(result)
     if not frames:
         return {"kind": "items", "items": items, "table": None}, b""

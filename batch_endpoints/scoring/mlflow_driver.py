@@ -34,10 +34,11 @@ def init() -> None:
     _model = mlflow.pyfunc.load_model(_model_folder(os.environ["AZUREML_MODEL_DIR"]))
 
 
-def run_items(paths: list[str]) -> list[Any]:
+def run_items(paths: list[str]) -> list[tuple[Any, int | None]]:
     """Score each file.
 
-    Returns: for each path a DataFrame with a column ``row``, or the exception that its file caused.
+    Returns: for each path a DataFrame with a column ``row``, or the exception that its file caused; and how many rows
+        were read of it, None where it could not be read or is no table.
     """
     return [_outcome(path) for path in paths]
 
@@ -134,11 +135,14 @@ def _dates(name: str, values: pd.Series) -> pd.Series:
     return found
 
 
-def _outcome(path: str) -> Any:
+def _outcome(path: str) -> tuple[Any, int | None]:
+    rows = None
     try:
-        return _with_rows(_framed(_predict(_read(path, _model.metadata.get_input_schema()))))
+        data = _read(path, _model.metadata.get_input_schema())
+        rows = len(data) if _kind(path) in TABLES else None
+        return _with_rows(_framed(_predict(data))), rows
     except Exception as error:
-        return error
+        return error, rows
 
 
 def _model_folder(parent: str) -> str:
@@ -148,8 +152,12 @@ def _model_folder(parent: str) -> str:
     return os.path.dirname(found[0])
 
 
+def _kind(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
 def _read(path: str, schema: Any) -> Any:
-    kind = os.path.splitext(path)[1].lower()
+    kind = _kind(path)
     if kind == ".csv":
         return _read_csv(path, schema)
     if kind in TABLES:

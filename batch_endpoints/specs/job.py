@@ -133,6 +133,11 @@ class JobSpec(Spec):
     credentials: dict[str, Credentials] = Field(
         default_factory=dict, description="URI prefix -> references to the secrets for what is below it"
     )
+    open_folders: tuple[str, ...] | None = Field(
+        None,
+        description="where who asked for it is not on the server's machine: what of a disk it may read; then it asks "
+        "nothing over HTTP of the machine it runs on either. None: it may do whatever that machine may",
+    )
     overwrite: bool = False
     invoker: str = ""
     resumption: int = Field(0, ge=0, description="how often it was resumed; each time it has marks and a report anew")

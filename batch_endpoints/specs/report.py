@@ -59,8 +59,8 @@ class RowCounts(Spec):
 
     read: int | None = Field(
         None,
-        description="given to the model or script, once more where failed items were tried again by request; None "
-        "where it reads files itself",
+        description="given to the model or script, once more where failed items were tried again by request; of "
+        "tables alone where there are images too; None where a script reads files itself",
     )
     failed: int = Field(0, description="of items that have succeeded, each in failed_items.jsonl with its reason")
     written: int = Field(0, description="committed output rows")

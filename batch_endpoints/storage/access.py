@@ -1,4 +1,4 @@
-"""Access to stores: which credentials belong to a URI, and the secrets that they refer to.
+"""Access to data: which credentials belong to a URI, the secrets that they refer to, and what of a machine is open.
 
 Jobs carry references (``env:NAME``, ``file:PATH``). They are resolved here, on the node that reads or writes, and
 what they stand for goes into a store's client and nowhere else.
@@ -9,30 +9,73 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
-from batch_endpoints.errors import InputError
-from batch_endpoints.specs import Credentials
+from batch_endpoints.errors import InputError, Refused
+from batch_endpoints.specs import Credentials, JobSpec
 from batch_endpoints.storage.azure_places import azure_place
 
 T = TypeVar("T")
 OWN_SETTINGS = (
     "BATCH_ENDPOINTS_"  # how variables begin that are nobody's credentials: one has the database's password
 )
-Access = Mapping[str, Credentials]
-"""URI prefix -> the credentials for what is below it."""
+LEADS_OUT = "out of the folders that are open to clients who are not on the server's machine"
 
-AMBIENT: Access = MappingProxyType({})
+
+@dataclass(frozen=True)
+class Access:
+    """How somebody gets at data.
+
+    Args:
+        credentials: URI prefix -> the credentials for what is below it.
+        folders: of this machine's disk, which may be read; then nothing else of this machine is open. None: all is.
+    """
+
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
+    folders: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, job: JobSpec) -> Access:
+        return cls(job.credentials, job.open_folders)
+
+    def opens(self, place: str | Path) -> bool:
+        """May it be read, if it is on this machine's disk, wherever links on the way lead now?"""
+        return self.folders is None or any(is_within(Path(place), Path(folder)) for folder in self.folders)
+
+    def check_open(self, place: str | Path, what: str) -> None:
+        """Raises Refused where a place on this machine's disk may not be read.
+
+        Args:
+            what: what is there, with its name.
+        """
+        if not self.opens(place):
+            raise Refused(f"{what} leads {LEADS_OUT}", mend="Name what is really in one of them, or upload the data.")
+
+
+AMBIENT = Access()
 """No credentials of our own: a client finds what its node has (variables, profiles, instance roles)."""
 
 
 def credentials_for(uri: str, access: Access) -> Credentials | None:
     """The credentials of the longest prefix that this URI is at or below; None where there is none."""
-    path = _plain(uri)
-    fitting = [prefix for prefix in access if path == _plain(prefix) or path.startswith(_plain(prefix) + "/")]
-    return access[max(fitting, key=len)] if fitting else None
+    fitting = [prefix for prefix in access.credentials if is_below(uri, prefix)]
+    return access.credentials[max(fitting, key=len)] if fitting else None
+
+
+def is_below(uri: str, prefix: str) -> bool:
+    """Is it what the prefix names, or below that, in whichever spelling?"""
+    path, top = _plain(uri), _plain(prefix)
+    return path == top or path.startswith(f"{top}/")
+
+
+def is_within(place: Path, folder: Path) -> bool:
+    """Is it really there, wherever links on the way lead?"""
+    try:
+        return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
+    except ValueError:  # a NUL in its name
+        return False
 
 
 def secret(reference: str) -> str:
@@ -67,8 +110,10 @@ def secret(reference: str) -> str:
 
 
 def secret_variables(access: Access) -> frozenset[str]:
-    """The environment variables that these credentials refer to."""
-    values = (value for credentials in access.values() for value in credentials.model_dump().values() if value)
+    """The environment variables that its credentials refer to."""
+    values = (
+        value for credentials in access.credentials.values() for value in credentials.model_dump().values() if value
+    )
     return frozenset(value.removeprefix("env:") for value in values if value.startswith("env:"))
 
 

@@ -69,7 +69,7 @@ class Commit(Spec):
     end: int
     parts: tuple[str, ...] = Field((), description="Arrow IPC files of its rows, relative to the job folder")
     rows: int = 0
-    rows_read: int | None = Field(None, description="None where the script reads files itself")
+    rows_read: int | None = Field(None, description="None where nobody knows; see RowCounts")
     items_succeeded: int = 0
     attempts: int = Field(0, description="tries of all its mini-batches")
     seconds: float = Field(0.0, description="spent on these tries")

@@ -13,11 +13,11 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow.fs
 
-from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
+from batch_endpoints.errors import BatchEndpointError, InputError, Refused, StoreUnavailable
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.access import AMBIENT, LEADS_OUT, Access
 from batch_endpoints.storage.file_list import FileList
 from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 from batch_endpoints.storage.globs import split_pattern
@@ -43,6 +43,7 @@ def list_files(uri: str, access: Access = AMBIENT) -> InputListing:
 
     Raises:
         InputError: missing, empty or unreadable.
+        Refused: it is not open.
     """
     root, found = walk(uri, access)
     skipped: list[SkippedFile] = []
@@ -56,7 +57,7 @@ def list_files(uri: str, access: Access = AMBIENT) -> InputListing:
 
     listed = FileList(files())
     if not listed:
-        raise _nothing(uri)
+        raise _nothing(uri, skipped)
     return InputListing(root, listed, sorted(skipped, key=attrgetter("file")))
 
 
@@ -65,12 +66,17 @@ def check_readable(uri: str, type: str, access: Access = AMBIENT) -> None:
 
     Raises:
         InputError: missing, empty or unreadable.
+        Refused: it is not open.
     """
+    skipped: list[SkippedFile] = []
     with patience(HURRIED_SECONDS):
         root, found = walk(uri, access)
-        first = next((one for one in found if isinstance(one, InputFile)), None)
-    if first is None:
-        raise _nothing(uri)
+        for first in found:
+            if isinstance(first, InputFile):
+                break
+            skipped.append(first)
+        else:
+            raise _nothing(uri, skipped)
     if (folder := local_path(root)) is not None and not os.access(folder / first.path, os.R_OK):
         raise _unreadable(folder / first.path)
 
@@ -86,6 +92,8 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
     root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     if folder is not None:
+        if not access.opens(folder / path):
+            raise InputError(f"the input file '{folder / path}' cannot be read: it is a link {LEADS_OUT}")
         if not os.access(folder / path, os.R_OK):
             raise _unreadable(folder / path, given)
         return folder / path
@@ -98,7 +106,7 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
         if is_streamed(root):
             from batch_endpoints.storage.streams import copy_stream  # its libraries take time to load
 
-            copy_stream(root, target)
+            copy_stream(root, target, access)
         elif in_store(root):
             store_filesystem(root, access).download(path, target)
         else:
@@ -106,6 +114,8 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
             pyarrow.fs.copy_files(f"{top}/{path}", str(target), files, pyarrow.fs.LocalFileSystem())
     except OSError as error:
         raise cannot_read(f"{root}/{path}", error) from None
+    except Refused as error:  # it was not so when it was listed
+        raise InputError(f"'{shown(root)}' cannot be read: {error.what}", mend=error.mend) from None
     return target
 
 
@@ -150,11 +160,14 @@ def read_texts(uri: str, names: Iterable[str], access: Access = AMBIENT) -> dict
 
     Raises:
         InputError: no file system for this kind of URI, or it does not give them.
+        Refused: one of them is not open.
         StoreUnavailable: they may be read later.
     """
     folder = local_path(uri)
     if folder is not None:
         places = {name: folder / name for name in names}
+        for place in places.values():
+            access.check_open(place, f"'{place}'")
         return {name: place.read_text(encoding="utf-8") for name, place in places.items() if place.is_file()}
     try:
         if in_store(uri):
@@ -202,14 +215,17 @@ def copy_tree(source: Path, target: Path) -> None:
         link(str(source), str(target))
 
 
-def _nothing(uri: str) -> InputError:
+def _nothing(uri: str, skipped: Sequence[SkippedFile]) -> InputError:
     place = local_path(uri)
     if split_pattern(str(place or uri)):
         return InputError(
             f"the input '{place or shown(uri)}' matches no file",
             mend="Check the pattern: ** crosses folders, * does not.",
         )
-    return InputError(f"the input '{shown(uri)}' is a folder without files", mend="Name a folder that has some.")
+    mend = "Name a folder that has some."
+    if skipped:
+        mend = f"All that is in it is left out; the first, '{skipped[0].file}': {skipped[0].reason}."
+    return InputError(f"the input '{shown(uri)}' is a folder without files", mend=mend)
 
 
 def _unreadable(file: Path, root: Path | None = None) -> BatchEndpointError:

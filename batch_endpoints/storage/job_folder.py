@@ -8,6 +8,7 @@ progress.json       the driver's last word, replaced at most once a second
 report.json  failed_items.jsonl  skipped.jsonl  renamed_files.jsonl     the end
 cancel  stop        marks: somebody asked for the end; workers shall begin nothing more (cancel-1 once resumed)
 output-begun        a mark: what is at the output's place may be this job's own
+output-taken        unless this names another job's folder: that has begun to write there since
 logs/               driver.log, and one file per worker
 """
 
@@ -182,10 +183,29 @@ class JobFolder:
     def begin_output(self) -> None:
         """To be told before anything of the job is at its output's place; it holds for later runs too."""
         self.files.put_if_absent("output-begun", b"")
+        if self.output_taken_by:
+            self.lose_output(to="")
+
+    def lose_output(self, to: str) -> None:
+        """Somebody else begins to write at the output's place.
+
+        Args:
+            to: URI of that job's folder.
+        """
+        self.files.replace("output-taken", to.encode())
 
     @property
-    def output_begun(self) -> bool:
-        return self.files.exists("output-begun")
+    def output_taken_by(self) -> str:
+        """URI of the folder of the job that has begun to write there since; "" for none."""
+        try:
+            return self.files.read("output-taken").decode()
+        except FileNotFoundError:
+            return ""
+
+    @property
+    def holds_output(self) -> bool:
+        """May what is at the output's place be this job's own?"""
+        return self.files.exists("output-begun") and not self.output_taken_by
 
     def _mark(self, name: str) -> None:
         self.files.put_if_absent(self._of_this_run(name), b"")

@@ -14,7 +14,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.access import AMBIENT, LEADS_OUT, Access
 from batch_endpoints.storage.claim_files import is_claim
 from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
 from batch_endpoints.storage.globs import Pattern, split_pattern
@@ -41,6 +41,7 @@ def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:
 
     Raises:
         InputError: missing or unreadable; also from the iterator.
+        Refused: it is not open.
     """
     root, found = _walk(uri, access)
     return root, (one for one in found if isinstance(one, SkippedFile) or not is_claim(one.path))
@@ -49,18 +50,19 @@ def walk(uri: str, access: Access = AMBIENT) -> tuple[str, Iterator[Found]]:
 def _walk(uri: str, access: Access) -> tuple[str, Iterator[Found]]:
     if is_streamed(uri):
         name = unquote(urlsplit(uri).path.rpartition("/")[2])
-        return uri, iter([InputFile(name if name not in ("", ".", "..") else "input", _size_of_stream(uri))])
+        return uri, iter([InputFile(name if name not in ("", ".", "..") else "input", _size_of_stream(uri, access))])
     if in_store(uri):
         return _walk_objects(uri, access)
     place = local_path(uri)
-    return _walk_remote(uri, access) if place is None else _walk_place(uri, place)
+    return _walk_remote(uri, access) if place is None else _walk_place(uri, place, access)
 
 
-def _walk_place(uri: str, place: Path) -> tuple[str, Iterator[Found]]:
+def _walk_place(uri: str, place: Path, access: Access) -> tuple[str, Iterator[Found]]:
+    access.check_open(place, f"the input '{place}'")
     try:
         if _exists(place):
             if place.is_dir():
-                return str(place), _walk_local(place, None)
+                return str(place), _walk_local(place, None, access)
             return str(place.parent), iter([InputFile(place.name, place.stat().st_size)])
     except OSError as error:
         raise InputError(f"the input '{shown(uri)}' cannot be read: {error.strerror}") from None
@@ -70,7 +72,7 @@ def _walk_place(uri: str, place: Path) -> tuple[str, Iterator[Found]]:
     root = Path(found[0])
     if not root.is_dir():
         raise InputError(f"the input '{shown(uri)}' matches nothing: there is no folder '{root}'")
-    return str(root), _walk_local(root, found[1])
+    return str(root), _walk_local(root, found[1], access)
 
 
 def _exists(place: Path) -> bool:
@@ -81,9 +83,9 @@ def _exists(place: Path) -> bool:
     return True
 
 
-def _walk_local(top: Path, pattern: Pattern | None) -> Iterator[Found]:
-    """What is below a folder. Links to folders are followed, and each folder is visited once: by its own name rather
-    than through a link."""
+def _walk_local(top: Path, pattern: Pattern | None, access: Access) -> Iterator[Found]:
+    """What is below a folder. Links are followed where they lead to what is open, and each folder is visited once: by
+    its own name rather than through a link."""
     prefix = os.path.join(top, "")
     seen: dict[str, str] = {}  # real path -> by which name it is in the input
     folders, links = [top], list[Path]()
@@ -92,6 +94,9 @@ def _walk_local(top: Path, pattern: Pattern | None) -> Iterator[Found]:
         real, name = os.path.realpath(folder), _relative(str(folder), prefix)
         if real in seen:
             yield _skipped(name, f"a link to a folder that is listed as '{seen[real] or '.'}' already")
+            continue
+        if not access.opens(real):
+            yield _skipped(name, f"a link {LEADS_OUT}")
             continue
         seen[real] = name
         try:
@@ -104,7 +109,9 @@ def _walk_local(top: Path, pattern: Pattern | None) -> Iterator[Found]:
                 if pattern is None or pattern.may_hold_matches(path):
                     (links if entry.is_symlink() else folders).append(Path(entry.path))
             elif pattern is None or pattern.matches(path):
-                if _is_file(entry):
+                if entry.is_symlink() and not access.opens(entry.path):
+                    yield _skipped(path, f"a link {LEADS_OUT}")
+                elif _is_file(entry):
                     yield InputFile(_utf8(path), _size(entry))
                 else:
                     yield _skipped(path, "neither a file nor a folder: a pipe, a socket or a device")
@@ -236,10 +243,10 @@ def _without_query(uri: str) -> tuple[str, str]:
     return path, mark + query
 
 
-def _size_of_stream(uri: str) -> int:
+def _size_of_stream(uri: str, access: Access) -> int:
     from batch_endpoints.storage.streams import size_of_stream  # its libraries take time to load
 
     try:
-        return size_of_stream(uri)
+        return size_of_stream(uri, access)
     except (OSError, ImportError, ValueError) as error:
         raise InputError(f"the input '{shown(uri)}' cannot be read: {shown_text(error)}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from operator import attrgetter
@@ -110,5 +111,11 @@ def _from(root: str, top: str, path: str) -> str:
         raise InputError(
             f"'{shown(top)}' cannot stand beside paths of other stores in one {FILE}",
             mend="Say region and endpoint in the environment, or in a datastore.",
+        )
+    if not root and "://" in top and re.search(r"\?[\w.-]+=", path):
+        raise InputError(
+            f"'{shown(f'{top}/{path}')}' cannot stand beside paths of other stores in one {FILE}: its name would be "
+            "taken for a query",
+            mend="Leave it out of the paths, or give it another name.",
         )
     return f"{top}/{path}"[len(root) :].lstrip("/") if root else f"{top}/{path}"

@@ -12,7 +12,7 @@ from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RenamedFile, RowsFile, rows_file
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.access import Access
+from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.claim_files import claims_folder, is_claim
 from batch_endpoints.storage.filesystem import OutputPlace, local_path, output_filesystem
 from batch_endpoints.storage.output_folder import folder_files, write_folder
@@ -45,7 +45,7 @@ class NamedOutput:
     name: str
     folder: str
     rows: RowsFile | None
-    access: Access = field(default_factory=dict, repr=False)
+    access: Access = field(default=AMBIENT, repr=False)
     shared: bool = False
 
     @property
@@ -65,10 +65,19 @@ class NamedOutput:
         except OSError as error:
             raise InputError(f"nothing can be written to '{shown(self.folder)}': {shown_text(error)}") from None
 
-    def check_free(self) -> None:
-        """Raises Conflict where an existing output would be replaced."""
+    def check_free(self, since: str = "") -> None:
+        """Raises Conflict where an existing output would be replaced.
+
+        Args:
+            since: URI of the folder of a job that is known to have begun to write there; "" for none.
+        """
         if self.taken():
             place = shown(f"{self.folder}/{self.file_name}")
+            if since:
+                raise Conflict(
+                    f"the job in '{shown(since)}' has written to the output '{place}' since this one has",
+                    mend="Move that one's elsewhere, and `batch-endpoints job resume` goes on; or begin another job.",
+                )
             what = "exists already" if self.rows else "is a folder with files in it"
             raise Conflict(f"the output '{place}' {what}", mend="Name another path, or ask for overwrite.")
 
@@ -134,12 +143,12 @@ def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
     name, output = next(iter(job.outputs.items()), (DEFAULT_NAME, JobOutput()))
     if not output.path:
         return NamedOutput(name, f"{job_folder_uri}/named-outputs/{name}", rows)
-    path, shared = output.path.rstrip("/"), not job.overwrite
+    path, shared, access = output.path.rstrip("/"), not job.overwrite, Access.of(job)
     if output.type == "uri_folder" or not rows:
-        return NamedOutput(name, path, rows, job.credentials, shared)
+        return NamedOutput(name, path, rows, access, shared)
     folder, slash, file = path.rpartition("/")
     try:
         rows = rows_file(file, settings.output_format)
     except ValueError as error:
         raise InputError(f"the output '{shown(output.path)}' cannot be written: {shown_text(error)}") from None
-    return NamedOutput(name, folder or slash or ".", rows, job.credentials, shared)
+    return NamedOutput(name, folder or slash or ".", rows, access, shared)

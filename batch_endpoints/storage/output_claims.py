@@ -3,7 +3,11 @@
 A job that must not replace anything (see ``NamedOutput.shared``) puts a small file of its own into a hidden folder
 beside the output; in there is the URI of its job folder. It may write once it has put its claim and then, in a
 listing, found no claim of another job that has not ended: of any two jobs the one that has put its claim later sees
-the other's. Nobody else's file is touched, but for those of jobs that have ended, by the one that may write.
+the other's.
+
+A job that ends gives its claim up, unless it has failed with some of its output there: then the claim stays, so that
+whoever begins to write there next can tell it so (see ``take_over``), and it will not write over that when it is
+resumed. Nobody else's file is touched, but for those of jobs that have ended, by the one that begins to write.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from batch_endpoints.storage.filesystem import ArrowFilesystem, LocalFilesystem,
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.patience import HURRIED_SECONDS, Tries, patience
+from batch_endpoints.storage.schemes import STORES, scheme_of
 
 if TYPE_CHECKING:
     from batch_endpoints.storage.objects import ObjectFilesystem
@@ -60,8 +65,25 @@ def _claim(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, holde
         if mine > min(live) or not tries.another():
             place.delete(f"{output.claims}/{mine}")
             raise _taken(output, live)
-    for ended in others:
-        place.delete(f"{output.claims}/{ended}")
+
+
+def take_over(output: NamedOutput, folder: JobFolder) -> None:
+    """Tell all others that have a claim there whose output it is now, before anything of it is written.
+
+    It does not matter whether this job has claimed it, or replaces whatever is there.
+    """
+    place = output.place()
+    if isinstance(place, ArrowFilesystem) or output.folder.startswith(f"{folder.uri}/"):
+        return
+    for name, holder in _others(place, output, claim_file(_name(folder))).items():
+        try:
+            other = JobFolder(open_filesystem(holder), holder)
+            if other.files.exists("job.json"):
+                other.lose_output(to=_name(folder))
+        except (BatchEndpointError, OSError) as error:
+            logger.warning("the job in '%s' cannot be told that its output is replaced: %s", shown(holder), error)
+        if _has_ended(holder):
+            _remove(place, output, name)
 
 
 def release(job: JobSpec, folder: JobFolder) -> None:
@@ -71,10 +93,7 @@ def release(job: JobSpec, folder: JobFolder) -> None:
         place = _place(output)
         if place is None:
             return
-        place.delete(f"{output.claims}/{claim_file(_name(folder))}")
-        if isinstance(place, LocalFilesystem):
-            with suppress(OSError):  # another job's claim is in there, or there is none at all
-                (place.root / output.claims).rmdir()
+        _remove(place, output, claim_file(_name(folder)))
     except (BatchEndpointError, OSError) as error:  # whoever comes next sees that this job has ended
         logger.warning("the claim on the output of job '%s' cannot be given up: %s", job.name, error)
 
@@ -86,13 +105,25 @@ def _put(place: LocalFilesystem | ObjectFilesystem, path: str, holder: str) -> N
         place.replace(path, holder.encode())
 
 
+def _remove(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, name: str) -> None:
+    place.delete(f"{output.claims}/{name}")
+    if isinstance(place, LocalFilesystem):
+        with suppress(OSError):  # another job's claim is in there, or there is none at all
+            (place.root / output.claims).rmdir()
+
+
 def _others(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, mine: str) -> dict[str, str]:
-    """All other claims on an output, with the jobs that hold them."""
+    """All other claims on an output, with the jobs that hold them.
+
+    Others may write there too, and must not choose which hosts this machine asks: what no job has put is none.
+    """
     found: dict[str, str] = {}
     for name in place.names(output.claims):
         if name != mine:
             with suppress(FileNotFoundError):  # given up a moment ago
-                found[name] = place.read(f"{output.claims}/{name}").decode()
+                holder = place.read(f"{output.claims}/{name}").decode(errors="replace")
+                if scheme_of(holder) in ("file", *STORES) and "?" not in holder and claim_file(holder) == name:
+                    found[name] = holder
     return found
 
 

@@ -159,7 +159,10 @@ class PartReader:
         small = known and self._reading == TableReading()
         if not (folder and small and all(part == WHOLE and is_plain_csv(path) for path, part in ranges)):
             return [None] * len(ranges)
-        return read_together([folder / path for path, _ in ranges], wanted or [], types)
+        places = [folder / path for path, _ in ranges]
+        if not all(map(self._access.opens, places)):
+            return [None] * len(ranges)
+        return read_together(places, wanted or [], types)
 
     def _types_of(self, path: str) -> pa.Schema | None:
         known = (self._types.metadata if self._types is not None else None) or {}

@@ -23,7 +23,8 @@ from urllib3.exceptions import HTTPError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import Credentials
 from batch_endpoints.storage.objects import WRITER, Begin, ObjectFilesystem, Stat, Trouble, answered
-from batch_endpoints.storage.s3_client import s3_client, s3_place
+from batch_endpoints.storage.s3_client import s3_client
+from batch_endpoints.storage.s3_places import s3_place
 
 _BUSY_CODES = {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "ConditionalRequestConflict", "InternalError"}
 _ABSENT_CODES = {"404", "NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NotFound"}
@@ -36,7 +37,7 @@ class S3Filesystem(ObjectFilesystem):
     """Objects below one prefix of a bucket.
 
     Args:
-        uri: ``s3://bucket/prefix``; ``?region=`` and ``?endpoint_override=`` as pyarrow has them.
+        uri: ``s3://bucket/prefix``; see ``s3_places``.
         credentials: references; None takes what this machine has.
     """
 

@@ -1,41 +1,24 @@
-"""Clients of stores that speak Amazon's S3 protocol: where the store is, and who asks.
-
-``AWS_ENDPOINT_URL_S3`` and ``AWS_ENDPOINT_URL`` name a store that is not Amazon's.
-"""
+"""Clients of stores that speak Amazon's S3 protocol: who asks, and how long."""
 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
 
 import boto3
 import botocore
 import pyarrow.fs
 from botocore.config import Config
 
-from batch_endpoints.errors import InputError
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import Credentials
-from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.access import secret
 from batch_endpoints.storage.objects import CONNECT_SECONDS
+from batch_endpoints.storage.s3_places import S3Place, s3_place
 
 _ARROW_TRIES = 90  # of Arrow's readers, which only jobs use: with their pauses as long as ``PATIENT_SECONDS``
-_URI = re.compile(r"s3://(?P<bucket>[^/?]*)(?P<key>/.*?)?(?:\?(?P<query>[\w.-]+=.*))?", re.IGNORECASE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class S3Place:
-    """A bucket, a key or the begin of keys in it, and what the URI's query says of the store."""
-
-    bucket: str
-    key: str
-    region: str = ""
-    endpoint: str = ""  # "" is what the environment says, and else Amazon
 
 
 @dataclass(frozen=True)
@@ -45,28 +28,6 @@ class Keys:
     access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(repr=False)
-
-
-def s3_place(uri: str) -> S3Place:
-    """What a URI says. Keys are taken as they are written; nothing in them is decoded.
-
-    Raises:
-        InputError: no bucket, or secrets in the URI.
-    """
-    found = _URI.fullmatch(uri)
-    if found is None or not found["bucket"]:
-        raise InputError(f"'{shown(uri)}' names no bucket", mend="Write s3://<bucket>/<path>.")
-    if "@" in found["bucket"]:
-        raise InputError(
-            "a URI of S3 has credentials in it",
-            mend="Put them into the environment, or register a datastore that refers to them.",
-        )
-    query = dict(parse_qsl(found["query"] or ""))
-    endpoint = query.get("endpoint_override", "") or _endpoint()
-    if endpoint and "://" not in endpoint:
-        endpoint = f"{query.get('scheme', 'https')}://{endpoint}"
-    key = (found["key"] or "").removeprefix("/").rstrip("/")
-    return S3Place(found["bucket"], key, query.get("region", ""), endpoint)
 
 
 def s3_keys(credentials: Credentials | None) -> Keys | None:
@@ -129,7 +90,3 @@ def _client(process: int, endpoint: str, region: str, keys: Keys | None, timeout
         **({} if keys or session.get_credentials() else {"signature_version": botocore.UNSIGNED}),
     )
     return session.client("s3", endpoint_url=endpoint or None, region_name=region or None, config=config, **given)
-
-
-def _endpoint() -> str:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""

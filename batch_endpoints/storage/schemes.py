@@ -22,6 +22,9 @@ STREAMED = ("https", "http", "ftps", "ftp", "webhdfs")
 _BY_ARROW = ("hdfs", "viewfs")
 """pyarrow knows more: ``local``, ``mock`` and ``fsspec+file`` are this machine's disk under another name."""
 
+BY_HOST = ("ftps", "ftp", "webhdfs", *_BY_ARROW)
+"""What a machine sends to whatever host such a URI names is for its client to know, which nobody here looks into."""
+
 _OPENED = (*STORES, *STREAMED, *_BY_ARROW, "file")
 
 

@@ -5,37 +5,37 @@ from __future__ import annotations
 import errno
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar, cast
 
 import requests
 import smart_open
 from urllib3.exceptions import HTTPError
 
 from batch_endpoints.settings import Settings
+from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.objects import CONNECT_SECONDS, StoreClosed, answered
+from batch_endpoints.storage.outside import outside_session
 from batch_endpoints.storage.patience import Tries
 from batch_endpoints.storage.whole_files import ASIDE
 
 T = TypeVar("T")
 
 
-def copy_stream(uri: str, target: Path) -> None:
+def copy_stream(uri: str, target: Path, access: Access = AMBIENT) -> None:
     """Copy one file to this machine's disk; from its begin again where the server is busy, breaks off or is silent.
 
     Raises:
         OSError: TimeoutError where patience is over.
+        Refused: it is to come over HTTP from this machine, which is not open.
     """
 
     aside = target.with_name(f"{ASIDE}{uuid.uuid4().hex}")
 
     def copy() -> None:
-        limits = {"timeout": _limits()} if _is_http(uri) else {}
-        with (
-            smart_open.open(uri, "rb", compression="disable", transport_params=limits) as source,
-            aside.open("wb") as file,
-        ):
+        with _opened(uri, access) as source, aside.open("wb") as file:
             shutil.copyfileobj(source, file)
 
     try:
@@ -45,18 +45,35 @@ def copy_stream(uri: str, target: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def size_of_stream(uri: str) -> int:
+def size_of_stream(uri: str, access: Access = AMBIENT) -> int:
     """In bytes; 0 where nobody tells. Raises as ``copy_stream``."""
 
     def look() -> int:
         if _is_http(uri):
-            with requests.get(uri, stream=True, timeout=_limits()) as answer:
-                answer.raise_for_status()
+            with _asked(uri, access) as answer:
                 return int(answer.headers.get("content-length", 0))
-        with smart_open.open(uri, "rb", compression="disable"):
+        with _opened(uri, access):
             return 0
 
     return _persistently(look)
+
+
+@contextmanager
+def _opened(uri: str, access: Access) -> Iterator[BinaryIO]:
+    if _is_http(uri):
+        with _asked(uri, access, {"Accept-Encoding": "identity"}) as answer:  # the file as it is
+            yield cast(BinaryIO, answer.raw)
+    else:
+        with smart_open.open(uri, "rb", compression="disable") as file:
+            yield file
+
+
+@contextmanager
+def _asked(uri: str, access: Access, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+    session = requests.Session() if access.folders is None else outside_session()
+    with session, session.get(uri, headers=headers, stream=True, timeout=_limits()) as answer:
+        answer.raise_for_status()
+        yield answer
 
 
 def _persistently(ask: Callable[[], T]) -> T:

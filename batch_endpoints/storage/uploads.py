@@ -151,6 +151,10 @@ class Uploads:
             raise NotFound(f"'{uri}' has not been uploaded to this server", mend="Upload it with POST /uploads.")
         return path
 
+    def has(self, place: Path) -> bool:
+        """Is this below a folder that was uploaded?"""
+        return place.is_relative_to(self._trees) and place != self._trees
+
     def _build(self, files: Sequence[UploadedFile], tree: Path) -> None:
         for folder in (self._trees, self._aside):
             folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from batch_endpoints.storage.filesystem import LocalFilesystem, open_filesystem
 from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files, read_texts
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput
-from batch_endpoints.storage.output_claims import claim
+from batch_endpoints.storage.output_claims import claim, take_over
 from batch_endpoints.storage.partitions import PartReader, cut_tables
 
 
@@ -60,6 +60,8 @@ def test_an_output_in_a_store_is_claimed_by_one_job_and_the_claim_is_no_input(st
     with pytest.raises(Conflict, match="is about to write"):
         claim(output, folders[1])
     assert [file.path for file in list_files(output.folder).files] == ["data.txt"]
+    take_over(output, folders[1])
+    assert folders[0].output_taken_by == folders[1].uri
 
 
 @pytest.mark.parametrize(("path", "why"), [("/no", "/no' does not exist"), ("/no/*.csv", "matches no file")])

@@ -22,6 +22,7 @@ from batch_endpoints.specs import (
     Model,
     ModelDeployment,
 )
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.inputs import fetch, list_files
 from batch_endpoints.storage.job_folder import JobFolder
@@ -98,7 +99,7 @@ def test_without_credentials_a_closed_container_is_refused(stranger):
 def test_a_key_that_is_none_is_told_without_it(stranger, monkeypatch):
     monkeypatch.setenv("POND_SECRET", "hush!")
     with pytest.raises(InputError, match="cannot be read") as told:
-        list_files(f"{PLACE}/in", {PLACE: Credentials(account_key="env:POND_SECRET")})
+        list_files(f"{PLACE}/in", Access({PLACE: Credentials(account_key="env:POND_SECRET")}))
     assert "hush" not in str(told.value)
 
 

@@ -13,9 +13,10 @@ import pytest
 from job_folders import ECHO, Job, noting
 
 from batch_endpoints.engine import driver, progress, rounds
+from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.storage.inputs import list_files
-from batch_endpoints.storage.named_outputs import named_output
+from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.output_claims import claim
 
 
@@ -370,6 +371,68 @@ def run(mini_batch):
 
     assert (state.status, state.error and state.error.code) == ("Failed", "Conflict")
     assert (tmp_path / "out" / "predictions.csv").read_text() == written
+
+
+@pytest.fixture
+def broken_off(tmp_path, monkeypatch):
+    """A job that has failed while it wrote its output, all of which is there."""
+    job = Job(tmp_path / "1", files=1, outputs={"score": {"path": (tmp_path / "out").as_uri()}})
+    write = NamedOutput.write
+
+    def write_and_fail(*arguments):
+        write(*arguments)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NamedOutput, "write", write_and_fail)
+        assert job.run().error.code == "OutputFailed"
+    return job
+
+
+def test_a_job_that_failed_while_it_wrote_its_output_writes_it_again(tmp_path, broken_off):
+    assert resume(broken_off).status == "Completed"
+    assert os.listdir(tmp_path / "out") == ["predictions.csv"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_job_that_had_begun_its_output_does_not_write_over_that_of_another(tmp_path, broken_off, overwrite):
+    place = tmp_path / "out" / "predictions.csv"
+    outputs = {"score": {"path": (tmp_path / "out").as_uri()}}
+    other = Job(tmp_path / "2", files=2, outputs=outputs, overwrite=overwrite)
+    if not overwrite:
+        assert other.run().error.code == "Conflict", "what has broken off is in its way"
+        place.unlink()
+        other = Job(tmp_path / "3", files=2, outputs=outputs)
+    assert other.run().status == "Completed"
+    assert os.listdir(tmp_path / "out") == ["predictions.csv"]
+    written = place.read_text()
+
+    for resumption in (1, 2):
+        state = resume(broken_off, resumption=resumption)
+
+        assert (state.status, state.error and state.error.code) == ("Failed", "Conflict")
+        assert f"the job in '{other.folder.as_uri()}' has written" in state.error.message
+        assert place.read_text() == written
+
+    place.unlink()
+    assert resume(broken_off, resumption=3).status == "Completed"
+    assert len(pd.read_csv(place)) == 1
+    assert os.listdir(tmp_path / "out") == ["predictions.csv"]
+
+
+def test_a_job_whose_output_is_replaced_while_it_runs_does_not_write_over_that(tmp_path):
+    outputs = {"score": {"path": (tmp_path / "out").as_uri()}}
+    replacing = Job(tmp_path / "2", files=2, outputs=outputs, overwrite=True)
+    job = Job(tmp_path / "1", files=1, outputs=outputs)
+
+    def runner(folder):
+        assert replacing.run().status == "Completed"
+        return LocalRunner(folder)
+
+    state = job.run(runner)
+
+    assert (state.status, state.error and state.error.code) == ("Failed", "Conflict")
+    assert len(pd.read_csv(tmp_path / "out" / "predictions.csv")) == 2
 
 
 def test_a_driver_lost_while_it_wrote_the_output_is_followed_by_one_that_writes_it_again(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import Credentials, JobSpec
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.filesystem import open_filesystem, store_filesystem
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
@@ -40,7 +41,7 @@ def closed(gcs, gcs_url, monkeypatch):
 
 def test_a_job_reaches_into_a_bucket_with_a_reference_to_a_key(closed, tmp_path):
     for name in ("1.txt", "2.txt"):
-        store_filesystem(f"{PLACE}/in", {PLACE: KEY}).replace(name, name.encode())
+        store_filesystem(f"{PLACE}/in", Access({PLACE: KEY})).replace(name, name.encode())
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "score.py").write_text(ECHO)
     (tmp_path / "model.bin").write_bytes(b"m")
@@ -77,13 +78,13 @@ def test_without_credentials_a_closed_bucket_is_refused(closed):
 def test_a_key_that_is_none_is_told_without_it(closed, monkeypatch, key):
     monkeypatch.setenv("LAKE_KEY", key)
     with pytest.raises(InputError, match="is not the JSON file of a service account's key") as told:
-        list_files(f"{PLACE}/in", {PLACE: KEY})
+        list_files(f"{PLACE}/in", Access({PLACE: KEY}))
     assert "hush" not in str(told.value)
 
 
 def test_credentials_that_google_does_not_take_are_told(gcs):
     with pytest.raises(InputError, match=r"none of a datastore's credentials can be used for 'gs://lake'"):
-        list_files(f"{PLACE}/in", {PLACE: Credentials(account_key="env:LAKE_KEY")})
+        list_files(f"{PLACE}/in", Access({PLACE: Credentials(account_key="env:LAKE_KEY")}))
 
 
 @pytest.mark.parametrize("uri", ["gs://", "gs:///a", "gs://lake/a?generation=hush"])

@@ -163,6 +163,17 @@ def test_each_row_of_a_csv_becomes_a_row_with_its_position_and_its_file(regressi
     assert scored.table["row"].to_pylist() == [0, 1, 2, 0]
     assert np.allclose(scored.table["prediction"].to_pylist(), [10, 21, 30, 10])
     assert scored.table["file"].to_pylist() == ["a.csv"] * 3 + ["b.csv"]
+    assert scored.rows_read == {"a.csv": 3, "b.csv": 1}
+
+
+def test_rows_that_a_model_cannot_take_were_read_all_the_same(regression, tmp_path):
+    FEATURES.drop(columns="b").to_csv(tmp_path / "lacks.csv", index=False)
+    (tmp_path / "bad.csv").write_text('a,b\n1,2\n"3')
+
+    scored = regression.score(tmp_path, "lacks.csv", "bad.csv")
+
+    assert set(scored.failed) == {"lacks.csv", "bad.csv"}
+    assert scored.rows_read == {"lacks.csv": 3}
 
 
 @pytest.mark.parametrize(("signature", "header"), [("none", True), ("tensor", True), ("tensor", False)])

@@ -263,6 +263,7 @@ def test_a_folder_with_anything_but_tables_goes_file_by_file(tmp_path, name):
     assert not in_parts(job)
     assert [row["file"] for row in job.rows()][:1] == ["a.csv"]
     assert [one["file"] for one in job.failed_items()] == ([name] if name == "notes.txt" else [])
+    assert job.report()["rows"]["read"] == 1, "of the table; an image has pixels"
 
 
 def test_a_model_with_one_answer_for_a_file_still_has_one(tmp_path):
@@ -276,6 +277,7 @@ def test_a_model_with_one_answer_for_a_file_still_has_one(tmp_path):
         ("0", "2", "a.csv"),
         ("0", "6", "b.csv"),
     ]
+    assert job.report()["rows"]["read"] == 4, "once each, though they were read as tables and as files"
 
 
 def test_small_files_are_scored_together_and_large_ones_in_parts(tmp_path, monkeypatch):

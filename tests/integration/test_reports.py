@@ -36,6 +36,23 @@ mlflow.models.set_model(Doubles())
 """
 
 
+def test_what_a_link_leads_out_to_is_skipped_for_those_who_are_elsewhere(tmp_path):
+    (tmp_path / "secret.txt").write_text("hush")
+    job = Job(
+        tmp_path,
+        "def run(files): return [open(file).read() for file in files]",
+        files=1,
+        open_folders=[f"{tmp_path}/in"],
+    )
+    (job.input / "more.txt").symlink_to(tmp_path / "secret.txt")
+
+    assert job.run().status == "Completed"
+
+    reason = "a link out of the folders that are open to clients who are not on the server's machine"
+    assert json.loads((job.folder / "skipped.jsonl").read_text()) == {"file": "more.txt", "reason": reason}
+    assert [row["prediction"] for row in job.rows()] == ["000.txt"]
+
+
 def test_the_report_and_the_failed_items_reconcile(tmp_path):
     asked_at = datetime.now(timezone.utc) - timedelta(seconds=100)
     settings = {"mini_batch_size": 2, "retry_settings": {"max_retries": 1}}
@@ -240,7 +257,7 @@ def test_one_good_file_with_100_rows_does_not_hide_a_bad_one_in_its_mini_batch(t
     assert "EOF inside string" in failed["reason"]
     assert failed["stack"].splitlines()[-1].endswith(failed["reason"].partition("ParserError: ")[2])
     assert job.report()["items"] == {"given": 2, "succeeded": 1, "failed": 1, "skipped": 0, "not_scored": 0}
-    assert job.report()["rows"] == {"read": None, "failed": 0, "written": 100}
+    assert job.report()["rows"] == {"read": 100, "failed": 0, "written": 100}
     assert job.report()["versions"]["mlflow"] == mlflow.__version__
 
 

@@ -31,6 +31,7 @@ from batch_endpoints.specs import (
     ModelDeployment,
     load_yaml,
 )
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
@@ -93,8 +94,8 @@ def test_a_request_reaches_into_a_datastore_with_references_to_its_keys(lake, s3
     state = run_job(folder, LocalRunner)
     assert state.status == "Completed", state.error
     assert "1.txt" in text_of(s3, "out/predictions.csv")
-    assert [file.path for file in output_files("s3://lake/out", job.spec.credentials)] == ["predictions.csv"]
-    with open_output_file("s3://lake/out", "predictions.csv", job.spec.credentials) as file:
+    assert [file.path for file in output_files("s3://lake/out", Access.of(job.spec))] == ["predictions.csv"]
+    with open_output_file("s3://lake/out", "predictions.csv", Access.of(job.spec)) as file:
         assert b"2.txt" in file.read()
     for name in folder.files.names(""):
         assert b"hush-hush" not in folder.files.read(name), name

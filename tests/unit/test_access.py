@@ -5,13 +5,13 @@ import pytest
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import Credentials, Datastore
-from batch_endpoints.storage.access import credentials_for, secret, secret_variables
+from batch_endpoints.storage.access import Access, credentials_for, secret, secret_variables
 from batch_endpoints.storage.filesystem import open_uri
 from batch_endpoints.storage.s3_client import s3_keys
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 OUTER, INNER = Credentials(access_key_id="outer"), Credentials(access_key_id="inner")
-ACCESS = {"s3://lake": OUTER, "s3://lake/x/": INNER, "s3://other/y?region=eu": OUTER}
+ACCESS = Access({"s3://lake": OUTER, "s3://lake/x/": INNER, "s3://other/y?region=eu": OUTER})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,11 @@ def test_a_reference_to_a_setting_of_the_server_is_not_resolved(monkeypatch):
 
 def test_the_variables_that_credentials_refer_to_are_known():
     keys = Credentials(access_key_id="env:ID", secret_access_key="env:KEY", session_token="file:/x")
-    assert secret_variables({"s3://a": keys, "s3://b": Credentials(sas_token="env:SAS")}) == {"ID", "KEY", "SAS"}
+    assert secret_variables(Access({"s3://a": keys, "s3://b": Credentials(sas_token="env:SAS")})) == {
+        "ID",
+        "KEY",
+        "SAS",
+    }
 
 
 def test_secrets_are_not_shown(monkeypatch):
@@ -68,7 +72,7 @@ def test_secrets_are_not_shown(monkeypatch):
 
 def test_credentials_that_cannot_be_used_are_told_instead_of_ignored():
     with pytest.raises(InputError, match=r"cannot be used for 'hdfs://x/a'"):
-        open_uri("hdfs://x/a", {"hdfs://x": OUTER})
+        open_uri("hdfs://x/a", Access({"hdfs://x": OUTER}))
 
 
 def test_a_job_gets_the_references_of_the_datastores_it_reaches_into(tmp_path):
@@ -76,4 +80,4 @@ def test_a_job_gets_the_references_of_the_datastores_it_reaches_into(tmp_path):
     assets.put("datastores", Datastore(name="lake", type="uri", uri="s3://lake", credentials=OUTER))
     assets.put("datastores", Datastore(name="pond", type="uri", uri="s3://pond", credentials=INNER))
     assets.put("datastores", Datastore(name="open", type="uri", uri="s3://open"))
-    assert assets.places.access(["s3://lake/in", "s3://open/in", "file:///x", ""]) == {"s3://lake": OUTER}
+    assert assets.places.access(["s3://lake/in", "s3://open/in", "file:///x", ""]) == Access({"s3://lake": OUTER})

@@ -5,7 +5,7 @@ import pytest
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError, SpecError
 from batch_endpoints.specs import Credentials, Datastore
-from batch_endpoints.storage.access import credentials_for
+from batch_endpoints.storage.access import Access, credentials_for
 from batch_endpoints.storage.azure_places import CLOUDS, AzurePlace, azure_place, is_azure
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.listing import is_streamed
@@ -30,8 +30,8 @@ def test_one_place_has_many_spellings(uri):
     assert is_azure(uri)
     assert not is_streamed(uri)
     keys = Credentials(account_key="env:POND_KEY")
-    assert credentials_for(uri, {"abfss://lake@pond.dfs.core.windows.net": keys}) == keys
-    assert credentials_for(uri, {"abfss://other@pond.dfs.core.windows.net": keys}) is None
+    assert credentials_for(uri, Access({"abfss://lake@pond.dfs.core.windows.net": keys})) == keys
+    assert credentials_for(uri, Access({"abfss://other@pond.dfs.core.windows.net": keys})) is None
 
 
 @pytest.mark.parametrize(

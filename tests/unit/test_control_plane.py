@@ -540,6 +540,18 @@ def test_an_mltable_opens_nothing_that_a_request_could_not(tmp_path, table, erro
         server.invoke(inputs={"data": {"type": "mltable", "path": uri}})
 
 
+@pytest.mark.parametrize("local_paths", [True, False])
+def test_a_job_for_somebody_elsewhere_opens_what_was_uploaded_for_it_alone(tmp_path, local_paths):
+    server = Server(tmp_path, local_paths=local_paths).with_default()
+    uri = server.upload("t", {"MLTable": b"paths: [{file: a}]", "a": b"1"})
+
+    spec = server.invoke(inputs={"data": {"type": "mltable", "path": uri}}).spec
+
+    used = {spec.inputs["data"].path, spec.deployment.model.path, spec.deployment.code_configuration.code}
+    paths = {spec.table.paths[0].path, *(str(local_path(one)) for one in used)}
+    assert spec.open_folders == (None if local_paths else tuple(sorted(paths)))
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [

@@ -16,7 +16,7 @@ from batch_endpoints.storage.filesystem import (
     open_uri,
     output_filesystem,
 )
-from batch_endpoints.storage.s3_client import s3_place
+from batch_endpoints.storage.s3_places import s3_place
 
 
 @pytest.mark.parametrize(

@@ -150,11 +150,12 @@ def test_a_frame_crosses_with_all_its_digits_where_there_is_no_pyarrow(monkeypat
 def test_results_by_item_carry_rows_and_errors_in_order():
     frames = [pd.DataFrame({"x": [1]}), ValueError("odd"), pd.DataFrame({"x": [2.5, 3]}), FileNotFoundError("gone")]
 
-    header, payload = host._items(frames, "")
+    header, payload = host._items(zip(frames, [7, 0, None, None], strict=True), "")
     scored = read_reply(json.loads(json.dumps(header)), payload, ["a", "b", "c", "d"])
 
     assert scored.table.to_pydict() == {"x": [1.0, 2.5, 3.0], "file": ["a", "c", "c"]}
     assert {item: why.may_pass for item, why in scored.failed.items()} == {"b": False, "d": True}
+    assert scored.rows_read == {"a": 7, "b": 0}
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_results_by_item_carry_rows_and_errors_in_order():
     ids=lambda value: type(value).__name__,
 )
 def test_what_a_model_raises_is_tried_again_unless_it_is_about_the_data(error, again):
-    header, _ = host._items([error], "")
+    header, _ = host._items([(error, None)], "")
 
     assert header["items"][0]["error"]["again"] is again
 

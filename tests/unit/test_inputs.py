@@ -1,18 +1,23 @@
 import errno
 import http.server
 import os
+import re
 import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.fs
 import pytest
 from faulty_proxy import FaultyProxy
 
-from batch_endpoints.errors import InputError, StoreUnavailable
+from batch_endpoints.errors import InputError, Refused, StoreUnavailable
+from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.storage import inputs, listing
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.globs import split_pattern
-from batch_endpoints.storage.inputs import check_readable, copy_tree, fetch, fetch_tree, list_files
+from batch_endpoints.storage.inputs import check_readable, copy_tree, fetch, fetch_tree, list_files, read_texts
+from batch_endpoints.storage.partitions import PartReader
 from batch_endpoints.storage.patience import patience
 from batch_endpoints.storage.table_files import open_table
 
@@ -77,6 +82,86 @@ def test_linked_folders_are_followed_once_and_loops_end(tmp_path):
         ("loop", "a link to a folder that is listed as '.' already"),
         ("out", "a link to a folder that is listed as 'again' already"),
     ]
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A folder that is open to clients elsewhere, and another one; with links out of it, and what they lead to."""
+    make(tmp_path, "open/a.csv", "open/deep/b.csv", "also/c.csv", "closed/secret.csv", "closed/deep/d.csv")
+    top = tmp_path / "open"
+    for name, place in {
+        "file.csv": tmp_path / "closed/secret.csv",
+        "folder": tmp_path / "closed",
+        "deep/up": tmp_path,
+        "deep/nowhere.csv": tmp_path / "closed/nothing",
+        "deep/by-two.csv": top / "file.csv",
+        "inside.csv": top / "a.csv",
+        "inner": top / "deep",
+        "other": tmp_path / "also",
+    }.items():
+        (top / name).symlink_to(place)
+    (tmp_path / "named").symlink_to(top)
+    return Access(folders=(str(tmp_path / "named"), str(tmp_path / "also")))
+
+
+def test_links_out_of_what_is_open_are_left_out_with_their_reason(tmp_path, linked):
+    for top in (tmp_path / "open", tmp_path / "named", tmp_path / "open/**"):
+        _, files, skipped = list_files(str(top), linked)
+        assert [file.path for file in files] == ["a.csv", "deep/b.csv", "inside.csv", "other/c.csv"]
+        assert [one.file for one in skipped] == [
+            *("deep/by-two.csv", "deep/nowhere.csv", "deep/up", "file.csv", "folder", "inner"),
+        ]
+        assert {one.reason for one in skipped if one.file != "inner"} == {
+            "a link out of the folders that are open to clients who are not on the server's machine"
+        }
+    assert "file.csv" in paths(tmp_path / "open"), "those who are on the server's machine may have it"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["closed", "open/folder", "open/folder/*.csv", "open/file.csv", "open/folder/secret.csv", "open/../closed"],
+)
+def test_an_input_that_is_not_open_itself_is_refused(tmp_path, linked, path):
+    for look in (list_files, lambda uri, access: check_readable(uri, "uri_folder", access)):
+        with pytest.raises(
+            Refused, match=rf"the input '.*/{re.escape(path)}' leads out of the folders that are open"
+        ):
+            look(str(tmp_path / path), linked)
+
+
+def test_a_folder_that_has_nothing_but_links_out_of_what_is_open_says_so(tmp_path):
+    make(tmp_path, "closed/secret.csv")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "x").symlink_to(tmp_path / "closed")
+    with pytest.raises(
+        InputError, match=r"without files\nAll that is in it is left out.*'x': a link out of the folders"
+    ):
+        list_files(str(tmp_path / "open"), Access(folders=(str(tmp_path / "open"),)))
+
+
+def test_a_file_that_has_become_a_link_since_it_was_listed_is_not_read(tmp_path, linked):
+    (tmp_path / "open/a.csv").unlink()
+    (tmp_path / "open/a.csv").symlink_to(tmp_path / "closed/secret.csv")
+    (tmp_path / "closed/secret.csv").write_text("v\n7\n")
+    (tmp_path / "open/e.csv").write_text("v\n1\n")
+    place = str(tmp_path / "open")
+    with pytest.raises(InputError, match=r"a\.csv' cannot be read: it is a link out of the folders that are open"):
+        fetch(place, "a.csv", tmp_path, linked)
+    with pytest.raises(InputError, match=r"a\.csv' cannot be read"):
+        fetch("", f"{place}/a.csv", tmp_path, linked)
+    assert fetch(place, "e.csv", tmp_path, linked).read_text() == "v\n1\n"
+    reader = PartReader(place, pa.schema([("v", pa.int64())], {"wanted": "v"}), tmp_path / "scratch", linked)
+    read = list(reader.read_each([("a.csv", WHOLE), ("e.csv", WHOLE)]))
+    assert isinstance(read[0], InputError)
+    assert "link out of" in str(read[0])
+    assert read[1].table.to_pylist() == [{"v": 1}]
+
+
+def test_the_text_of_a_link_out_of_what_is_open_is_not_read(tmp_path, linked):
+    (tmp_path / "open/MLTable").symlink_to(tmp_path / "closed/secret.csv")
+    with pytest.raises(Refused, match=r"'.*/open/MLTable' leads out of the folders that are open"):
+        read_texts(str(tmp_path / "open"), ["MLTable"], linked)
+    assert read_texts(str(tmp_path / "open"), ["MLTable"]) == {"MLTable": "closed/secret.csv"}
 
 
 def test_links_that_lead_nowhere_are_inputs_that_cannot_be_read(tmp_path):

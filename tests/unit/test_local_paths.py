@@ -6,7 +6,7 @@ import pytest
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError, NotFound, Refused, SpecError
-from batch_endpoints.specs import Credentials, Data, Datastore, Model
+from batch_endpoints.specs import Credentials, Data, Datastore, JobInput, Model
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 
@@ -95,6 +95,13 @@ def test_no_other_scheme_is_opened_than_those_that_are_named(tmp_path, local_pat
         plane(tmp_path, local_paths=local_paths).assets.places.uri(uri, "the uri of input 'x'")
 
 
+def test_a_job_knows_what_of_a_disk_was_open_to_who_asked_for_it(tmp_path, open_to_others):
+    uploaded = tmp_path / "uploads" / "trees" / "digest" / "in"
+    access = open_to_others.places.access([uploaded.as_uri(), "file:///data/shared/x", "s3://lake/x"])
+    assert access.folders == ("/data/shared", str(uploaded))
+    assert plane(tmp_path).assets.places.access(["file:///etc"]).folders is None
+
+
 LOCAL = ["file:///etc", "/etc", "data", "file:/etc", "FILE:///", "file://localhost/etc", "/"]
 
 
@@ -161,6 +168,15 @@ def test_what_links_lead_to_within_it_is_open(tmp_path, linked, path):
     if path.startswith("named/"):
         below = path.removeprefix("named/")
         assert linked.places.uri(f"azureml://datastores/links/paths/{below}", "x") == (tmp_path / path).as_uri()
+
+
+def test_a_relative_path_of_an_mltable_does_not_lead_out_of_it_by_a_link(tmp_path, linked):
+    (tmp_path / "real" / "in" / "MLTable").write_text("paths: [{file: a.csv}, {folder: out}]")
+    given = JobInput(type="mltable", path=(tmp_path / "named" / "in").as_uri())
+    assert len(linked.places.table(given, linked.places.access([given.path])).paths) == 2
+    (tmp_path / "real" / "in" / "out").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Refused, match=r"a path of the MLTable, '.*/in/out', leads out of the folders that are open"):
+        linked.places.table(given, linked.places.access([given.path]))
 
 
 def test_links_are_followed_where_the_disk_is_open(tmp_path):

@@ -6,11 +6,13 @@ import pytest
 
 from batch_endpoints.errors import Conflict
 from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment
+from batch_endpoints.storage import output_claims
+from batch_endpoints.storage.claim_files import claim_file
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
-from batch_endpoints.storage.output_claims import claim, release
+from batch_endpoints.storage.output_claims import claim, release, take_over
 
 
 class Rival:
@@ -34,6 +36,10 @@ class Rival:
         except Conflict:
             return False
         return True
+
+    def begins(self):
+        self.folder.begin_output()
+        take_over(self.output, self.folder)
 
     def release(self):
         release(self.spec, self.folder)
@@ -101,6 +107,53 @@ def test_a_job_that_finds_a_claim_stale_does_not_remove_that_of_who_was_faster(t
 
     monkeypatch.setattr(JobFolder, "state", b_is_faster)
     assert (c.gets_it(), taken) == (False, [True])
+
+
+@pytest.mark.parametrize(
+    "holder", ["s3://bucket/job?endpoint_override=http://evil", "https://host/job", "garbage", "ssh://host/job"]
+)
+@pytest.mark.parametrize("named_by_it", [True, False])
+def test_what_no_job_has_put_there_is_not_asked_for(tmp_path, monkeypatch, holder, named_by_it):
+    """Others may write to that place, and must not choose what this machine asks."""
+    asked = []
+    monkeypatch.setattr(output_claims, "open_filesystem", lambda uri: asked.append(uri) or open_filesystem(uri))
+    a = Rival(tmp_path, "a")
+    planted = tmp_path / "out" / a.output.claims / (claim_file(holder) if named_by_it else "0" * 16)
+    planted.parent.mkdir(parents=True)
+    planted.write_text(holder)
+    a.claim()
+    a.begins()
+    assert asked == []
+
+
+def test_who_begins_to_write_tells_those_who_have_ended_and_removes_their_claims(tmp_path):
+    gone, failed, b = Rival(tmp_path, "gone"), Rival(tmp_path, "failed"), Rival(tmp_path, "b")
+    for ended in (gone, failed):
+        assert ended.gets_it()
+        ended.ends()
+    shutil.rmtree(gone.place)
+    b.claim()
+    assert failed.folder.output_taken_by == "", "it has written nothing yet"
+
+    b.begins()
+
+    assert failed.folder.output_taken_by == b.place.as_uri()
+    b.release()
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not gone.place.exists()
+
+
+def test_a_job_that_begins_anew_has_its_output_again(tmp_path):
+    a, b = Rival(tmp_path, "a"), Rival(tmp_path, "b")
+    a.claim()
+    a.ends()
+    b.claim()
+    b.begins()
+    b.ends()
+    a.begins()
+    assert a.folder.holds_output
+    assert not b.folder.holds_output
+    assert b.folder.output_taken_by == a.place.as_uri()
 
 
 def test_claims_in_an_input_folder_are_no_input(tmp_path):

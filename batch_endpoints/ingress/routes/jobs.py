@@ -22,6 +22,7 @@ from batch_endpoints.ingress.documents import Paging, base_url, list_answer, sto
 from batch_endpoints.ingress.jobs import job_answer
 from batch_endpoints.ingress.logs import follow as follow_logs
 from batch_endpoints.specs import JobState, JobStatus
+from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.logs import merged_logs
 
@@ -142,12 +143,12 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
     @router.get("/jobs/{job}/outputs/{name}", summary="List the files of an output")
     def list_output(job: str, name: str) -> dict[str, Any]:
         uri, spec = jobs.output(job, name), jobs.get(job).spec
-        files = [file._asdict() for file in output_files(uri, spec.credentials)]
+        files = [file._asdict() for file in output_files(uri, Access.of(spec))]
         return {"uri": uri, "format": spec.deployment.settings.output_format, "value": files}
 
     @router.get("/jobs/{job}/outputs/{name}/{path:path}", summary="Download one file", response_class=Response)
     def download(job: str, name: str, path: str) -> Response:
-        return _file(open_output_file(jobs.output(job, name), path, jobs.get(job).spec.credentials), path)
+        return _file(open_output_file(jobs.output(job, name), path, Access.of(jobs.get(job).spec)), path)
 
     @router.post(
         "/jobs/{job}/partial-outputs/{name}", summary="Put together what a job that has not completed has committed"
