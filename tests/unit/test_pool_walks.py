@@ -26,7 +26,7 @@ class Actor:
     def __init__(self, commits, unfit):
         self._commits, self._unfit, self.pace = commits, unfit, 1.0
         self.calls, self.ends, self._stopped = deque(), None, False
-        for name in ("ready", "run", "stop", "see_gpu", "close", "__ray_terminate__"):
+        for name in ("ready", "load", "run", "stop", "close", "__ray_terminate__"):
             setattr(self, name, SimpleNamespace(remote=lambda *given, name=name: self._call(name, given)))
 
     def _call(self, name, given):
@@ -38,17 +38,19 @@ class Actor:
             self.calls.append((name, given, answer))
         return SimpleNamespace(future=lambda: answer)
 
-    def step(self):
-        name, given, answer = self.calls[0]
+    def step(self, second):
+        """Args: second: rather of the second run than of the first, where it is at two."""
+        at = int(second and [name for name, *_ in self.calls][:2] == ["run", "run"])
+        name, given, answer = self.calls[at]
         try:
             if name == "run" and not self._is_done(given[0]):
                 return
             result = self._outcome(given[0]) if name == "run" else "the node"
         except Exception as error:
-            self.calls.popleft()
+            del self.calls[at]
             answer.set_exception(RayTaskError("run", "its stack", error))
             return
-        self.calls.popleft()
+        del self.calls[at]
         answer.set_result(result)
         if name == "__ray_terminate__":
             self.die(ActorDiedError())
@@ -140,7 +142,7 @@ class Cluster:
             self.faults -= 1
             self.rng.choice([lambda: actor.die(ActorDiedError()), actor.lose_an_answer])()
         else:
-            actor.step()
+            actor.step(second=self._chance(0.3))
 
     def _chance(self, of):
         return self.rng.random() < of
@@ -163,9 +165,11 @@ def walk(tmp_path, monkeypatch):
             monkeypatch.setattr(module, "ray", cluster)
         monkeypatch.setattr(ray_pool, "time", SimpleNamespace(monotonic=lambda: cluster.now))
         monkeypatch.setattr(ray_pool, "SimpleQueue", lambda: cluster)
-        pool = ray_pool._Pool(bundles, workers, Places(workers, nodes=1), tmp_path.as_uri(), "", None)
+        pool = ray_pool._Pool(workers, Places(workers, nodes=1), tmp_path.as_uri(), "", None)
+        if rng.random() < 0.3 and len(bundles) >= workers.count:
+            pool.prepare()
         outcomes = []
-        for outcome in pool.outcomes():
+        for outcome in pool.outcomes(bundles):
             assert len(pool._at) <= workers.count
             outcomes.append(outcome)
         pool.close()
