@@ -220,7 +220,8 @@ def said(
     """
     more: dict[str, bytes | str] = {"reading": reading.model_dump_json()} if reading else {}
     for path, types in (of_files or {}).items():
-        more[_OF_FILE + path] = types.schema().serialize().to_pybytes()
+        if not (own := types.schema()).equals(columns, check_metadata=True):
+            more[_OF_FILE + path] = own.serialize().to_pybytes()
     return cast(bytes, columns.with_metadata({**(columns.metadata or {}), **more}).serialize().to_pybytes())
 
 
