@@ -30,15 +30,15 @@ def copy_stream(uri: str, target: Path) -> None:
     aside = target.with_name(f".aside-{uuid.uuid4().hex}")
 
     def copy() -> None:
-        limits = {"timeout": _limits()} if _is_http(uri) else {}
+        more = {"timeout": limits()} if is_http(uri) else {}
         with (
-            smart_open.open(uri, "rb", compression="disable", transport_params=limits) as source,
+            smart_open.open(uri, "rb", compression="disable", transport_params=more) as source,
             aside.open("wb") as file,
         ):
             shutil.copyfileobj(source, file)
 
     try:
-        _persistently(copy)
+        persistently(copy)
         aside.replace(target)  # who finds it there takes it for whole
     finally:
         aside.unlink(missing_ok=True)
@@ -48,17 +48,18 @@ def size_of_stream(uri: str) -> int:
     """In bytes; 0 where nobody tells. Raises as ``copy_stream``."""
 
     def look() -> int:
-        if _is_http(uri):
-            with requests.get(uri, stream=True, timeout=_limits()) as answer:
+        if is_http(uri):
+            with requests.get(uri, stream=True, timeout=limits()) as answer:
                 answer.raise_for_status()
                 return int(answer.headers.get("content-length", 0))
         with smart_open.open(uri, "rb", compression="disable"):
             return 0
 
-    return _persistently(look)
+    return persistently(look)
 
 
-def _persistently(ask: Callable[[], T]) -> T:
+def persistently(ask: Callable[[], T]) -> T:
+    """Ask again where the server is busy, breaks off or is silent. Raises as ``copy_stream``."""
     tries = Tries()
     while True:
         try:
@@ -81,11 +82,12 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, of_transport)
 
 
-def _is_http(uri: str) -> bool:
+def is_http(uri: str) -> bool:
+    """… and not FTP or the like."""
     return uri.lower().startswith("http")
 
 
-def _limits() -> tuple[float, float]:
+def limits() -> tuple[float, float]:
     """Seconds until there is a connection, and without a byte."""
     timeout = Settings.read().store_timeout_seconds
     return min(CONNECT_SECONDS, timeout), timeout

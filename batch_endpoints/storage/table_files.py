@@ -100,7 +100,7 @@ def open_table(
             return JsonLinesTable(shown(path), text, not compression)
         if kind in (*_PARQUET, *_ARROW):
             # of an Arrow file so much is asked for one by one that each request has to be made again by itself
-            source = _source(root, path, scratch, access, by_arrow=kind in _PARQUET)
+            source = _source(root, path, scratch, access, by_arrow=kind in _PARQUET, in_ranges=not compression)
             if compression:
                 source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
             return ParquetTable(source, in_rows) if kind in _PARQUET else ArrowTable(source, in_rows)
@@ -119,15 +119,25 @@ def _kind(path: str) -> tuple[str, str | None]:
     return (PurePosixPath(name.stem).suffix if compression else name.suffix), compression
 
 
-def _source(root: str, path: str, scratch: Path, access: Access, *, by_arrow: bool = True) -> Any:
+def _source(
+    root: str, path: str, scratch: Path, access: Access, *, by_arrow: bool = True, in_ranges: bool = False
+) -> Any:
     root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     if folder is not None:
         return pa.memory_map(str(fetch(root, path, scratch, access)))
     if is_streamed(root):
         target = scratch / path
+        if in_ranges and not target.exists() and (reader := _ranges(root)):
+            return pa.PythonFile(reader, mode="r")
         return pa.memory_map(str(target if target.exists() else fetch(root, path, scratch, access)))
     return open_seekable(root, path, access, by_arrow=by_arrow)
+
+
+def _ranges(uri: str) -> Any:
+    from batch_endpoints.storage.web_ranges import open_ranges  # its libraries take time to load
+
+    return open_ranges(uri)
 
 
 def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
