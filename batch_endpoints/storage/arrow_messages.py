@@ -8,9 +8,10 @@ and https://flatbuffers.dev/internals; the numbers of fields here are those of `
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -50,6 +51,11 @@ class Message:
         return self._rows.has(3)
 
     @property
+    def of_this_machine(self) -> bool:
+        """Does a schema say that numbers are written as this machine has them?"""
+        return bool(self._told.number(0, "h")) == (sys.byteorder == "big")
+
+    @property
     def dictionary(self) -> int:
         """Which dictionary this is one of, or adds to."""
         return self._told.number(0, "q")
@@ -58,6 +64,12 @@ class Message:
     def adds(self) -> bool:
         """Does it add values to its dictionary, instead of being a new one?"""
         return bool(self._told.number(2, "B"))
+
+    @property
+    def is_sound(self) -> bool:
+        """Has its first column as many rows as it says it has? A plan has parts for all that are told."""
+        columns = self._rows.count(1)
+        return self.rows >= 0 and (not columns or _unpack("<q", *self._rows.at(1, 0, 16))[0] == self.rows)
 
     def lacks_values(self, field: int) -> bool:
         """Is a value missing in one of the fields, which are counted as ``first_fields`` has them?"""
@@ -91,13 +103,28 @@ def read_message(source: Windows, at: int) -> Message | None:
         raise pa.ArrowInvalid(f"it breaks off within the message at byte {at}, or is no Arrow file")
     found = Message(source.read(begin, length), at, begin + length)
     broken = found.kind not in (SCHEMA, DICTIONARY, ROWS) or not found.body <= found.end <= source.size
-    if broken or (found.kind == ROWS and found.rows < 0):
+    if broken or (found.kind == ROWS and not found.is_sound):
         raise pa.ArrowInvalid(f"it breaks off within the message at byte {at}, or has none there")
     return found
 
 
-def places_of_batches(source: Windows) -> list[int]:
-    """Where the record batches of a file begin, in their order, by its footer.
+class Block(NamedTuple):
+    """Where a message of a file is, and the bytes of what stands before its body, and of that."""
+
+    at: int
+    header: int
+    body: int
+
+
+class Footer(NamedTuple):
+    """Where the messages of a file are, in their order."""
+
+    dictionaries: list[Block]
+    batches: list[Block]
+
+
+def read_footer(source: Windows) -> Footer:
+    """What stands at the end of a file.
 
     Raises:
         pyarrow.ArrowInvalid: it has no footer.
@@ -111,7 +138,15 @@ def places_of_batches(source: Windows) -> list[int]:
         raise pa.ArrowInvalid("it has no footer of an Arrow file")
     footer = source.read(end - length, length)
     root = _Table(footer, _unpack("<I", footer, 0)[0])
-    return [_unpack("<q", *root.at(3, number, 24))[0] for number in range(root.count(3))]
+    found = Footer(
+        *(
+            [Block(*_unpack("<qi4xq", *root.at(field, number, 24))) for number in range(root.count(field))]
+            for field in (2, 3)
+        )
+    )
+    if any(min(block) < 0 or sum(block) > source.size for blocks in found for block in blocks):
+        raise pa.ArrowInvalid("its footer names places that it does not have")
+    return found
 
 
 def first_fields(schema: pa.Schema) -> Sequence[int]:

@@ -64,18 +64,20 @@ class ArrowTable:
         return tell_missing(table, columns_with_missing(types) | without_values(table))
 
     def _rows_at(self, part: Part) -> RowStream:
-        """The rows from the batch on in which a part begins; most often the last part was read up to there."""
+        """The rows from those on with which a part begins; most often the last part was read up to there."""
         if self._rows is None or not self._rows.first <= part.first_row <= self._rows.behind:
             self._rows = None  # let go of its batch before another one is there
-            place, first = (part.group, part.first_row - part.skip) if part.group >= 0 else self._find(part.first_row)
-            self._rows = RowStream(self._batches.read_from(place), first)
+            place, skip = (part.group, part.skip) if part.group >= 0 else self._find(part.first_row)
+            self._rows = RowStream(self._batches.read_from(place, skip), part.first_row)
         return self._rows
 
     def _find(self, row: int) -> tuple[int, int]:
-        """Place and first row of the batch that has a row, for a part of which nobody has said it."""
+        """Group and skip of a part that begins at a row, where its plan does not say them."""
+        if not row:
+            return -1, 0
         first = 0
-        for told in self._batches.told() if row else ():
+        for told in self._batches.told():
             if first + told.rows > row:
-                return told.place, first
+                return told.place, row - first
             first += told.rows
-        return -1, 0
+        raise pa.ArrowInvalid(f"it has {first} rows, and no row {row}")

@@ -117,9 +117,19 @@ def cuts_within(begin: int, size: int, row: int, rows: int) -> Iterator[tuple[in
         row: rows before it.
         rows: its own; without any, it is no part.
     """
-    pieces = min(-(-4 * size // LARGE), rows) if size > LARGE else min(rows, 1)
+    pieces = min(-(-4 * size // LARGE), rows) if is_large(size) else min(rows, 1)
     for piece in range(1, pieces + 1):
         yield begin + size * piece // pieces, row + rows * piece // pieces
+
+
+def is_large(size: int) -> bool:
+    """Is a group of so many bytes cut within?"""
+    return size > LARGE
+
+
+def rows_at_once(size: int, rows: int) -> int:
+    """How many rows of a group may be in memory: all of them, or as many as lie between two cuts of a large one."""
+    return max(rows * LARGE // (4 * size), 1) if is_large(size) else rows
 
 
 class RowStream:

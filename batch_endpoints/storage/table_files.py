@@ -22,7 +22,7 @@ from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.listing import is_streamed
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.text_tables import CsvTable
-from batch_endpoints.storage.unreadable import cannot_read
+from batch_endpoints.storage.unreadable import BROKEN, cannot_read
 
 _TEXT = (".csv", ".jsonl", ".ndjson")
 _PARQUET, _ARROW = (".parquet", ".pqt"), (".arrow", ".feather", ".ipc")
@@ -104,7 +104,7 @@ def open_table(
             if compression:
                 source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
             return ParquetTable(source, in_rows) if kind in _PARQUET else ArrowTable(source, in_rows)
-    except (OSError, EOFError, pa.ArrowException, UnicodeDecodeError) as error:  # the last from names of columns
+    except BROKEN as error:
         raise cannot_read(path, error) from None
     raise InputError(
         f"'{shown(path)}' is no table: those are {' '.join((*_TEXT, *_PARQUET, *_ARROW))}",

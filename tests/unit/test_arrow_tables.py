@@ -1,5 +1,6 @@
 """Arrow files and streams cut anywhere have the rows that Arrow's own readers find, and are never read whole."""
 
+import contextlib
 import io
 import random
 import tempfile
@@ -93,15 +94,17 @@ def all_parts(folder, name, size):
     size=SIZES,
     large=st.sampled_from([30, 1 << 26]),
     window=st.sampled_from([1, 100, 1 << 16]),
+    columns=st.sampled_from([list(KINDS), [name for name in KINDS if name != "words"], ["word"], ["n", "last"]]),
     seed=st.integers(0, 99),
 )
-@example([], "file", "plain", "one", "1 rows", 30, 1, 0)
-@example([], "stream", "plain", "one", "1 rows", 30, 1, 0)
-@example([0, 0], "stream", "zstd", "one", "1B", 30, 1, 0)
-@example([9, 0, 9, 9], "stream", "adds to dictionaries", "growing", "4 rows", 30, 1, 0)
-@example([9, 0, 9, 9], "stream", "plain", "other", "4 rows", 30, 1, 0)
+@example([], "file", "plain", "one", "1 rows", 30, 1, ["n", "word"], 0)
+@example([], "stream", "plain", "one", "1 rows", 30, 1, ["n", "word"], 0)
+@example([0, 0], "stream", "zstd", "one", "1B", 30, 1, ["n", "word"], 0)
+@example([9, 0, 9, 9], "stream", "adds to dictionaries", "growing", "4 rows", 30, 1, list(KINDS), 0)
+@example([9, 0, 9, 9], "stream", "plain", "other", "4 rows", 30, 1, list(KINDS), 0)
+@example([9, 0, 9, 9], "stream", "plain", "other", "4 rows", 30, 1, ["n", "word"], 0)
 def test_arrow_cut_anywhere_has_the_rows_that_arrow_reads(
-    rows, kind, options, dictionaries, size, large, window, seed
+    rows, kind, options, dictionaries, size, large, window, columns, seed
 ):
     rng = random.Random(seed)
     batches, first = [], 0
@@ -111,9 +114,10 @@ def test_arrow_cut_anywhere_has_the_rows_that_arrow_reads(
             words = WORDS[: 9 + number * (kind == "stream" or options == "adds to dictionaries")]
         elif dictionaries == "other" and kind == "stream":
             words = rng.sample(WORDS, rng.randrange(9, 12))
-        batches.append(batch_of(first, count, words, rng))
+        batches.append(batch_of(first, count, words, rng).select(columns))
         first += count
-    data = written(kind, batches, pa.schema(KINDS), **OPTIONS[options])
+    schema = pa.schema([(name, KINDS[name]) for name in columns])
+    data = written(kind, batches, schema, **OPTIONS[options])
     whole = (pa.ipc.open_file if kind == "file" else pa.ipc.open_stream)(data).read_all()
     assert whole.num_rows == sum(rows)
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
@@ -124,7 +128,8 @@ def test_arrow_cut_anywhere_has_the_rows_that_arrow_reads(
 
         parts, types = all_parts(folder, "a.arrow", size)
 
-        assert columns_with_missing(types) == {name for name in ("n", "flag", "last") if whole[name].null_count}
+        lacking = {name for name in {"n", "flag", "last"} & {*columns} if whole[name].null_count}
+        assert columns_with_missing(types) == lacking
         if size.endswith("rows"):
             assert max(part.rows for part in parts) <= int(size.split()[0])
         same = PartReader(str(folder), types, folder)
@@ -234,19 +239,24 @@ def test_a_file_without_its_end_is_one_item_that_fails(tmp_path, end):
 @given(
     kind=st.sampled_from(["file", "stream"]),
     options=st.sampled_from(list(OPTIONS)),
+    large=st.sampled_from([30, 1 << 26]),
     spoilt=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4),
 )
-def test_whatever_is_in_a_broken_file_it_is_told_and_not_believed(kind, options, spoilt):
+def test_whatever_is_in_a_broken_file_it_is_told_and_not_believed(kind, options, large, spoilt):
     batches = [batch_of(at, 10, WORDS[:9], random.Random(at)) for at in range(0, 30, 10)]
     data = bytearray(written(kind, batches, batches[0].schema, **OPTIONS[options]))
     for at, value in spoilt:
         data[int(at * len(data))] = value
     source = Counting(bytes(data))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columnar_tables, "LARGE", large)
         patch.setattr(table_files, "_source", lambda *_, **__: pa.PythonFile(source, mode="r"))
-        parts, _ = all_parts(Path(), "a.arrow", "64MB")
-    assert parts
-    assert source.requests < 100
+        parts, types = all_parts(Path(), "a.arrow", "300B")
+        assert len(parts) < 100
+        assert source.requests < 200
+        for part in parts:
+            with contextlib.suppress(InputError):
+                PartReader("", types, Path()).read("a.arrow", part)
 
 
 @pytest.mark.parametrize("kind", NEW)
@@ -258,6 +268,32 @@ def test_a_file_that_was_replaced_since_it_was_cut_is_told(tmp_path, kind):
     (tmp_path / "a.arrow").write_bytes(written(kind, batches, batches[0].schema))
     with pytest.raises(InputError, match=r"'a\.arrow'"):
         PartReader(str(tmp_path), types, tmp_path).read("a.arrow", parts[3])
+
+
+@pytest.mark.parametrize("kind", NEW)
+def test_a_part_behind_all_rows_is_told(tmp_path, kind):
+    batches = numbers(5, 100)
+    (tmp_path / "a.arrow").write_bytes(written(kind, batches, batches[0].schema))
+    with pytest.raises(InputError, match=r"'a\.arrow' cannot be read: it has 500 rows, and no row 500"):
+        PartReader(str(tmp_path), None, tmp_path).read("a.arrow", Part(0, 9, 500, 7))
+
+
+@pytest.mark.parametrize("kind", NEW)
+def test_a_large_batch_is_read_in_pieces(monkeypatch, kind):
+    monkeypatch.setattr(columnar_tables, "LARGE", 200_000)
+    words = encoded(KINDS["word"], [n % 5 for n in range(100_000)], WORDS[:5])
+    (batch,) = numbers(1, 100_000, {"word": words, "text": [f"ü{n}" for n in range(100_000)]})
+    data = written(kind, [batch], batch.schema)
+    source, table = opened(data, in_rows=False)
+    (cuts,) = table.cuts(None)
+    assert len(cuts.rows) > 40
+    assert source.bytes < windows.WINDOW * 4
+    source, table = opened(data)
+    found = table.read(Part(0, 0, 70_001, 999, (), cuts.group.begin, 70_001), None, None)
+    assert found.equals(pa.table(batch).slice(70_001, 999))
+    assert source.largest <= windows.WINDOW
+    assert source.bytes < len(data) / 4
+    assert table.read(Part(0, 0, 0, 100_000), None, None).equals(pa.table(batch))
 
 
 def test_compressed_rows_count_as_what_they_take_in_memory(tmp_path):
