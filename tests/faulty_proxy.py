@@ -23,6 +23,7 @@ class FaultyProxy:
     def __init__(self, target, choose, stall_seconds=2.5):
         self.seen = Counter()
         self.keys = set()  # ids of the access keys that requests were signed with
+        self.sent = Counter()  # bytes of the bodies that were answered with, by path
         self.ended = threading.Event()
         proxy, host = self, target.removeprefix("http://")
 
@@ -71,6 +72,7 @@ class FaultyProxy:
                 self.end_headers()
                 if not head:
                     self.wfile.write(sent)
+                    proxy.sent[self.path.partition("?")[0]] += len(sent)
 
             def spoil(self, fault):
                 if fault == "reset":

@@ -29,7 +29,7 @@ from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.joined_tables import joined
 from batch_endpoints.storage.partitions import PartReader, cut_tables, said
-from batch_endpoints.storage.table_files import is_compressed, is_table, is_text
+from batch_endpoints.storage.table_files import is_arrow, is_compressed, is_table, is_text
 
 _UNPACKED = 10  # times as large as the compressed file is its text, or less
 _MODELS_OWN = (".csv", ".parquet", ".pqt")  # what scoring/mlflow_driver.py reads
@@ -75,9 +75,11 @@ def plan_mini_batches(
             if is_compressed(file.path):  # which nobody can cut
                 return [[(file.path, WHOLE)]]
             own = types
-            if not types.complete:  # another file must not change what the model gets of this one
+            if not types.complete or is_arrow(
+                file.path
+            ):  # another file must not change what the model gets of this one
                 own = types.anew()
-                if is_text(file.path):
+                if is_text(file.path) or is_arrow(file.path):  # the others tell by themselves what lacks a value
                     own_types[file.path] = own
             return cut([file], PartitionSize(suitable, False), own)
 

@@ -102,6 +102,11 @@ class JobPlan:
         """Rows that are tried again, of items that have succeeded."""
         return sum(len(part.only) for part in self._parts())
 
+    @cached_property
+    def has_groups(self) -> bool:
+        """Does any part say in which group of rows it begins?"""
+        return any(part.group >= 0 for part in self._parts())
+
     def _parts(self) -> Iterable[Part]:
         return (part for bundle in self.bundles for parts in bundle.parts for part in parts)
 

@@ -25,6 +25,8 @@ class Part(NamedTuple):
         first_row: position of its first row in the file, 0-based.
         rows: -1 where nobody has counted them.
         only: positions in the file, ascending, of the rows that are tried again; empty for all rows.
+        group: where the group of rows begins that its first row is in (see ``Group``); -1 where nobody has said it.
+        skip: rows of that group before its first one.
     """
 
     start: int
@@ -32,9 +34,25 @@ class Part(NamedTuple):
     first_row: int
     rows: int
     only: tuple[int, ...] = ()
+    group: int = -1
+    skip: int = 0
 
 
 WHOLE = Part(0, -1, 0, -1)
+
+
+class Group(NamedTuple):
+    """Rows that are found only from the first of them on: a record batch of an Arrow file.
+
+    Args:
+        begin: its place in the file.
+        end: where the next one begins.
+        first_row: position of its first row in the file.
+    """
+
+    begin: int
+    end: int
+    first_row: int
 
 
 class Cuts(NamedTuple):
@@ -43,10 +61,18 @@ class Cuts(NamedTuple):
     Args:
         ends: bytes up to there, from the beginning of the file.
         rows: rows up to there, from the beginning of the file.
+        group: what all these rows are of, to its last one; None where rows are found without it.
     """
 
     ends: Sequence[int]
     rows: Sequence[int]
+    group: Group | None = None
+
+    def place(self, row: int) -> tuple[int, int]:
+        """Group and skip of a part (see ``Part``) that begins at one of these rows, or behind the last one."""
+        if self.group is None:
+            return -1, 0
+        return (self.group.end, 0) if row == self.rows[-1] else (self.group.begin, row - self.group.first_row)
 
 
 @dataclass(frozen=True)
@@ -135,10 +161,12 @@ def partitions(tables: Iterable[TableOutline], size: PartitionSize) -> Iterator[
         columns = table.columns if table.columns is not None else columns
         start, first = table.begin, 0  # of the part that is being filled
         end, row = start, first
+        place = -1, 0
         whole = True
+        cuts = Cuts((), ())
         try:
-            for ends, rows in table.cuts:
-                at = 0
+            for cuts in table.cuts:
+                ends, rows, at = cuts.ends, cuts.rows, 0
                 while at < len(ends):
                     upto = bisect_right(rows if size.in_rows else ends, (first if size.in_rows else start) + room, at)
                     if upto > at:
@@ -148,19 +176,21 @@ def partitions(tables: Iterable[TableOutline], size: PartitionSize) -> Iterator[
                     if end == start and not batch:  # larger than a mini-batch: one at least
                         end, row, at = int(ends[at]), int(rows[at]), at + 1
                     if end > start:
-                        batch.append((table.path, Part(start, end, first, row - first)))
+                        batch.append((table.path, Part(start, end, first, row - first, (), *place)))
                         start, first, whole = end, row, False
+                        place = cuts.place(row)
                     yield batch
                     batch, room = [], size.amount
         except InputError:
             if end > start:  # what comes behind it is another item, and no mini-batch has two of one file
-                yield [*batch, (table.path, Part(start, end, first, row - first))]
+                yield [*batch, (table.path, Part(start, end, first, row - first, (), *place))]
                 batch, room = [], size.amount
                 start, first, whole = end, row, False
-            batch.append((table.path, Part(start if not whole else 0, -1, first, -1)))
+                place = cuts.place(row)
+            batch.append((table.path, Part(start if not whole else 0, -1, first, -1, (), *place)))
             continue
         if whole or end > start:
-            batch.append((table.path, Part(start, end, first, row - first)))
+            batch.append((table.path, Part(start, end, first, row - first, (), *place)))
             room -= row - first if size.in_rows else end - start
     if batch:
         yield batch

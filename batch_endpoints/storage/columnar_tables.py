@@ -1,4 +1,4 @@
-"""Parquet and Arrow files as tables: cut at row groups or record batches, or at rows within them."""
+"""Parquet files as tables: cut at row groups, or at rows within them; and what Arrow files are cut by, too."""
 
 from __future__ import annotations
 
@@ -8,25 +8,18 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.feather
 import pyarrow.parquet
 
 from batch_endpoints.planning.partitions import Cuts, Part
-from batch_endpoints.storage.column_types import (
-    ColumnTypes,
-    columns_with_missing,
-    holds_no_nothing,
-    tell_missing,
-    without_values,
-)
+from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, holds_no_nothing, tell_missing
 from batch_endpoints.storage.readable_rows import UnreadableRow
 
 LARGE = 64 << 20  # bytes of a group of rows that is cut within, and read piece by piece
 _ROWS = 1 << 13  # that are decoded at once where a group is
 
 
-class ColumnarTable:
-    """One file of groups of rows.
+class ParquetTable:
+    """A Parquet file; its footer says where its row groups are.
 
     Args:
         in_rows: cut anywhere, not only between groups.
@@ -34,11 +27,16 @@ class ColumnarTable:
 
     begin = 0
 
-    def __init__(self, schema: pa.Schema, rows: Sequence[int], sizes: Sequence[int], in_rows: bool) -> None:
-        self.columns: tuple[str, ...] = tuple(schema.names)
-        self._schema, self._in_rows = schema, in_rows
-        self._rows, self._sizes = [0, *accumulate(rows)], list(accumulate(max(size, 1) for size in sizes))
+    def __init__(self, source: Any, in_rows: bool) -> None:
+        self._file, self._in_rows = pyarrow.parquet.ParquetFile(source), in_rows
+        self._schema = self._file.schema_arrow
+        self.columns: tuple[str, ...] = tuple(self._schema.names)
+        metadata = self._file.metadata
+        groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
+        self._rows = [0, *accumulate(group.num_rows for group in groups)]
+        self._sizes = [0, *accumulate(max(group.total_byte_size, 1) for group in groups)]
         self._last: tuple[object, pa.Table] | None = None
+        self._stream: tuple[object, RowStream] | None = None
 
     def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]:
         """Where it may be cut; its columns have their own types, of which ``types`` learns what lacks a value."""
@@ -48,16 +46,13 @@ class ColumnarTable:
         if self._in_rows and total:
             yield Cuts(range(1, total + 1), range(1, total + 1))
         elif total:
-            places = [place for group in range(len(self._sizes)) for place in self._places(group)]
+            groups = zip(pairwise(self._sizes), pairwise(self._rows), strict=True)
+            places = [
+                place
+                for (begin, end), (row, behind) in groups
+                for place in cuts_within(begin, end - begin, row, behind - row)
+            ]
             yield Cuts([end for end, _ in places], [row for _, row in places])
-
-    def _places(self, group: int) -> Iterator[tuple[int, int]]:
-        """Where to cut a group: bytes and rows up to there, which are about even within a large one."""
-        begin, rows = self._sizes[group - 1] if group else 0, self._rows[group + 1] - self._rows[group]
-        size = self._sizes[group] - begin
-        pieces = min(-(-4 * size // LARGE), rows) if size > LARGE else min(rows, 1)  # without rows, it is no part
-        for piece in range(1, pieces + 1):
-            yield begin + size * piece // pieces, self._rows[group] + rows * piece // pieces
 
     def read(
         self,
@@ -82,38 +77,25 @@ class ColumnarTable:
 
     def _some(self, group: int, names: Sequence[str] | None, start: int, end: int) -> pa.Table:
         """Some rows of a group."""
-        return self._cached(group, names).slice(start, end - start)
+        if self._file.metadata.row_group(group).total_byte_size <= LARGE:
+            return self._cached(group, names).slice(start, end - start)
+        key = (group, names)
+        if self._stream is None or self._stream[0] != key or self._stream[1].first > start:
+            batches = self._file.iter_batches(_ROWS, row_groups=[group], columns=names, use_threads=False)
+            self._stream = key, RowStream(batches)
+        return pa.Table.from_batches(self._stream[1].rows(start, end))
 
     def _cached(self, group: int, names: Sequence[str] | None) -> pa.Table:
         """A group, which the next part may begin in."""
         key = (group, names)
         if self._last is None or self._last[0] != key:
             self._last = None  # let go of it before the next one is there
-            self._last = key, self._group(group, names)
+            self._last = key, self._file.read_row_group(group, columns=names, use_threads=False)
         return self._last[1]
-
-    @property
-    def _missing(self) -> set[str]:
-        """The columns that lack a value somewhere in the file, or may."""
-        raise NotImplementedError
-
-    def _group(self, group: int, names: Sequence[str] | None) -> pa.Table:
-        raise NotImplementedError
-
-
-class ParquetTable(ColumnarTable):
-    """A Parquet file; its footer says where its row groups are."""
-
-    def __init__(self, source: Any, in_rows: bool) -> None:
-        self._file = pyarrow.parquet.ParquetFile(source)
-        self._stream: tuple[object, _RowStream] | None = None
-        metadata = self._file.metadata
-        groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
-        rows, sizes = [group.num_rows for group in groups], [group.total_byte_size for group in groups]
-        super().__init__(self._file.schema_arrow, rows, sizes, in_rows)
 
     @cached_property
     def _missing(self) -> set[str]:
+        """The columns that lack a value somewhere in the file, or may."""
         metadata = self._file.metadata
         number = {metadata.schema.column(at).path: at for at in range(metadata.num_columns)}
         unknown = {f.name for f in self._schema if f.nullable and holds_no_nothing(f.type)}
@@ -125,74 +107,55 @@ class ParquetTable(ColumnarTable):
                     found.add(name)
         return found
 
-    def _some(self, group: int, names: Sequence[str] | None, start: int, end: int) -> pa.Table:
-        if self._file.metadata.row_group(group).total_byte_size <= LARGE:
-            return super()._some(group, names, start, end)
-        key = (group, names)
-        if self._stream is None or self._stream[0] != key or self._stream[1].at > start:
-            batches = self._file.iter_batches(_ROWS, row_groups=[group], columns=names, use_threads=False)
-            self._stream = key, _RowStream(batches)
-        return pa.Table.from_batches(self._stream[1].rows(start, end))
 
-    def _group(self, group: int, names: Sequence[str] | None) -> pa.Table:
-        return self._file.read_row_group(group, columns=names, use_threads=False)
+def cuts_within(begin: int, size: int, row: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Where to cut a group of rows: bytes and rows up to there, which are about even within a large one.
+
+    Args:
+        begin: bytes before it.
+        size: its own, at least 1.
+        row: rows before it.
+        rows: its own; without any, it is no part.
+    """
+    pieces = min(-(-4 * size // LARGE), rows) if is_large(size) else min(rows, 1)
+    for piece in range(1, pieces + 1):
+        yield begin + size * piece // pieces, row + rows * piece // pieces
 
 
-class _RowStream:
-    """Rows that are decoded in their order; the next part most often goes on where the last one ended."""
+def is_large(size: int) -> bool:
+    """Is a group of so many bytes cut within?"""
+    return size > LARGE
 
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+
+def rows_at_once(size: int, rows: int) -> int:
+    """How many rows of a group may be in memory: all of them, or as many as lie between two cuts of a large one."""
+    return max(rows * LARGE // (4 * size), 1) if is_large(size) else rows
+
+
+class RowStream:
+    """Rows that are read in their order; the next part most often goes on where the last one ended.
+
+    Args:
+        first: position of the first row of the first batch.
+    """
+
+    def __init__(self, batches: Iterator[pa.RecordBatch], first: int = 0) -> None:
         self._batches = batches
-        self._left: pa.RecordBatch | None = None
-        self.at = 0
+        self._batch: pa.RecordBatch | None = None
+        self.first = self.behind = first  # of the batch at hand
 
-    def rows(self, start: int, end: int) -> list[pa.RecordBatch]:
-        """Those from ``start``, which is not before ``at``."""
+    def rows(self, start: int, end: int | None) -> list[pa.RecordBatch]:
+        """Those from ``start``, which is not before ``first``; fewer where the batches end before ``end``."""
         found = []
-        while self.at < end:
-            batch = next(self._batches) if self._left is None else self._left
-            behind = self.at + batch.num_rows
-            if behind > start:
-                first = max(start, self.at)
-                found.append(batch.slice(first - self.at, min(end, behind) - first))
-            self._left = batch.slice(end - self.at) if behind > end else None
-            self.at = min(behind, end)
-        return found
-
-
-class ArrowTable(ColumnarTable):
-    """An Arrow file; one that is a stream, or of Feather's first version, is read whole and cut then."""
-
-    def __init__(self, source: Any, in_rows: bool) -> None:
-        self._batches: Any
-        try:
-            self._batches = pa.ipc.open_file(source)
-            count, get = self._batches.num_record_batches, self._batches.get_batch
-        except pa.ArrowInvalid:
-            source.seek(0)
-            try:
-                whole = pa.ipc.open_stream(source).read_all()
-            except pa.ArrowInvalid:
-                source.seek(0)
-                whole = pyarrow.feather.read_table(source)
-            self._batches = batches = whole.to_batches()
-            count, get = len(batches), batches.__getitem__
-            schema = whole.schema
-        else:
-            schema = self._batches.schema
-        self._get = get
-        rows, sizes = [], []
-        self._lacking: set[str] = set()
-        for batch in map(get, range(count)):
-            rows.append(batch.num_rows)
-            sizes.append(batch.nbytes)
-            self._lacking |= without_values(batch)
-        super().__init__(schema, rows, sizes, in_rows)
-
-    @property
-    def _missing(self) -> set[str]:
-        return self._lacking
-
-    def _group(self, group: int, names: Sequence[str] | None) -> pa.Table:
-        table = pa.Table.from_batches([self._get(group)])
-        return table if names is None else table.select(names)
+        while True:
+            if self._batch is not None and self.behind > start:
+                at = max(start - self.first, 0)
+                length = self.behind if end is None else min(end, self.behind)
+                found.append(self._batch.slice(at, length - self.first - at))
+            if end is not None and self.behind >= end:
+                return found
+            self._batch, self.first = None, self.behind  # let go of it before the next one is there
+            self._batch = next(self._batches, None)
+            if self._batch is None:
+                return found
+            self.behind += self._batch.num_rows

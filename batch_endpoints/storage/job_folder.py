@@ -17,7 +17,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, repeat
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,11 +38,11 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _PLAN = pa.schema([("bundle", pa.int32()), ("mini_batch", pa.int64()), ("files", pa.list_(pa.string()))])
+_NUMBERS, _ROWS = pa.list_(pa.int64()), pa.list_(pa.list_(pa.int64()))
 # a plan of parts of files has these columns besides, with a number for each of its files
-_PARTS = [pa.field(name, pa.list_(pa.int64())) for name in Part._fields[:-1]]
-# and that of a retry of rows one more, with the rows of each file
-_ONLY = pa.field(Part._fields[-1], pa.list_(pa.list_(pa.int64())))
-
+_PARTS = [pa.field(name, _NUMBERS) for name in ("start", "end", "first_row", "rows")]
+_GROUPS = [pa.field(name, _NUMBERS) for name in ("group", "skip")]  # where there are Arrow files
+_ONLY = [pa.field("only", _ROWS)]  # of a retry of rows: those of each file
 
 _SKIPPED = TypeAdapter(tuple[SkippedFile, ...])
 
@@ -104,7 +105,8 @@ class JobFolder:
 
     def write_plan(self, plan: JobPlan) -> JobPlan:
         """Store the plan unless there is one; returns the one that counts."""
-        of_parts = [*_PARTS, *([_ONLY] if plan.rows else [])] if any(bundle.parts for bundle in plan.bundles) else []
+        of_parts = _PARTS if any(bundle.parts for bundle in plan.bundles) else []
+        of_parts = [*of_parts, *(_ONLY if plan.rows else []), *(_GROUPS if plan.has_groups else [])]
         said = {"root": plan.root, "columns": plan.columns, "skipped": _SKIPPED.dump_json(plan.skipped)}
         schema = pa.schema([*_PLAN, *of_parts], {key: text for key, text in said.items() if text})
         sink = pa.BufferOutputStream()
@@ -116,8 +118,9 @@ class JobFolder:
                     pa.array(range(bundle.start, bundle.start + count), pa.int64()),
                     pa.array(bundle.mini_batches, pa.list_(pa.string())),
                 ]
-                for at, field in enumerate(of_parts):
-                    columns.append(pa.array([[part[at] for part in parts] for parts in bundle.parts], field.type))
+                for field in of_parts:
+                    value = attrgetter(field.name)
+                    columns.append(pa.array([[value(part) for part in parts] for parts in bundle.parts], field.type))
                 writer.write_batch(pa.record_batch(columns, schema=schema))
         written = sink.getvalue()
         if self.files.put_if_absent(f"{of_retry(plan.retry)}plan.arrow", written.to_pybytes()):
@@ -265,7 +268,12 @@ class _StoredFiles(_Stored[tuple[str, ...]]):
 class _StoredParts(_Stored[tuple[Part, ...]]):
     def make(self, numbers: range) -> Iterator[tuple[Part, ...]]:
         batch = self._batch.slice(numbers.start, len(numbers))
-        columns = [batch[field.name].to_pylist() for field in _PARTS]
-        if _ONLY.name in batch.schema.names:
-            columns.append([[tuple(rows) for rows in of_batch] for of_batch in batch[_ONLY.name].to_pylist()])
-        return (tuple(map(Part, *of_batch)) for of_batch in zip(*columns, strict=True))
+        there = set(batch.schema.names)
+        columns = [
+            batch[name].to_pylist() if name in there else repeat(repeat(Part._field_defaults[name]))
+            for name in Part._fields
+        ]
+        if "only" in there:
+            at = Part._fields.index("only")
+            columns[at] = [[tuple(rows) for rows in of_batch] for of_batch in columns[at]]
+        return (tuple(map(Part, *of_batch)) for of_batch in zip(*columns, strict=False))

@@ -44,15 +44,20 @@ class ObjectReader(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def readinto(self, buffer: Any) -> int:
-        length = min(len(buffer), self._size - self._at)
-        if length <= 0:
-            return 0
+    def read(self, size: int = -1) -> bytes:
+        """As ``readinto``; io's own way would copy it twice."""
+        if size < 0:
+            return self.readall()
+        length = max(min(size, self._size - self._at), 0)
         data = self.begin[self._at : self._at + length]
         if len(data) < length:  # never short of what is asked for: Arrow takes that for the end
             data += self._piece(self._at + len(data), length - len(data))
-        buffer[: len(data)] = data
         self._at += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
         return len(data)
 
     def readall(self) -> bytes:

@@ -21,7 +21,7 @@ from batch_endpoints.storage.patience import patiently
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.small_texts import read_together
 from batch_endpoints.storage.table_files import TableFile, is_plain_csv, open_table
-from batch_endpoints.storage.unreadable import cannot_read
+from batch_endpoints.storage.unreadable import BROKEN, cannot_read
 
 _OF_FILE = "types of "  # in the metadata of what ``said`` returns, and then a path
 
@@ -71,7 +71,7 @@ class _Unreadable:
 def _readable(cuts: Iterator[Cuts], path: str) -> Iterator[Cuts]:
     try:
         yield from cuts
-    except (OSError, EOFError, pa.ArrowException) as error:
+    except BROKEN as error:
         raise cannot_read(path, error) from None
 
 
@@ -183,7 +183,7 @@ class PartReader:
         unreadable: list[UnreadableRow] = []
         try:
             table = self._open[1].read(part, self._wanted, types, unreadable if self._isolates else None)
-        except (OSError, EOFError, pa.ArrowException) as error:
+        except BROKEN as error:
             self._open = None
             raise cannot_read(path, error) from None
         count = table.num_rows + len(unreadable)
@@ -223,7 +223,8 @@ def said(
     """
     more: dict[str, bytes | str] = {"reading": reading.model_dump_json()} if reading else {}
     for path, types in (of_files or {}).items():
-        more[_OF_FILE + path] = types.schema().serialize().to_pybytes()
+        if not (own := types.schema()).equals(columns, check_metadata=True):
+            more[_OF_FILE + path] = own.serialize().to_pybytes()
     return cast(bytes, columns.with_metadata({**(columns.metadata or {}), **more}).serialize().to_pybytes())
 
 

@@ -39,7 +39,7 @@ def copy_stream(uri: str, target: Path, access: Access = AMBIENT) -> None:
             shutil.copyfileobj(source, file)
 
     try:
-        _persistently(copy)
+        persistently(copy)
         aside.replace(target)  # who finds it there takes it for whole
     finally:
         aside.unlink(missing_ok=True)
@@ -49,18 +49,18 @@ def size_of_stream(uri: str, access: Access = AMBIENT) -> int:
     """In bytes; 0 where nobody tells. Raises as ``copy_stream``."""
 
     def look() -> int:
-        if _is_http(uri):
+        if is_http(uri):
             with _asked(uri, access) as answer:
                 return int(answer.headers.get("content-length", 0))
         with _opened(uri, access):
             return 0
 
-    return _persistently(look)
+    return persistently(look)
 
 
 @contextmanager
 def _opened(uri: str, access: Access) -> Iterator[BinaryIO]:
-    if _is_http(uri):
+    if is_http(uri):
         with _asked(uri, access, {"Accept-Encoding": "identity"}) as answer:  # the file as it is
             yield cast(BinaryIO, answer.raw)
     else:
@@ -70,13 +70,18 @@ def _opened(uri: str, access: Access) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _asked(uri: str, access: Access, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
-    session = requests.Session() if access.folders is None else outside_session()
-    with session, session.get(uri, headers=headers, stream=True, timeout=_limits()) as answer:
+    with session_for(access) as session, session.get(uri, headers=headers, stream=True, timeout=limits()) as answer:
         answer.raise_for_status()
         yield answer
 
 
-def _persistently(ask: Callable[[], T]) -> T:
+def session_for(access: Access) -> requests.Session:
+    """One whose requests go only where a job may have data from."""
+    return requests.Session() if access.folders is None else outside_session()
+
+
+def persistently(ask: Callable[[], T]) -> T:
+    """Ask again where the server is busy, breaks off or is silent. Raises as ``copy_stream``."""
     tries = Tries()
     while True:
         try:
@@ -99,11 +104,12 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, of_transport)
 
 
-def _is_http(uri: str) -> bool:
+def is_http(uri: str) -> bool:
+    """… and not FTP or the like."""
     return uri.lower().startswith("http")
 
 
-def _limits() -> tuple[float, float]:
+def limits() -> tuple[float, float]:
     """Seconds until there is a connection, and without a byte."""
     timeout = Settings.read().store_timeout_seconds
     return min(CONNECT_SECONDS, timeout), timeout

@@ -13,21 +13,19 @@ from batch_endpoints.planning.partitions import Cuts, Part
 from batch_endpoints.specs import ReadDelimited, TableReading
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.storage.arrow_tables import ArrowTable
 from batch_endpoints.storage.column_types import ColumnTypes
-from batch_endpoints.storage.columnar_tables import ArrowTable, ParquetTable
+from batch_endpoints.storage.columnar_tables import ParquetTable
 from batch_endpoints.storage.filesystem import local_path, open_seekable
 from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.listing import is_streamed
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.text_tables import CsvTable
-from batch_endpoints.storage.unreadable import cannot_read
+from batch_endpoints.storage.unreadable import BROKEN, cannot_read
 
 _TEXT = (".csv", ".jsonl", ".ndjson")
-_COLUMNAR = {
-    **dict.fromkeys((".parquet", ".pqt"), ParquetTable),
-    **dict.fromkeys((".arrow", ".feather", ".ipc"), ArrowTable),
-}
+_PARQUET, _ARROW = (".parquet", ".pqt"), (".arrow", ".feather", ".ipc")
 _SAID = {"delimited": ".csv", "parquet": ".parquet", "json_lines": ".jsonl"}
 _COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".br": "brotli"}
 
@@ -53,12 +51,17 @@ class TableFile(Protocol):
 
 def is_table(path: str) -> bool:
     """Does its name say that a file holds a table?"""
-    return _kind(path)[0] in {*_TEXT, *_COLUMNAR}
+    return _kind(path)[0] in {*_TEXT, *_PARQUET, *_ARROW}
 
 
 def is_text(path: str) -> bool:
     """… in text, whose columns have types only when somebody has looked?"""
     return _kind(path)[0] in _TEXT
+
+
+def is_arrow(path: str) -> bool:
+    """… in a format of Arrow's own, where only a look at all of it tells which columns lack a value?"""
+    return _kind(path)[0] in _ARROW
 
 
 def is_compressed(path: str) -> bool:
@@ -95,15 +98,16 @@ def open_table(
             if kind == ".csv":
                 return CsvTable(shown(path), text, not compression, reading.delimited if reading else ReadDelimited())
             return JsonLinesTable(shown(path), text, not compression)
-        if kind in _COLUMNAR:
-            source = _source(root, path, scratch, access)
+        if kind in (*_PARQUET, *_ARROW):
+            # of an Arrow file so much is asked for one by one that each request has to be made again by itself
+            source = _source(root, path, scratch, access, by_arrow=kind in _PARQUET, in_ranges=not compression)
             if compression:
                 source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
-            return _COLUMNAR[kind](source, in_rows)
-    except (OSError, EOFError, pa.ArrowException) as error:
+            return ParquetTable(source, in_rows) if kind in _PARQUET else ArrowTable(source, in_rows)
+    except BROKEN as error:
         raise cannot_read(path, error) from None
     raise InputError(
-        f"'{shown(path)}' is no table: those are {' '.join((*_TEXT, *_COLUMNAR))}",
+        f"'{shown(path)}' is no table: those are {' '.join((*_TEXT, *_PARQUET, *_ARROW))}",
         mend="For other files give mini_batch_size as a number of files.",
     )
 
@@ -115,15 +119,25 @@ def _kind(path: str) -> tuple[str, str | None]:
     return (PurePosixPath(name.stem).suffix if compression else name.suffix), compression
 
 
-def _source(root: str, path: str, scratch: Path, access: Access, *, by_arrow: bool = True) -> Any:
+def _source(
+    root: str, path: str, scratch: Path, access: Access, *, by_arrow: bool = True, in_ranges: bool = False
+) -> Any:
     root, path, scratch = own_root(root, path, scratch)
     folder = local_path(root)
     if folder is not None:
         return pa.memory_map(str(fetch(root, path, scratch, access)))
     if is_streamed(root):
         target = scratch / path
+        if in_ranges and not target.exists() and (reader := _ranges(root, access)):
+            return pa.PythonFile(reader, mode="r")
         return pa.memory_map(str(target if target.exists() else fetch(root, path, scratch, access)))
     return open_seekable(root, path, access, by_arrow=by_arrow)
+
+
+def _ranges(uri: str, access: Access) -> Any:
+    from batch_endpoints.storage.web_ranges import open_ranges  # its libraries take time to load
+
+    return open_ranges(uri, access)
 
 
 def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import errno
 import re
 
+import pyarrow as pa
+
 from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.objects import StoreClosed
+
+BROKEN = (OSError, EOFError, pa.ArrowException, UnicodeDecodeError)
+"""What readers of tables raise for what is in a file; the last one for names of columns."""
 
 # no fault of what is read: the disk that a copy of it goes to, this process, or a disk or mount that is breaking
 _OF_THIS_MACHINE = {

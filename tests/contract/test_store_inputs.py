@@ -104,14 +104,15 @@ def test_an_output_is_listed_and_opened(store):
         open_output_file(uri, "c")
 
 
-@pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.csv", "t.csv.gz"])
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "stream.arrow", "t.csv", "t.csv.gz"])
 def test_parts_of_a_table_are_read_where_it_is(store, tmp_path, name):
     table = pa.table({"n": range(50_000), "text": [f"row {number}" for number in range(50_000)]})
     with open_filesystem(store.PLACE).open_output(f"in/{name}") as file:
         if name == "t.parquet":
             pyarrow.parquet.write_table(table, file, row_group_size=5_000)
-        elif name == "t.arrow":
-            with pa.ipc.new_file(file, table.schema) as writer:
+        elif name.endswith(".arrow"):
+            new = pa.ipc.new_stream if name == "stream.arrow" else pa.ipc.new_file
+            with new(file, table.schema) as writer:
                 writer.write_table(table, max_chunksize=5_000)
         else:
             text = io.BytesIO()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import random
 import re
 import threading
 import time
@@ -22,15 +23,17 @@ from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import InputError, StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.planning.partitions import Part
+from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.planning.partitions import Part, partition_size
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage import s3_client
+from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.commits import CommitLog
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.inputs import fetch, fetch_tree, list_files
 from batch_endpoints.storage.job_folder import JobFolder
-from batch_endpoints.storage.partitions import open_table
+from batch_endpoints.storage.partitions import PartReader, cut_tables, open_table
 from batch_endpoints.storage.patience import patience
 
 
@@ -138,7 +141,7 @@ def test_a_store_that_stays_broken_is_told_and_not_waited_for_for_ever(behind, s
     assert proxy.seen["503"] > 10
 
 
-@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize("kind", ["parquet", "csv", "arrow"])
 def test_a_table_in_a_store_that_stays_broken_has_not_failed(behind, store, tmp_path, monkeypatch, kind):
     rows = io.BytesIO()
     pyarrow.parquet.write_table(pa.table({"a": range(9)}), rows) if kind == "parquet" else rows.write(b"a\n1\n")
@@ -147,6 +150,64 @@ def test_a_table_in_a_store_that_stays_broken_has_not_failed(behind, store, tmp_
     behind(lambda method, path: "503")
     with patience(0.3), pytest.raises(StoreUnavailable, match=f"'a.{kind}' cannot be read now"):
         open_table(f"{store.PLACE}/in", f"a.{kind}", tmp_path).read(Part(0, 9, 0, -1), None, None)
+
+
+def put_batches(store, name, new, batches, **options):
+    """An Arrow file, or stream, in a store."""
+    written = io.BytesIO()
+    with new(written, batches[0].schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    open_filesystem(store.PLACE).replace(f"in/{name}", written.getvalue())
+    return len(written.getvalue())
+
+
+def in_parts(store, name, size, scratch):
+    """The parts of a file that is cut where it is, and a reader of its own for each, as other workers have."""
+    types, root = ColumnTypes(), f"{store.PLACE}/in"
+    batches = list(cut_tables(root, [InputFile(name)], partition_size(size), types, scratch))
+    return [(part, lambda: PartReader(root, types.schema(), scratch)) for ((_, part),) in batches]
+
+
+@pytest.mark.parametrize("new", [pa.ipc.new_file, pa.ipc.new_stream], ids=["file", "stream"])
+@pytest.mark.parametrize("options", [{}, {"compression": "zstd"}], ids=["plain", "zstd"])
+def test_of_a_large_arrow_file_in_a_store_a_part_fetches_its_own_bytes(behind, store, tmp_path, new, options):
+    batches = [
+        pa.record_batch({"n": range(at, at + 50_000), "x": [random.random() for _ in range(50_000)]})
+        for at in range(0, 1_000_000, 50_000)
+    ]
+    size = put_batches(store, "a.arrow", new, batches, **options)
+    proxy = behind(lambda method, path: "")
+
+    parts = in_parts(store, "a.arrow", "25000 rows", tmp_path)
+
+    assert sum(proxy.sent.values()) < size / 4, "to cut it, only what stands before each batch is looked at"
+    assert [part.rows for part, _ in parts] == [25_000] * 40
+    for number in (0, 21, 39):
+        proxy.sent.clear()
+        part, reader = parts[number]
+        assert reader().read("a.arrow", part)["n"].to_pylist() == list(
+            range(25_000 * number, 25_000 * number + 25_000)
+        )
+        assert 0 < sum(proxy.sent.values()) < size / 8
+
+
+@pytest.mark.parametrize("new", [pa.ipc.new_file, pa.ipc.new_stream], ids=["file", "stream"])
+def test_an_arrow_file_is_cut_and_read_though_its_store_answers_badly(behind, store, tmp_path, new):
+    words = pa.array(["a", "b", "c"])
+    batches = [
+        pa.record_batch({"n": range(at, at + 9), "d": pa.DictionaryArray.from_arrays(pa.array([1, 0, 2] * 3), words)})
+        for at in range(0, 90, 9)
+    ]
+    put_batches(store, "a.arrow", new, batches)
+    faults = cycle(["503", "", "", "reset", "", "", "half", "", "", "500", "", ""])
+    proxy = behind(lambda method, path: next(faults) if "a.arrow" in path else "")
+
+    parts = in_parts(store, "a.arrow", "5 rows", tmp_path)
+    found = pa.concat_tables([reader().read("a.arrow", part) for part, reader in parts])
+
+    assert found.to_pylist() == pa.Table.from_batches(batches).to_pylist()
+    assert all(proxy.seen[fault] for fault in ("503", "reset", "half", "500"))
 
 
 def test_what_is_refused_or_absent_is_told_at_once(behind, store, folder):

@@ -12,6 +12,7 @@ from batch_endpoints.storage import outside
 from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.inputs import check_readable, fetch, list_files
 from batch_endpoints.storage.outside import is_own, outside_session
+from batch_endpoints.storage.table_files import open_table
 
 ELSEWHERE = Access(folders=())
 
@@ -61,6 +62,8 @@ def test_a_server_is_not_asked_for_what_it_has_itself(host, tmp_path):
                 look()
         with pytest.raises(InputError, match=r"'http.*a\.csv' cannot be read: the host"):
             fetch(uri, "a.csv", tmp_path, ELSEWHERE)
+        with pytest.raises(Refused):
+            open_table(uri.replace("csv", "parquet"), "a.parquet", tmp_path, ELSEWHERE)
         assert asked == []
 
 

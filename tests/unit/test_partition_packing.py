@@ -12,6 +12,7 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import (
     WHOLE,
     Cuts,
+    Group,
     Part,
     TableOutline,
     packed,
@@ -91,6 +92,24 @@ def test_what_lies_behind_the_place_where_reading_fails_is_an_item_too():
     broken = TableOutline("a", ("a",), 0, Breaking(Cuts([5, 10, 15], [1, 2, 3])))
     found = [part for batch in partitions([broken], partition_size("2 rows")) for part in batch]
     assert found == [("a", Part(0, 10, 0, 2)), ("a", Part(10, 15, 2, 1)), ("a", Part(15, -1, 3, -1))]
+
+
+@pytest.mark.parametrize(
+    ("size", "places"),
+    [
+        ("1 rows", [(-1, 0), (100, 1), (100, 2), (250, 0), (250, 1), (300, 0)]),
+        ("2 rows", [(-1, 0), (100, 2), (250, 1), (300, 0)]),
+        ("3 rows", [(-1, 0), (250, 0), (300, 0)]),
+        ("9 rows", [(-1, 0), (300, 0)]),
+    ],
+)
+def test_a_part_says_in_which_group_of_rows_it_begins(size, places):
+    """Each but the first, which begins where its file does; also the one behind the place where reading fails."""
+    groups = [Cuts([1, 2, 3], [1, 2, 3], Group(100, 180, 0)), Cuts([4, 5], [4, 5], Group(250, 300, 3))]
+    broken = TableOutline("a", ("a",), 0, Breaking(*groups))
+    found = [part for batch in partitions([broken], partition_size(size)) for _, part in batch]
+    assert [(part.group, part.skip) for part in found] == places
+    assert found[-1]._replace(group=-1, skip=0) == Part(5, -1, 5, -1)
 
 
 def test_a_mini_batch_never_has_two_parts_of_one_file():

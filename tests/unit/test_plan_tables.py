@@ -1,12 +1,19 @@
 """How the driver plans tables for a model without a script, where nobody says how large mini-batches are."""
 
+import pyarrow as pa
+import pyarrow.feather
 import pytest
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, Schema
 
 from batch_endpoints.engine import tables
 from batch_endpoints.engine.tables import plan_mini_batches
+from batch_endpoints.planning import partitions
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.specs import JobSpec
+from batch_endpoints.storage.column_types import columns_with_missing
+from batch_endpoints.storage.partitions import PartReader
 
 
 def job_of(folder, mini_batch_size=None, **deployment):
@@ -16,9 +23,13 @@ def job_of(folder, mini_batch_size=None, **deployment):
     return JobSpec.model_validate({"name": "job", "deployment": deployment, "inputs": inputs})
 
 
+def planned(folder, files, workers=1, size=None):
+    return plan_mini_batches(job_of(folder, size), str(folder / "in"), files, workers)
+
+
 def plan(folder, files, workers=1):
     """The files of each mini-batch."""
-    found = plan_mini_batches(job_of(folder), str(folder), files, workers)
+    found = planned(folder, files, workers)
     assert all(part == WHOLE for bundle in found.bundles for parts in bundle.parts for part in parts)
     return [batch for bundle in found.bundles for batch in bundle.mini_batches]
 
@@ -48,3 +59,35 @@ def test_it_is_told_once_when_parts_are_sure_to_keep_all_workers_busy(tmp_path, 
     found = plan_mini_batches(job, str(tmp_path), files, 4, None, lambda: told.append(len(begun)))
     assert told == told_at
     assert found.mini_batches == (19 if told_at else 2)
+
+
+@pytest.mark.parametrize("signature", [False, True], ids=["without signature", "with signature"])
+@pytest.mark.parametrize("size", [None, "1KB"])
+def test_every_part_of_an_arrow_file_knows_what_lacks_a_value_in_another_one(tmp_path, monkeypatch, signature, size):
+    monkeypatch.setattr(partitions, "_SMALLEST", 1 << 10)
+    monkeypatch.setattr(partitions, "_LARGEST", 1 << 10)
+    (tmp_path / "model").mkdir()
+    if signature:
+        Model(signature=ModelSignature(Schema([ColSpec("long", "n")]))).save(tmp_path / "model" / "MLmodel")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    table = pa.table({"n": [*range(999), None]})
+    with pa.OSFile(str(folder / "a.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=100)
+    (folder / "b.csv").write_text("n,m\n" + "1,2\n" * 1000)
+    pyarrow.feather.write_feather(table.slice(0, 999), folder / "c.feather", compression="uncompressed")
+
+    files = [InputFile(f.name, f.stat().st_size) for f in folder.iterdir()]
+    found = planned(tmp_path, files, size=size)
+
+    reader = PartReader(str(folder), pa.ipc.read_schema(pa.py_buffer(found.columns)), tmp_path)
+    lacking = {}
+    for bundle in found.bundles:
+        for paths, parts in zip(bundle.mini_batches, bundle.parts, strict=True):
+            for path, part in zip(paths, parts, strict=True):
+                lacking.setdefault(path, []).append(columns_with_missing(reader.read(path, part).schema))
+    assert len(lacking["a.arrow"]) > 3
+    assert all(names == {"n"} for names in lacking["a.arrow"])
+    if size is None:
+        assert not any(lacking["b.csv"] + lacking["c.feather"]), "one file says nothing of another"
+        assert b"c.feather" not in found.columns, "and of one that lacks nothing there is nothing to say"

@@ -226,7 +226,7 @@ def test_rows_that_are_won_stand_behind_those_of_their_mini_batch_and_none_is_lo
 
 
 def test_a_retry_names_rows_within_their_parts_and_its_plan_survives_the_job_folder(tmp_path):
-    one, two = Part(0, 10, 0, 5), Part(10, 30, 5, 4)
+    one, two = Part(0, 10, 0, 5), Part(10, 30, 5, 4, group=800, skip=2)
     plan = plan_parts("/data", [[("a", one)], [("a", two), ("b", WHOLE)]], 1, lambda: b"columns")
 
     again = plan_retry(plan, {0: {"a": [1, 3]}, 1: {"a": [], "b": [7]}}, 1)
@@ -234,8 +234,9 @@ def test_a_retry_names_rows_within_their_parts_and_its_plan_survives_the_job_fol
     parts = [part for bundle in again.bundles for parts in bundle.parts for part in parts]
     assert parts == [one._replace(only=(1, 3)), two, WHOLE._replace(only=(7,))]
     assert (again.items, again.rows, plan.rows) == (1, 3, 0)
-    JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()).write_plan(again)
-    assert JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()).plan(1) == again
+    for written in (plan, again):
+        JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()).write_plan(written)
+        assert JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()).plan(written.retry) == written
 
 
 def test_rows_of_whole_files_are_named_within_them():
