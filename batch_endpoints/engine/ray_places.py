@@ -38,13 +38,22 @@ class Places:
         self._group = placement_group([bundle] * workers.instances, "STRICT_SPREAD") if several else None
 
     def next(self, taken: Iterable[int]) -> int:
-        """The instance that gets the next worker.
+        """The instance that gets the next worker: one that has a node, if there is room.
 
         Args:
             taken: the instances of those that there are.
         """
         count = Counter(taken)
-        return min(range(self._workers.instances), key=count.__getitem__)
+        return min(self._with_room(count) or range(self._workers.instances), key=count.__getitem__)
+
+    def lost(self, taken: Iterable[int]) -> set[int]:
+        """The instances that have no node any more, where others have one, and room.
+
+        Args:
+            taken: the instances of all workers that there are.
+        """
+        some_room = self._with_room(Counter(taken))
+        return set(range(self._workers.instances)) - self._standing() if some_room else set()
 
     def strategy(self, instance: int) -> PlacementGroupSchedulingStrategy | Literal["SPREAD"]:
         """How Ray is to place a worker of an instance."""
@@ -56,6 +65,18 @@ class Places:
     def wait_for_room(self) -> bool:
         """Is there no room yet for all instances at once?"""
         return self._group is not None and placement_group_table(self._group)["state"] != "CREATED"
+
+    def _with_room(self, count: Counter[int]) -> list[int]:
+        return [instance for instance in sorted(self._standing()) if count[instance] < self._each]
+
+    def _standing(self) -> set[int]:
+        """The instances that have a node now; none before all have had one, and where they are no nodes at all."""
+        if self._group is None:
+            return set()
+        table = placement_group_table(self._group)
+        if table["state"] not in ("CREATED", "RESCHEDULING"):
+            return set()
+        return {instance for instance, node in table["bundles_to_node_id"].items() if node}
 
     def give_up(self) -> str:
         """Let workers run wherever there is room; returns what to say of it."""

@@ -223,7 +223,7 @@ class _Pool:
     def _one_ahead(self) -> bool:
         if self._crashes.suspected:
             return False  # with one bundle at a time it is plain which one it is
-        return self._short_work.one_ahead(time.monotonic(), len(self._at), len(self._waiting))
+        return self._short_work.one_ahead(time.monotonic(), len(self._node.keys() & self._at), len(self._waiting))
 
     def _is_up(self, actor: Actor, node: str) -> None:
         self._node[actor] = node
@@ -251,13 +251,22 @@ class _Pool:
         return self._unfit < max(_MOST_UNFIT, self._size)
 
     def _next_answer(self) -> _Answer | None:
-        """Waits for it; while no worker is up, says so, and goes where there is room when that takes too long."""
+        """Waits for it; while no worker is up, says so, and goes where there is room when that takes too long.
+
+        Who waits for a node that is lost does so only where nothing else is left.
+        """
         began = time.monotonic()
         up = any(self._at.values())
+        coming = [actor for actor in self._at if actor not in self._node]
         while True:
             try:
-                return self._answers.get(timeout=None if up else _LOOK_SECONDS)
+                return self._answers.get(timeout=_LOOK_SECONDS if coming or not up else None)
             except Empty:
+                lost = self._places.lost(self._instance[actor] for actor in self._at) if coming else ()
+                for actor in (one for one in coming if self._instance[one] in lost):  # others take their place
+                    ray.kill(actor)
+                if up:
+                    continue
                 patience = _NODES_SECONDS if self._workers.to_come else _PLACE_SECONDS
                 if time.monotonic() - began >= patience and self._places.wait_for_room:
                     self._note(self._places.give_up())

@@ -1,6 +1,7 @@
 """Workers on a Ray cluster of several nodes: on which of them they run, and what they see there."""
 
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -13,6 +14,7 @@ from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
 
 from batch_endpoints.engine import ray_pool
+from batch_endpoints.engine.ray_places import Places
 from batch_endpoints.engine.ray_pool import RayPoolRunner
 
 # a worker's node is that of its raylet; workers wait for each other, so that each of them gets a mini-batch
@@ -43,7 +45,7 @@ def nodes():
             cluster.add_node(wait=False, num_cpus=1, num_gpus=gpus)
         cluster.wait_for_nodes()
         ray.init(cluster.address, logging_level="error", log_to_driver=False)
-        yield
+        yield cluster
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -129,3 +131,51 @@ def test_the_workers_of_a_lost_node_come_up_on_another_one(tmp_path):
         assert state.result().status == "Completed", state.result().error
     assert [len(devices) for devices in devices_by_node(job)] == [2, 2]
     assert len(job.rows()) == 12
+
+
+@pytest.mark.parametrize("known", ["at once", "later"])
+def test_what_a_lost_node_was_at_in_the_end_goes_to_a_worker_on_one_that_is_left(tmp_path, nodes, monkeypatch, known):
+    """All others have let go by then, and no node is left to take the place of the lost one."""
+    if ray.cluster_resources()["CPU"] < 2:
+        nodes.add_node(num_cpus=1)
+    instances = int(ray.cluster_resources()["CPU"])
+    choose, stale = Places.next, []
+    monkeypatch.setattr(Places, "next", lambda self, taken: stale.pop() if stale else choose(self, taken))
+    monkeypatch.setattr(ray_pool, "_LOOK_SECONDS", 3.0)
+    script = f"""
+import os, time
+{noting(tmp_path)}
+def run(mini_batch):
+    note(os.environ["RAY_RAYLET_PID"])
+    while not os.path.exists("{tmp_path}/" + os.environ["RAY_RAYLET_PID"]):
+        time.sleep(0.02)
+    return mini_batch
+"""
+    settings = {"max_concurrency_per_instance": 1, "retry_settings": {"timeout": 100, "max_retries": 0}}
+    deployment = {"resources": {"instance_count": instances}}
+    job = Job(tmp_path, script, instances, deployment=deployment, settings=settings)
+    with ThreadPoolExecutor() as pool:
+        state = pool.submit(job.run, RayPoolRunner)
+        wait_until(lambda: len(job.calls()) == instances, what="the workers")
+        (group,) = (one for one in placement_group_table().values() if one["state"] == "CREATED")
+        raylets = {node.node_id: node.all_processes["raylet"][0].process.pid for node in nodes.worker_nodes}
+        lost = str(raylets[group["bundles_to_node_id"][0]])
+        for other in set(job.calls()) - {lost}:
+            (tmp_path / other).touch()
+        wait_until(lambda: len(job.commits()) == instances - 1, what="what the others do")
+        wait_for_free_cpus_of(group, instances - 1)
+        stale += [0] if known == "later" else []
+        os.kill(int(lost), signal.SIGKILL)
+        assert state.result(timeout=40).status == "Completed", state.result().error
+    assert len(job.rows()) == instances
+    assert len(job.calls()) == instances + 1
+
+
+def wait_for_free_cpus_of(group, count):
+    """Those that the instances of a job have for workers."""
+    name = re.compile(f"CPU_group_[0-9]+_{group['placement_group_id']}")
+
+    def free():
+        return sum(cpus for key, cpus in ray.available_resources().items() if name.fullmatch(key))
+
+    wait_until(lambda: free() == count, what="the CPUs that workers give back")
