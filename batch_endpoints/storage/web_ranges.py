@@ -7,6 +7,8 @@ import re
 
 import requests
 
+from batch_endpoints.errors import InputError, Refused
+from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.object_streams import ObjectReader
 from batch_endpoints.storage.streams import is_http, limits, persistently, session_for
@@ -19,17 +21,25 @@ def open_ranges(uri: str, access: Access = AMBIENT) -> ObjectReader | None:
     """A file of which each read is a request of its own; None where it can only be copied.
 
     Raises:
-        OSError, Refused: as ``copy_stream``; also while it is read, and where it was replaced since it was opened.
+        OSError: as ``copy_stream``; also while it is read, and where it was replaced since it was opened.
+        InputError: it is to come from this machine, which is not open; also while it is read.
     """
     if not is_http(uri):
         return None
     session = session_for(access)  # one connection for all of them, as long as the server keeps it
-    begin, size, version = persistently(lambda: _ask(session, uri, 0, _FIRST_BYTES))
+
+    def ask(start: int, length: int) -> tuple[bytes, int, str]:
+        try:
+            return persistently(lambda: _ask(session, uri, start, length))
+        except Refused as error:  # it was not so when it was listed
+            raise InputError(f"'{shown(uri)}' cannot be read: {error.what}", mend=error.mend) from None
+
+    begin, size, version = ask(0, _FIRST_BYTES)
     if size < 0:
         return None
 
     def piece(start: int, length: int) -> bytes:
-        data, size_now, version_now = persistently(lambda: _ask(session, uri, start, length))
+        data, size_now, version_now = ask(start, length)
         if (size_now, version_now) != (size, version):
             raise OSError(errno.EPROTO, "it was replaced while it was read", uri)
         return data

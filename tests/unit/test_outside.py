@@ -64,7 +64,7 @@ def test_a_server_is_not_asked_for_what_it_has_itself(host, tmp_path):
                 look()
         with pytest.raises(InputError, match=r"'http.*a\.csv' cannot be read: the host"):
             fetch(uri, "a.csv", tmp_path, ELSEWHERE)
-        with pytest.raises(Refused):
+        with pytest.raises(InputError, match=r"'http.*a\.parquet' cannot be read: the host"):
             open_table(uri.replace("csv", "parquet"), "a.parquet", tmp_path, ELSEWHERE)
         assert asked == []
 
@@ -88,6 +88,13 @@ def test_a_redirect_does_not_lead_back(another, tmp_path):
             list_files(f"{url}/a.csv", ELSEWHERE)
         with pytest.raises(InputError, match=r"the host '127\.0\.0\.1'"):
             fetch(f"{url}/a.csv", "a.csv", tmp_path, ELSEWHERE)
+        assert asked == []
+
+
+def test_a_table_that_is_read_by_ranges_does_not_lead_back_either(another, tmp_path):
+    with serving("127.0.0.1") as (here, asked), serving(another, f"{here}/b.parquet") as (url, _):
+        with pytest.raises(InputError, match=r"'http.*a\.parquet' cannot be read: the host '127\.0\.0\.1'"):
+            open_table("", f"{url}/a.parquet", tmp_path, ELSEWHERE)
         assert asked == []
 
 
