@@ -11,7 +11,12 @@ import azure_server
 import gcs_server
 import pytest
 import s3_server
+from hypothesis import HealthCheck, settings
 from object_stores import STORES
+
+# how long an example takes is for other tests to say: the machine may be busy
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

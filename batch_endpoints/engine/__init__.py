@@ -2,8 +2,9 @@
 
 __main__.py    python -m batch_endpoints.engine <job folder>
 driver.py      the job's stages: prepare, plan, run, finalize
+rounds.py      all of the plan is scored, and then what has failed
 bundle.py      one bundle on one worker: fetch, score, commit
-ray_pool.py    bundles on a Ray cluster
+ray_runner.py  bundles on a Ray cluster, by the actors of ray_pool.py
 local.py       bundles on this machine, without Ray
 ray_jobs.py    starts drivers as Ray jobs
 """

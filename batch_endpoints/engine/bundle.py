@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
@@ -73,8 +73,7 @@ class BundleScorer:
 
     def load(self) -> None:
         """Load the code ahead of the first bundle, which is of parts; where that fails, its run will say so."""
-        told_later = suppress(OSError, BatchEndpointError, WorkerStopped)
-        with told_later, patience(PATIENT_SECONDS, ended=self._stopped), self._turns.next():
+        with suppress(Exception), patience(PATIENT_SECONDS, ended=self._stopped), self._turns.next():
             self._get_ready(in_parts=True)[1].takes_tables()
 
     def run(self, bundle: Bundle, following: MiniBatch | None = None, *, one_by_one: bool = False) -> BundleOutcome:
@@ -98,7 +97,9 @@ class BundleScorer:
         except (OSError, StoreUnavailable) as error:
             if self._stopped.is_set():
                 raise WorkerStopped from None
-            raise self._turns.end(error) from error
+            if (told := self._turns.end(error)) is error:
+                raise
+            raise told from error
 
     def _run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool) -> BundleOutcome:
         commits = CommitLog(self._files, bundle.retry)
@@ -108,12 +109,15 @@ class BundleScorer:
             chain.append(commits.add(commit))
             return chain[-1]
 
+        def left() -> range:
+            at = chain[-1].end if chain else bundle.start
+            return range(at, min(at + 1, bundle.end) if one_by_one else bundle.end)
+
         try:
-            while (at := chain[-1].end if chain else bundle.start) < bundle.end and not self._when_to_stop.told:
-                numbers = range(at, at + 1 if one_by_one else bundle.end)
+            if left():
                 with self._turns.next():
-                    commit = self._score_some(bundle, numbers, following, add)
-                commit()
+                    commit_last = self._score_all(bundle, left, following, add)
+                commit_last()
                 self._log.store()
         except StoreUnavailable:
             raise
@@ -143,10 +147,25 @@ class BundleScorer:
             self._log.store(closing=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
+    def _score_all(
+        self, bundle: Bundle, left: Callable[[], range], behind: MiniBatch | None, add: Callable[[Commit], Commit]
+    ) -> Callable[[], object]:
+        """Score what is left, unless the job is to stop; returns what commits the last of it."""
+        while (numbers := left()) and not self._when_to_stop.told:
+            end, commit = self._score_some(bundle, numbers, behind, add)
+            if end == bundle.end:
+                return commit
+            commit()
+            self._log.store()
+        return lambda: None
+
     def _score_some(
         self, bundle: Bundle, numbers: range, behind: MiniBatch | None, add: Callable[[Commit], Commit]
-    ) -> Callable[[], object]:
-        """Score mini-batches for a few seconds, or until something fails; returns what commits the last of them."""
+    ) -> tuple[int, Callable[[], object]]:
+        """Score mini-batches for a few seconds, or until something fails.
+
+        Returns: the number behind the last of them, and what commits them.
+        """
         start, end = numbers.start, numbers.stop
         worker = self._get_ready(bool(bundle.parts))[1]
         until = time.monotonic() + COMMIT_SECONDS
@@ -166,7 +185,8 @@ class BundleScorer:
                 following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else behind
                 written, notes = list[CommittedFile](), list[str]()
                 outcome = Outcome(again={item: part.only for item, part in mini_batch.ranges() if part.only})
-                before_try = self._between_tries(written, notes, outcome, bundle.retry)
+                store = partial(self._store_written, written, notes)
+                before_try = self._when_to_stop.before_try(store, outcome, bundle.retry)
                 began = time.monotonic()
                 try:
                     with in_time:
@@ -181,15 +201,15 @@ class BundleScorer:
                         reasons = [one.reason for one in left.failed] + [one.reason for one in left.failed_rows]
                         raise ScoringError(reasons[0], mend=str(error)) from None
                     raise
-                written += self._store_written(notes)
+                store()
                 if in_time.done:
                     if in_time.done.end != at:  # another worker was faster, and has this mini-batch as well
-                        return lambda: None
+                        return start, lambda: None
                     finished = Finished(bundle, at, self._settings)
                 finished.add(outcome, seconds, written, notes)
                 if outcome.failed or outcome.rows or bundle.retry:
                     break  # what is won later, or here, belongs behind the rows of one mini-batch: storage/rounds.py
-        return commit
+        return finished.end, commit
 
     @cached_property
     def _parts_format(self) -> OutputFormat:
@@ -206,6 +226,8 @@ class BundleScorer:
     def _get_ready(self, in_parts: bool) -> tuple[ScoringContract, ScoringWorker]:
         """Bring code and model to this machine, once."""
         if self._ready is None:
+            if self._stopped.is_set():  # what would be brought here now nobody would remove
+                raise WorkerStopped
             job = self._job
             self._settings = job.deployment.settings
             self._access = Access.of(job)
@@ -250,42 +272,13 @@ class BundleScorer:
             self._stop_if_asked()
         return self._fetcher
 
-    def _store_written(self, notes: list[str]) -> list[CommittedFile]:
-        """What the script has written by now, in the job folder."""
+    def _store_written(self, written: list[CommittedFile], notes: list[str]) -> None:
+        """Bring what the script has written by now to the job folder; tells these files, and what to say of them."""
         assert self._ready
         contract, worker = self._ready
-        if not worker.has_written():  # so it is behind nearly every mini-batch
-            return []
-        of_init = worker.files_of_init()
-        return store_files(self._files, contract.output_folder, notes.append, of_init, contract.scratch)
-
-    def _between_tries(
-        self, written: list[CommittedFile], notes: list[str], outcome: Outcome, retry: int
-    ) -> Callable[[int], None]:
-        """What is called before each try of a mini-batch, which may take many.
-
-        It stores what the one before has written: what a later one writes, or leaves behind when it fails, is its
-        own. And it ends a mini-batch that would go on for long though nobody needs it any more.
-
-        Args:
-            written: gets what is stored; ``notes`` what is to say of it.
-            outcome: what has come of the mini-batch by then.
-            retry: of which plan it is.
-
-        Raises:
-            WorkerStopped: the job is to stop.
-            TooManyFailed: with what others have committed, these are more failures than the job may have.
-        """
-        began = time.monotonic()
-
-        def look(failed_rows: int) -> None:
-            written.extend(self._store_written(notes))
-            if self._when_to_stop.told:
-                raise WorkerStopped
-            if time.monotonic() - began > COMMIT_SECONDS:
-                self._when_to_stop.check(outcome.failures + failed_rows, retry)
-
-        return look
+        if worker.has_written():  # which is not so behind nearly every mini-batch
+            of_init = worker.files_of_init()
+            written += store_files(self._files, contract.output_folder, notes.append, of_init, contract.scratch)
 
     def _score(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cache
@@ -97,7 +97,6 @@ def _run(
     """Prepare and score; returns where the output is to be written."""
     if folder.cancel_asked:
         raise Stopped
-    settings = job.deployment.settings
     output = named_output(job, folder.uri)
     plan = folder.plan()
     if plan is None:
@@ -106,7 +105,16 @@ def _run(
         claim(output, folder)
         if not (job.overwrite or folder.holds_output):
             output.check_free(folder.output_taken_by)
-    runner = make_runner(folder.uri)
+    with closing(make_runner(folder.uri)) as runner:
+        _score(job, plan, folder, runner, keeper)
+    keeper.finalize()
+    return output
+
+
+def _score(
+    job: JobSpec, plan: JobPlan | None, folder: JobFolder, runner: MiniBatchRunner, keeper: ProgressKeeper
+) -> None:
+    settings = job.deployment.settings
     workers = plan_workers(
         job.deployment.resources.instance_count, settings.max_concurrency_per_instance, runner.shape()
     )
@@ -127,18 +135,12 @@ def _run(
 
     if plan is None:  # a resumed job never lists again: its input may have changed
         keeper.enter("list")
-        try:
-            plan = folder.write_plan(_new_plan(job, workers, begin))
-        except BaseException:
-            runner.close()
-            raise
+        plan = folder.write_plan(_new_plan(job, workers, begin))
     write_skipped(folder.files, plan.skipped)
     keeper.leave_out(plan.skipped)
     find_interpreter()
 
     score_rounds(job, plan, folder, runner, workers, keeper)
-    keeper.finalize()
-    return output
 
 
 def _find_interpreter(job: JobSpec, keeper: ProgressKeeper) -> None:

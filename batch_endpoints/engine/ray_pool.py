@@ -22,13 +22,12 @@ import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from batch_endpoints.engine.crashes import Crashes
-from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.ray_actor import CONCURRENCY, ScoringActor
 from batch_endpoints.engine.ray_places import Places, free_cpus, gpus_of_nodes, is_alive
 from batch_endpoints.errors import EnvironmentFailed, InitFailed, StoreUnavailable, WorkersLost
 from batch_endpoints.interfaces import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, visible_gpu
+from batch_endpoints.planning.resources import WorkerPlan, visible_gpu
 from batch_endpoints.policies.short_work import ShortWork
 from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobError
@@ -41,64 +40,13 @@ logger = logging.getLogger(__name__)
 _MOST_LOST_STARTS = 10  # for each worker of a pool: a node may be lost while one comes up, but not so often
 _MOST_UNFIT = 3  # workers that cannot load, read or write what others can, in a row; or as many as the pool has
 _CLOSE_SECONDS = 5.0
+_SHORT_CLOSE_SECONDS = 1.0  # where none has been given anything
 _LOOK_SECONDS = 10.0  # how long nothing is said while no worker is up
 _PLACE_SECONDS = 60.0  # how long to wait for room on all instances at once
 _NODES_SECONDS = 900.0  # and where an autoscaler has to bring them first
 
 
-class RayPoolRunner:
-    """Runs bundles on the cluster that this driver belongs to."""
-
-    def __init__(self, folder_uri: str) -> None:
-        self._folder_uri = folder_uri
-        ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
-        self._nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
-        self._prepared: _Pool | None = None
-        self._running: _Pool | LocalRunner | None = None
-
-    def shape(self) -> ClusterShape:
-        """The nodes that are up."""
-        return ClusterShape(tuple(float(node["Resources"].get("CPU", 0)) for node in self._nodes))
-
-    def prepare(self, workers: WorkerPlan, input_root: str, listener: RunListener | None = None) -> None:
-        """Start the actors, and let them load the code."""
-        self._prepared = self._pool(workers, input_root, listener)
-        self._prepared.prepare()
-
-    def run(
-        self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None
-    ) -> Generator[BundleOutcome, None, None]:
-        """Outcomes as they come; closing the iterator ends the actors, and their hosts with them.
-
-        Raises:
-            WorkersLost: again and again, before they are up.
-            StoreUnavailable: one worker behind the other cannot read or write.
-        """
-        if len(self._nodes) == 1 and sum(len(bundle.mini_batches) for bundle in bundles) == 1:
-            # one call of run(), and nowhere else to make it: a pool of actors would only take longer to start
-            self._running = LocalRunner(self._folder_uri, gpus_of_nodes()[self._nodes[0]["NodeID"]])
-            yield from self._running.run(bundles, workers, input_root, listener)
-            return
-        self._running = pool = self._prepared or self._pool(workers, input_root, listener)
-        self._prepared = None
-        try:
-            yield from pool.outcomes(bundles)
-        finally:
-            pool.close()
-
-    def stop(self) -> None:
-        if self._running:
-            self._running.stop()
-
-    def close(self) -> None:
-        if self._prepared:
-            self._prepared.close()
-
-    def _pool(self, workers: WorkerPlan, input_root: str, listener: RunListener | None) -> _Pool:
-        return _Pool(workers, Places(workers, len(self._nodes)), self._folder_uri, input_root, listener)
-
-
-class _Pool:
+class Pool:
     """Actors, and what each is at."""
 
     def __init__(
@@ -123,11 +71,13 @@ class _Pool:
         self._robbed: set[Actor] = set()  # others have what was behind the bundle that they are at
         self._instance: dict[Actor, int] = {}
         self._node: dict[Actor, str] = {}
+        self._fresh: set[Actor] = set()  # that have loaded the code, or are at it, and were not given anything yet
         self._slot: dict[Actor, int] = {}  # on nodes with GPUs
+        self._visible: dict[Actor, str] = {}  # there
         self._gpus: dict[str, int] = {}
         self._files = open_filesystem(folder_uri)
         self._crashes = Crashes(self._files)
-        self._closing: list[ray.ObjectRef[None]] = []
+        self._closing: dict[ray.ObjectRef[None], Actor] = {}
         # answers come as futures, not from ray.wait: a signal ends this wait at once, and it costs the same for any
         # number of actors
         self._answers: SimpleQueue[_Answer | None] = SimpleQueue()
@@ -137,7 +87,8 @@ class _Pool:
     def prepare(self) -> None:
         """Start all actors before there is any work."""
         for _ in range(self._size):
-            self._start().load.remote()
+            self._fresh.add(actor := self._start())
+            actor.load.remote()
 
     def outcomes(self, bundles: Sequence[Bundle]) -> Generator[BundleOutcome, None, None]:
         self._waiting = WorkQueue(bundles)
@@ -186,8 +137,9 @@ class _Pool:
         for actor in actors:
             actor.stop.remote()
             self._release(actor)
-        ray.wait(self._closing, num_returns=len(self._closing), timeout=_CLOSE_SECONDS)
-        for actor in actors:
+        seconds = _CLOSE_SECONDS if self._node else _SHORT_CLOSE_SECONDS
+        slow = ray.wait(list(self._closing), num_returns=len(self._closing), timeout=seconds)[1]
+        for actor in {*actors, *(self._closing[answer] for answer in slow)}:
             ray.kill(actor)
         self._places.close()
 
@@ -211,13 +163,16 @@ class _Pool:
         elif actor in self._robbed:
             self._let_go(actor)
         else:
+            if actor in self._fresh:
+                actor.stop.remote()  # it need not end what it loads
             self._release(actor)
 
     def _run(self, actor: Actor, bundle: Bundle, kept: Bundle | None) -> None:
         self._at[actor].append(bundle)
         following = kept.mini_batch(kept.start) if kept else None
-        gpu = visible_gpu(self._slot[actor], self._gpus[self._node[actor]]) if actor in self._slot else None
-        self._call(actor, bundle, actor.run.remote(bundle, following, self._crashes.known(bundle), gpu))
+        self._fresh.discard(actor)
+        how = following, self._crashes.known(bundle), self._visible.get(actor)
+        self._call(actor, bundle, actor.run.remote(bundle, *how))
 
     @property
     def _one_ahead(self) -> bool:
@@ -229,9 +184,10 @@ class _Pool:
         self._node[actor] = node
         if node not in self._gpus:
             self._gpus = gpus_of_nodes()
-        if self._gpus.get(node):
+        if gpus := self._gpus.get(node):
             beside = {self._slot[other] for other in self._at if other in self._slot and self._node[other] == node}
-            self._slot[actor] = min(set(range(len(beside) + 1)) - beside)
+            self._slot[actor] = slot = min(set(range(len(beside) + 1)) - beside)
+            self._visible[actor] = visible_gpu(slot, gpus)
         if self._listener:
             self._listener.worker_up()
 
@@ -287,7 +243,7 @@ class _Pool:
     def _release(self, actor: Actor) -> None:
         """Let it close, end and give its CPU back."""
         del self._at[actor]
-        self._closing.append(actor.close.remote())
+        self._closing[actor.close.remote()] = actor
         actor.__ray_terminate__.remote()  # behind what it was told before
 
     def _give_up(self, actor: Actor, error: StoreUnavailable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from pathlib import Path
 
@@ -30,17 +31,24 @@ class StoredLog:
         self.file = (place or scratch) / "logs" / f"worker-{worker}.log"
         self._files, self._is_there = files, place is not None
         self._stored = (0, 0.0)  # bytes, and when
+        self._storing = threading.Lock()
 
     def store(self, *, closing: bool = False) -> None:
         """Bring what the code printed to the job folder, at the end in any case."""
-        if self._is_there or not self.file.exists():
+        if self._is_there:
             return
+        with self._storing:
+            try:
+                self._store(closing)
+            except FileNotFoundError:  # nothing was printed yet
+                return
+            except OSError as error:  # no reason to lose a worker
+                logger.warning("the log '%s' cannot be stored now: %s", self.file.name, error)
+
+    def _store(self, closing: bool) -> None:
         size, now = self.file.stat().st_size, time.monotonic()
         stored, when = self._stored
         if size == stored or (size > _SHORT_BYTES and now - when < _SECONDS and not closing):
             return
-        try:
-            upload_log(self._files, self.file)
-            self._stored = size, now
-        except OSError as error:  # no reason to lose a worker
-            logger.warning("the log '%s' cannot be stored now: %s", self.file.name, error)
+        upload_log(self._files, self.file)
+        self._stored = size, now

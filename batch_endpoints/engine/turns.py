@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from batch_endpoints.errors import BatchEndpointError, StoreUnavailable
+from batch_endpoints.errors import StoreUnavailable
+from batch_endpoints.scoring.worker import WorkerStopped
 
 
 class Turns:
@@ -22,32 +23,34 @@ class Turns:
     def __init__(self, worker: str) -> None:
         self._worker = worker
         self._lock = threading.Lock()
-        self._ended: BatchEndpointError | None = None
+        self._ended: Exception | None = None
 
     @contextmanager
     def next(self) -> Iterator[None]:
         """A turn.
 
         Raises:
-            BatchEndpointError: what ended one before, or this one.
+            Exception: what ended one before, or this one; see ``end``.
         """
         with self._lock:
             if self._ended:
                 raise self._ended
             try:
                 yield
-            except (OSError, BatchEndpointError) as error:
-                raise self.end(error) from error
+            except WorkerStopped:
+                raise
+            except Exception as error:
+                if (told := self.end(error)) is error:
+                    raise
+                raise told from error
 
     def last(self) -> threading.Lock:
         """To be held while the code is let go of."""
         return self._lock
 
-    def end(self, error: OSError | BatchEndpointError) -> BatchEndpointError:
+    def end(self, error: Exception) -> Exception:
         """Let nobody have a turn any more; returns what to say of it: where it is about a store, of which worker."""
-        if error is self._ended:
-            return self._ended
-        if isinstance(error, (OSError, StoreUnavailable)):
+        if error is not self._ended and isinstance(error, (OSError, StoreUnavailable)):
             why = error.what if isinstance(error, StoreUnavailable) else error
             error = StoreUnavailable(
                 f"worker '{self._worker}' cannot go on: {why}",

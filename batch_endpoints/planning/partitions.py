@@ -20,7 +20,7 @@ class Part(NamedTuple):
     """The part of a file that one mini-batch gets.
 
     Args:
-        start: where it begins, in bytes of a text file; tables of other formats are found by their rows.
+        start: where it begins, in bytes of a text file; tables of other formats are found by their rows and groups.
         end: where the next part begins; -1 is the end of the file.
         first_row: position of its first row in the file, 0-based.
         rows: -1 where nobody has counted them.

@@ -22,6 +22,6 @@ class ShortWork:
             workers: how many work.
             waiting: pieces that nobody has; where they are few, others will soon be without any.
         """
-        if self._done <= 0 or waiting <= workers:
+        if self._done <= 0 or waiting <= 2 * workers:
             return False
         return (now - self._since) * workers / self._done < SHORT_SECONDS

@@ -20,6 +20,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.storage.object_streams import PIECE_BYTES, ObjectReader, ObjectWriter
 from batch_endpoints.storage.patience import Tries
+from batch_endpoints.storage.whole_files import whole_file
 
 PAGE = 1000  # names listed by one request, as many as stores give
 CONNECT_SECONDS = 10
@@ -212,8 +213,8 @@ class ObjectFilesystem(ABC):
         return ObjectReader(piece, begin.data, begin.size)
 
     def download(self, path: str, target: Path) -> None:
-        """Copy one object to this machine's disk."""
-        with self.open_input(path) as source, target.open("wb") as copy:
+        """Copy one object to this machine's disk, where it appears whole."""
+        with self.open_input(path) as source, whole_file(target, replace=True) as copy:
             while block := source.read(PIECE_BYTES):
                 copy.write(block)
 

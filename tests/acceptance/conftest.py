@@ -86,22 +86,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples, prepared: their models trained and their data written."""
+    """The examples; where nothing else is said, without their models and data."""
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data", "ml*"))
-    prepare = [
-        subprocess.Popen(
-            [sys.executable, folder / name / "prepare.py", folder / name, f"--files={files}"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, files in (("tumor", 8), ("digits", 60))
-    ]
-    for process in prepare:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
     return folder
+
+
+@pytest.fixture(scope="session")
+def tumor(examples: Path) -> Path:
+    """The example, with its model trained and its data written: which takes longer than all other examples do."""
+    return prepared(examples / "tumor", "--files=8")
+
+
+@pytest.fixture(scope="session")
+def digits(examples: Path) -> Path:
+    return prepared(examples / "digits", "--files=60")
+
+
+def prepared(example: Path, how: str) -> Path:
+    done = subprocess.run([sys.executable, example / "prepare.py", example, how], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return example
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -34,12 +34,12 @@ def test_an_actor_invokes_an_endpoint_and_reads_the_predictions(server, examples
     assert "{0: 4, 1: 3}" in done.stdout
 
 
-def test_a_job_written_by_hand_runs_without_the_server(server, examples):
+def test_a_job_written_by_hand_runs_without_the_server(server, examples, digits):
     folder = examples / "ray-job"
     done = ray_job_submit(server, sys.executable, "-m", "batch_endpoints.engine", str(folder))
     assert done.returncode == 0, done.stdout + done.stderr
     found = pd.read_csv(folder / "named-outputs" / "score" / "digits.csv")
-    assert list(found["file"]) == sorted(path.name for path in (examples / "digits" / "data").iterdir())
+    assert list(found["file"]) == sorted(path.name for path in (digits / "data").iterdir())
     shutil.rmtree(folder / "named-outputs")
 
     again = ray_job_submit(server, sys.executable, "-m", "batch_endpoints.engine", str(folder))

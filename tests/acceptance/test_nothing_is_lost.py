@@ -11,14 +11,15 @@ from processes import command_of, is_python, kill, runs, slowdown, wait_for
 
 from batch_endpoints.cli.local_ray import free_ports
 
-SLOW = """
-import time
+GATED = """
+import os, time
 
 def run(mini_batch):
-    time.sleep(0.3)
-    return [int(open(file).read()) for file in mini_batch]
+    numbers = [int(open(file).read()) for file in mini_batch]
+    while numbers[0] >= 10 and not os.path.exists({gate!r}):
+        time.sleep(0.02)
+    return numbers
 """
-
 
 ENDLESS = """
 import logging, os, re, subprocess
@@ -45,34 +46,48 @@ def commits(server, job):
 
 
 @pytest.fixture
-def running_job(server, deploy, numbered_files):
+def gate(tmp_path):
+    """A file without which only the first five mini-batches of two files come to their end."""
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def running_job(server, deploy, numbered_files, gate):
     """A job that has committed some of its mini-batches, and has many to go."""
-    endpoint = deploy("slow-ones", SLOW, mini_batch_size=2, max_concurrency_per_instance=2)
+    endpoint = deploy(
+        "gated-ones",
+        GATED.format(gate=str(gate)),
+        mini_batch_size=2,
+        max_concurrency_per_instance=2,
+        retry_settings={"timeout": 600},
+    )
     job = server.client.invoke(endpoint, input=str(numbered_files(60)))
     wait_for(lambda: len(commits(server, job)) >= 3, "the first commits")
     yield job
     server.client.endpoints.delete(endpoint)
 
 
-def test_a_killed_driver_is_replaced_and_every_input_is_there_once(server, running_job):
+def test_a_killed_driver_is_replaced_and_every_input_is_there_once(server, running_job, gate):
     engine = f"batch_endpoints.engine {folder_of(server, running_job).as_uri()}"
     (driver,) = filter(is_python, server.pids(engine))
     assert kill(driver)
+    gate.touch()
     done = running_job.wait(timeout_seconds=240)
     assert done.document["launches"] == 2
     check_output(done)
 
 
-def test_killed_workers_and_replicas_cost_no_input(server, running_job):
+def test_killed_workers_and_replicas_cost_no_input(server, running_job, gate):
     for marker in ("ray::ScoringActor", "ray::ServeReplica:batch-endpoints-controller", "scoring/host.py"):
         wait_for(lambda marker=marker: any(map(kill, server.pids(marker)[:1])), f"the end of {marker}")
     for pid in server.pids("ray::ServeReplica:batch-endpoints-ingress"):
         kill(pid)
+    gate.touch()
     done = running_job.wait(timeout_seconds=240)
     check_output(done)
 
 
-def test_a_canceled_job_ends_soon_leaves_no_process_of_the_user_and_can_be_resumed(server, running_job):
+def test_a_canceled_job_ends_soon_leaves_no_process_of_the_user_and_can_be_resumed(server, running_job, gate):
     running_job.cancel()
     wait_for(lambda: running_job.refresh().ended, "the end of the job")
     assert running_job.status == "Canceled"
@@ -80,6 +95,7 @@ def test_a_canceled_job_ends_soon_leaves_no_process_of_the_user_and_can_be_resum
     before = {path.name for path in commits(server, running_job)}
     assert before
 
+    gate.touch()
     server("job", "resume", "-n", running_job.name, "--set", "retry_settings.timeout=60")
     done = running_job.refresh().wait(timeout_seconds=240)
     check_output(done)
@@ -115,14 +131,15 @@ def test_within_five_seconds_of_a_cancel_all_that_a_script_has_started_is_gone(
     assert "a quiet word" in job.logs()
 
 
-def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(shell, numbered_files, tmp_path):
+def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(shell, numbered_files, tmp_path, gate):
     (port,) = free_ports(1)
-    (tmp_path / "score.py").write_text(SLOW)
+    (tmp_path / "score.py").write_text(GATED.format(gate=str(gate)))
     (tmp_path / "weights.txt").write_text("42")
     (tmp_path / "endpoint.yml").write_text("name: lasting\n")
     (tmp_path / "deployment.yml").write_text(
         "name: slow-ones\nendpoint_name: lasting\nmodel: {path: weights.txt}\n"
-        "code_configuration: {code: ., scoring_script: score.py}\nsettings: {mini_batch_size: 2}\n"
+        "code_configuration: {code: ., scoring_script: score.py}\n"
+        "settings: {mini_batch_size: 2, retry_settings: {timeout: 600}}\n"
     )
     try:
         shell("up", "--port", port)
@@ -139,6 +156,7 @@ def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(she
         assert shell.run("status").returncode == 1
         shell("up", "--port", port)
         assert not [command for pid in before if (command := command_of(pid))]
+        gate.touch()
         done = shell.run("job", "stream", "-n", job)
         assert done.returncode == 0, done.stdout + done.stderr
         found = pd.read_csv(folder / "named-outputs" / "score" / "predictions.csv")

@@ -17,7 +17,6 @@ from pathlib import Path
 
 def run(mini_batch):
     numbers = [int(Path(file).read_text()) for file in mini_batch]
-    time.sleep(0.1)
     if numbers[0] % 3 == 1 and not Path({service!r}).exists():
         raise ConnectionError("the service of features is down")
     while numbers == [58] and not Path({gate!r}).exists():

@@ -7,11 +7,10 @@ import json
 import pandas as pd
 
 
-def test_images_are_scored_and_the_predictions_downloaded(server, examples, tmp_path):
-    folder = examples / "digits"
-    server("endpoint", "create", "-f", folder / "endpoint.yml")
-    server("deployment", "create", "-f", folder / "deployment.yml", "--set-default")
-    name = server("endpoint", "invoke", "-n", "digits", "--input", folder / "data", "--query", "name", "-o", "tsv")
+def test_images_are_scored_and_the_predictions_downloaded(server, digits, tmp_path):
+    server("endpoint", "create", "-f", digits / "endpoint.yml")
+    server("deployment", "create", "-f", digits / "deployment.yml", "--set-default")
+    name = server("endpoint", "invoke", "-n", "digits", "--input", digits / "data", "--query", "name", "-o", "tsv")
 
     streamed = server.run("job", "stream", "-n", name.strip())
     assert streamed.returncode == 0, streamed.stderr
@@ -19,7 +18,7 @@ def test_images_are_scored_and_the_predictions_downloaded(server, examples, tmp_
 
     server("job", "download", "-n", name.strip(), "-p", tmp_path)
     found = pd.read_csv(tmp_path / "named-outputs" / "score" / "digits.csv")
-    images = sorted(path.name for path in (folder / "data").iterdir())
+    images = sorted(path.name for path in (digits / "data").iterdir())
     assert list(found["file"]) == images
     right = [int(file[-5]) == digit for file, digit in zip(found["file"], found["digit"], strict=True)]
     assert sum(right) / len(right) > 0.9

@@ -12,13 +12,12 @@ import requests
 
 
 @pytest.fixture(scope="module")
-def job(server, examples):
+def job(server, tumor):
     """The job of the example, invoked as any HTTP client would, looked at until it has ended."""
-    folder = examples / "tumor"
-    (folder / "data" / "broken.csv").write_text('mean radius,"mean\n')
-    server("endpoint", "create", "-f", folder / "endpoint.yml")
-    server("deployment", "create", "-f", folder / "deployment.yml", "--set-default")
-    body = {"properties": {"InputData": {"tumors": {"JobInputType": "UriFolder", "Uri": str(folder / "data")}}}}
+    (tumor / "data" / "broken.csv").write_text('mean radius,"mean\n')
+    server("endpoint", "create", "-f", tumor / "endpoint.yml")
+    server("deployment", "create", "-f", tumor / "deployment.yml", "--set-default")
+    body = {"properties": {"InputData": {"tumors": {"JobInputType": "UriFolder", "Uri": str(tumor / "data")}}}}
     response = requests.post(f"{server.url}/endpoints/tumor/jobs", json=body, timeout=30)
     assert response.status_code == 201, response.text
     address = response.headers["Location"]
@@ -29,18 +28,17 @@ def job(server, examples):
     return shown
 
 
-def test_every_row_has_the_models_prediction_in_the_order_of_the_input(server, examples, job):
+def test_every_row_has_the_models_prediction_in_the_order_of_the_input(server, tumor, tmp_path, job):
     assert job["properties"]["status"] == "Completed", job["properties"]["error"]
-    folder = examples / "tumor"
     address = f"{server.url}/jobs/{job['name']}/outputs/score"
     listed = requests.get(address, timeout=30).json()
     assert [file["path"] for file in listed["value"]] == ["predictions.csv"]
-    downloaded = examples / "downloaded.csv"
+    downloaded = tmp_path / "downloaded.csv"
     downloaded.write_bytes(requests.get(f"{address}/predictions.csv", timeout=30).content)
 
-    model = mlflow.pyfunc.load_model(str(folder / "model"))
+    model = mlflow.pyfunc.load_model(str(tumor / "model"))
     expected = []
-    for file in sorted((folder / "data").glob("tumors-*.csv")):
+    for file in sorted((tumor / "data").glob("tumors-*.csv")):
         predictions = model.predict(pd.read_csv(file))
         expected += [(row, value, file.name) for row, value in enumerate(predictions)]
     found = pd.read_csv(downloaded)

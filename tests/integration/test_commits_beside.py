@@ -111,3 +111,13 @@ def test_a_worker_that_is_stopped_ends_both(job, first_being_committed):
     may_end.set()
     assert first.result(30).items_succeeded == 1  # it counts: there it is
     assert job.calls() == ["000.txt"]
+
+
+def test_a_run_that_comes_behind_the_end_of_its_worker_brings_nothing_here(job):
+    scorer = BundleScorer(job.job_folder.uri, job.input.as_uri())
+    scorer.stop()
+    scorer.close()
+    with pytest.raises(WorkerStopped):
+        scorer.run(FIRST)
+    scorer.load()
+    assert not scorer._scratch.exists()

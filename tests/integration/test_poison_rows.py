@@ -8,7 +8,7 @@ from job_folders import Job, noting
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from batch_endpoints.engine import bundle, when_to_stop
+from batch_endpoints.engine import when_to_stop
 from batch_endpoints.specs import JobSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -313,7 +313,7 @@ def test_failed_rows_and_failed_items_count_towards_the_threshold_together(tmp_p
 
 
 def test_a_job_whose_rows_have_failed_too_often_stops_in_the_middle_of_a_mini_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(when_to_stop, "CHECK_SECONDS", 0.0)
     job = Job(tmp_path, inverse(tmp_path), files=0, settings=settings(on_error="isolate", error_threshold=2))
     write(job.input / "a.csv", [1] + [0] * 999)
 
@@ -328,7 +328,7 @@ def test_a_job_whose_rows_have_failed_too_often_stops_in_the_middle_of_a_mini_ba
 
 
 def test_a_file_of_which_no_row_succeeds_is_one_failure_however_long_that_takes_to_find_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(when_to_stop, "CHECK_SECONDS", 0.0)
     job = Job(tmp_path, inverse(tmp_path), files=0, settings=settings(10, on_error="isolate", error_threshold=2))
     write(job.input / "a.csv", [0] * 8)
     write(job.input / "b.csv", [1] * 8)
@@ -339,7 +339,7 @@ def test_a_file_of_which_no_row_succeeds_is_one_failure_however_long_that_takes_
 
 
 def test_what_has_failed_before_counts_when_a_mini_batch_is_left_in_the_middle(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(when_to_stop, "CHECK_SECONDS", 0.0)
     monkeypatch.setattr(when_to_stop, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr("batch_endpoints.engine.progress.LOOK_SECONDS", 0.0)
     monkeypatch.setattr("batch_endpoints.engine.progress.WRITE_SECONDS", 0.0)
@@ -366,7 +366,7 @@ def test_what_has_failed_before_counts_when_a_mini_batch_is_left_in_the_middle(t
 
 
 def test_after_a_job_was_left_in_the_middle_it_goes_on_where_more_may_fail(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(when_to_stop, "CHECK_SECONDS", 0.0)
     job = Job(tmp_path, inverse(tmp_path), files=0, settings=settings(on_error="isolate", error_threshold=2))
     write(job.input / "a.csv", [1] * 60 + [0] * 4)
     assert job.run().status == "Failed"

@@ -15,7 +15,7 @@ from ray.util import placement_group_table
 
 from batch_endpoints.engine import ray_pool
 from batch_endpoints.engine.ray_places import Places
-from batch_endpoints.engine.ray_pool import RayPoolRunner
+from batch_endpoints.engine.ray_runner import RayPoolRunner
 
 # a worker's node is that of its raylet; workers wait for each other, so that each of them gets a mini-batch
 MEETS = """

@@ -14,7 +14,7 @@ import ray
 from job_folders import Job, noting, wait_until
 
 from batch_endpoints.engine import ray_pool, tables
-from batch_endpoints.engine.ray_pool import RayPoolRunner
+from batch_endpoints.engine.ray_runner import RayPoolRunner
 from batch_endpoints.errors import InputError, WorkersLost
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import WorkerPlan
@@ -128,6 +128,7 @@ def actors_whose_disk_is_full(tokens):
     """A class of them: as many runs as there are tokens (files of a folder) cannot write."""
 
     class FullDisk(ray_pool.ScoringActor):
+        @ray.method(concurrency_group="run")
         def run(self, bundle, *how):
             for token in tokens.glob("*"):
                 token.unlink(missing_ok=True)

@@ -266,15 +266,18 @@ def run(mini_batch: pd.DataFrame):
 
 
 def job_of_tables(store, tmp_path):
-    """A job whose script gets parts of Parquet and CSV files, writes a file for each, and returns 1,200 rows."""
+    """A job whose script gets parts of files of all formats, writes a file for each, and returns 1,200 rows."""
     _, spec = job_of_20_files(store, tmp_path)
-    for number in range(4):
+    for number, kind in enumerate(["parquet", "csv", "arrow", "feather"]):
         rows, text = pa.table({"n": range(300 * number, 300 * number + 300)}), io.BytesIO()
-        if number % 2:
+        if kind == "csv":
             pyarrow.csv.write_csv(rows, text)
-        else:
+        elif kind == "parquet":
             pyarrow.parquet.write_table(rows, text, row_group_size=60)
-        open_filesystem(store.PLACE).replace(f"tables/{number}.{'csv' if number % 2 else 'parquet'}", text.getvalue())
+        else:
+            with (pa.ipc.new_file if kind == "feather" else pa.ipc.new_stream)(text, rows.schema) as writer:
+                writer.write_table(rows, max_chunksize=50)
+        open_filesystem(store.PLACE).replace(f"tables/{number}.{kind}", text.getvalue())
     (tmp_path / "code" / "score.py").write_text(TABLES)
     asked = spec.model_dump(exclude_none=True)
     asked["deployment"]["settings"] |= {"mini_batch_size": "60 rows", "output_file_name": "predictions/"}
@@ -396,6 +399,8 @@ def test_tables_and_files_of_scripts_are_all_there_once_though_their_store_answe
     left = {  # the first requests of these kinds are spoilt in any case
         ("GET", ".parquet"): "half",
         ("GET", ".csv"): "reset",
+        ("GET", ".arrow"): "503",
+        ("GET", ".feather"): "half",
         ("PUT", ".txt"): "lost 500",
         ("PUT", "/parts/0000"): "503",
         ("PUT", "/commits/"): "lost reset",

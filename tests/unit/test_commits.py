@@ -83,7 +83,7 @@ def check_chains(plan, chains):
 STEP = st.tuples(st.sampled_from(["step"] * 8 + ["crash", "start"]), st.integers(0, 9))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=3),
     schedule=st.lists(STEP, max_size=80),

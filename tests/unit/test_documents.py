@@ -303,7 +303,7 @@ def test_setting_a_value_makes_the_mappings_that_are_missing():
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(description=TEXT, tags=st.dictionaries(TEXT, TEXT, max_size=3))
 def test_any_text_survives_yaml(description, tags):
     spec = BatchEndpoint(name="heart", description=description, tags=tags)

@@ -187,7 +187,7 @@ ACTION = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=6), schedule=st.lists(ACTION, max_size=25))
 def test_whatever_comes_between_two_steps_of_workers_every_mini_batch_counts_once(kinds, schedule):
     with race(kinds) as workers:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_endpoints.policies.isolation import PROBES, isolate
@@ -27,7 +27,6 @@ class Model:
         return list(isolate(rows, self.score, lambda result: result, lambda result: result not in self.of_all))
 
 
-@settings(deadline=None)
 @given(
     rows=st.integers(1, 300),
     data=st.data(),

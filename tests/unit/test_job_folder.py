@@ -43,7 +43,7 @@ def test_a_job_that_makes_no_sense_is_told_with_its_file(folder, content):
         folder.job()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     names=st.lists(
         st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), unique=True, max_size=60

@@ -109,5 +109,5 @@ class JobWalk(RuleBasedStateMachine):
         assert not job.ended or job.state.status == job.status
 
 
-JobWalk.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+JobWalk.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
 test_a_job_moves_along_legal_edges_whatever_happens_to_it = JobWalk.TestCase

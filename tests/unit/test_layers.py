@@ -24,10 +24,7 @@ FLOORS = [
 FLOOR = {box: number for number, boxes in enumerate(FLOORS) for box in boxes}
 ROOMS = {
     "ray": (
-        "engine/ray_pool.py",
-        "engine/ray_actor.py",
-        "engine/ray_places.py",
-        "engine/ray_jobs.py",
+        "engine/ray_",
         "ingress/serve.py",
     ),
     "fastapi": ("ingress/",),

@@ -97,7 +97,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sample
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6), name=TEXT)
 def test_any_text_survives_csv(tmp_path_factory, values, name):
     files = LocalFilesystem(tmp_path_factory.mktemp("csv"))

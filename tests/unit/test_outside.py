@@ -37,9 +37,11 @@ def serving(address, location=""):
     with http.server.ThreadingHTTPServer((address, 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://{address}:{server.server_port}", asked
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://{address}:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture

@@ -20,23 +20,31 @@ from batch_endpoints.storage.commits import Commit, CommitLog, totals
 from batch_endpoints.storage.filesystem import LocalFilesystem
 
 
+class Reference:
+    """To what a call will answer."""
+
+    def __init__(self, answer):
+        self.future = lambda: answer
+
+
 class Actor:
     """A worker that goes on step by step: by one mini-batch, or to the end of a call."""
 
     def __init__(self, commits, unfit):
         self._commits, self._unfit, self.pace = commits, unfit, 1.0
-        self.calls, self.ends, self._stopped = deque(), None, False
+        self.calls, self.ends, self._stopped, self.visible = deque(), None, False, set()
         for name in ("ready", "load", "run", "stop", "close", "__ray_terminate__"):
             setattr(self, name, SimpleNamespace(remote=lambda *given, name=name: self._call(name, given)))
 
     def _call(self, name, given):
         answer = Future()
+        self.visible |= {given[3]} if name == "run" else set()
         self._stopped |= name == "stop"  # it has a thread of its own
         if self.ends:
             answer.set_exception(self.ends)
         else:
             self.calls.append((name, given, answer))
-        return SimpleNamespace(future=lambda: answer)
+        return Reference(answer)
 
     def step(self, second):
         """Args: second: rather of the second run than of the first, where it is at two."""
@@ -98,6 +106,7 @@ class Cluster:
     def __init__(self, seed, folder, faults, unfit):
         self.rng, self.now, self.faults, self.unfit = random.Random(seed), 0.0, faults, unfit
         self._step_seconds = self.rng.choice([0.001, 0.001, 1.0])  # short bundles are handed out ahead
+        self._gpus = self.rng.choice([0, 2])
         self._files = LocalFilesystem(folder)
         self.commits, self.actors, self.answers, self.killed = CommitLog(self._files), [], deque(), []
 
@@ -110,7 +119,7 @@ class Cluster:
         return lambda cls: SimpleNamespace(options=lambda **more: SimpleNamespace(remote=start))
 
     def nodes(self):
-        return [{"NodeID": "the node", "Alive": self._chance(0.7), "Resources": {}}]
+        return [{"NodeID": "the node", "Alive": self._chance(0.7), "Resources": {"GPU": self._gpus}}]
 
     def kill(self, actor):
         self.killed.append(actor)
@@ -165,7 +174,7 @@ def walk(tmp_path, monkeypatch):
             monkeypatch.setattr(module, "ray", cluster)
         monkeypatch.setattr(ray_pool, "time", SimpleNamespace(monotonic=lambda: cluster.now))
         monkeypatch.setattr(ray_pool, "SimpleQueue", lambda: cluster)
-        pool = ray_pool._Pool(workers, Places(workers, nodes=1), tmp_path.as_uri(), "", None)
+        pool = ray_pool.Pool(workers, Places(workers, nodes=1), tmp_path.as_uri(), "", None)
         if rng.random() < 0.3 and len(bundles) >= workers.count:
             pool.prepare()
         outcomes = []
@@ -186,6 +195,7 @@ def check(cluster, bundles, outcomes):
         assert all(commit.items_succeeded for commit in chain)
     whole = {outcome.bundle for outcome in outcomes if not outcome.fatal}
     assert whole == {bundle.index for bundle in bundles}
+    assert all(len(actor.visible) <= 1 for actor in cluster.actors), "a GPU is chosen once"
     going = [actor for actor in cluster.actors if not (actor.ends or actor in cluster.killed)]
     assert all("__ray_terminate__" in [name for name, _, _ in actor.calls] for actor in going)
 

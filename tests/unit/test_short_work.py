@@ -7,7 +7,7 @@ from batch_endpoints.policies.short_work import ShortWork
     ("every", "waiting", "ahead"),
     [
         pytest.param(0.05, 50, True, id="short"),
-        pytest.param(0.05, 2, False, id="few are left"),
+        pytest.param(0.05, 4, False, id="few are left"),
         pytest.param(0.6, 50, False, id="long"),
     ],
 )

@@ -48,7 +48,7 @@ def files(draw):
     return draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + text.encode() + draw(st.sampled_from([b"", b"", b"\xff"]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(files(), min_size=1, max_size=6), st.booleans())
 def test_each_file_reads_as_it_does_alone(contents, isolates):
     with tempfile.TemporaryDirectory() as place:

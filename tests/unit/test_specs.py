@@ -548,7 +548,7 @@ DEPLOYMENTS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(DEPLOYMENTS)
 def test_a_deployment_survives_yaml_and_json(deployment):
     adapter = TypeAdapter(ModelDeployment)
@@ -556,7 +556,7 @@ def test_a_deployment_survives_yaml_and_json(deployment):
     assert adapter.validate_json(adapter.dump_json(deployment)) == deployment
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(DEPLOYMENTS)
 def test_the_legacy_layout_says_the_same(deployment):
     document = to_document(deployment)

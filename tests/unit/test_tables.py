@@ -58,7 +58,7 @@ def as_csv(values):
     return values
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     files=st.lists(st.lists(st.tuples(VALUES, NUMBERS | VALUES), max_size=12), min_size=1, max_size=3),
     size=SIZES,
@@ -117,7 +117,7 @@ NUMBER = st.integers(-9, 9)
 SIMPLE = [NUMBER, st.just(1 << 60), st.just(0.5), st.booleans(), TEXTS]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     records=st.lists(
         st.fixed_dictionaries(
@@ -157,7 +157,7 @@ def test_json_lines_cut_anywhere_have_the_rows_that_were_written(records, blanks
         assert alike_in_all_batches(batches)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(0, 40),
     group=st.integers(1, 15),

@@ -1,12 +1,15 @@
 """Files that appear whole, on disks that know files without a name and on others."""
 
 import errno
+import io
 import os
 import signal
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
+from batch_endpoints.storage.objects import ObjectFilesystem
 from batch_endpoints.storage.whole_files import whole_file
 
 UNNAMED = getattr(os, "O_TMPFILE", 1 << 62)
@@ -92,3 +95,18 @@ def test_a_file_may_be_used_by_whom_the_users_mask_lets(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+def test_an_object_is_on_the_disk_when_all_of_it_is(tmp_path):
+    """A copy that nobody waits for any more must not cut off the one that somebody reads."""
+    target = tmp_path / "copy"
+    target.write_bytes(b"what another one has brought")
+
+    class Reader(io.BytesIO):
+        def read(self, size=-1):
+            assert target.read_bytes() == b"what another one has brought"
+            return super().read(size)
+
+    store = SimpleNamespace(open_input=lambda path: Reader(b"the same"))
+    ObjectFilesystem.download(store, "object", target)
+    assert target.read_bytes() == b"the same"
