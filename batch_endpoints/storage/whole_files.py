@@ -30,26 +30,26 @@ def whole_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
         FileExistsError: there is something, which is not to be replaced.
     """
     aside = target.with_name(f"{ASIDE}{uuid.uuid4().hex}")
+    unnamed = _unnamed(target.parent)
     try:
-        if (unnamed := _unnamed(target.parent)) is None:
-            with aside.open("wb") as file:
-                yield file
-        else:
-            with open(unnamed, "wb") as file:
-                yield file
-                file.flush()
-                try:
-                    _name(unnamed, target)
-                    return
-                except FileExistsError:
-                    if not replace:
-                        raise
-                _name(unnamed, aside)
+        # whoever writes may close it, as what compresses does, and it would be gone with its descriptor
+        with aside.open("wb") if unnamed is None else open(unnamed, "wb", closefd=False) as file:
+            yield file
+        if unnamed is not None:
+            try:
+                _name(unnamed, target)
+                return
+            except FileExistsError:
+                if not replace:
+                    raise
+            _name(unnamed, aside)
         if replace:
             aside.replace(target)
         else:
             os.link(aside, target)  # fails where the name exists, so of all racers one wins
     finally:
+        if unnamed is not None:
+            os.close(unnamed)
         aside.unlink(missing_ok=True)
 
 
