@@ -8,7 +8,7 @@ from batch_endpoints.interfaces import AnyAsset
 from batch_endpoints.specs import Data, Datastore, Model
 from batch_endpoints.specs.uris import secret_in, shown
 from batch_endpoints.storage.access import OWN_SETTINGS
-from batch_endpoints.storage.azure_places import CLOUDS, LOGINS
+from batch_endpoints.storage.azure_places import CLOUDS
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.s3_places import s3_place
 from batch_endpoints.storage.schemes import BY_HOST, check_scheme, scheme_of
@@ -29,8 +29,8 @@ def check_reach(asset: AnyAsset, local_paths: bool) -> None:
     Raises:
         SpecError: it has a secret in its URI, or refers to what is nobody's credential.
         InputError: a datastore for a place that nothing opens.
-        Refused: a datastore with a folder, or a file with a secret, of a disk that is not open, or one on a host that
-            its client chooses.
+        Refused: a datastore with a folder of a disk that is not open, or with a variable or file of the server's as
+            a credential, or one on a host that its client chooses.
     """
     if isinstance(asset, Model | Data):
         _check_no_secret(asset.path, f"the path of {asset.name or 'the model'}")
@@ -81,8 +81,6 @@ def _check_datastore(datastore: Datastore, local_paths: bool) -> None:
             "clients",
             mend=f"Register it {FROM_LOOPBACK}",
         )
-    if datastore.credentials and not local_paths:
-        _check_authority(datastore.credentials.authority_url, f"{what}, credentials.authority_url")
     for key, value in (datastore.credentials.model_dump() if datastore.credentials else {}).items():
         _check_reference(value, f"{what}, credentials.{key}", local_paths)
 
@@ -95,20 +93,12 @@ def _check_reference(value: str, where: str, local_paths: bool) -> None:
             where=where,
             mend="Put the secret into a variable of another name.",
         )
-    if kind == "file" and not local_paths:
+    if kind in ("env", "file") and not local_paths:
+        # what is named, be it a secret or not, would be sent to a store that the client chooses, and be in its logs
         raise Refused(
-            f"'{value}' is a file on the server's disk, and this server does not open its disk to clients",
+            f"'{value}' is a {'variable' if kind == 'env' else 'file'} of the server, which opens none to clients",
             where=where,
-            mend=f"Refer to a variable, env:NAME, or register the datastore {FROM_LOOPBACK}",
-        )
-
-
-def _check_authority(url: str, where: str) -> None:
-    if url and url.lower().removeprefix("https://").removesuffix("/") not in LOGINS:
-        raise Refused(
-            f"'{shown(url)}' is no host of Azure's, and would be told the client_secret",
-            where=where,
-            mend=f"Name one of {', '.join(LOGINS)}, or register the datastore {FROM_LOOPBACK}",
+            mend=f"Register the datastore {FROM_LOOPBACK}",
         )
 
 

@@ -12,14 +12,6 @@ from dataclasses import dataclass
 
 CLOUDS = ("core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net", "core.cloudapi.de")
 
-LOGINS = (
-    *("login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net"),
-    *("login.chinacloudapi.cn", "login.partner.microsoftonline.cn"),
-    *("login.microsoftonline.us", "login.usgovcloudapi.net", "login-us.microsoftonline.com"),
-    "login.microsoftonline.de",
-)
-"""The hosts of these clouds that are told who a service principal is."""
-
 _HOST = rf"(?P<account>[\w-]+)\.(?:blob|dfs)\.(?P<suffix>{'|'.join(map(re.escape, CLOUDS))})"
 _KEY = r"(?P<key>/(?:(?!\?[\w.-]+=).)*)?"  # a name may have a question mark, and a query is none of it
 _FLAGS = re.IGNORECASE | re.DOTALL | re.ASCII  # a letter of another alphabet can stand for a dot in a host's name

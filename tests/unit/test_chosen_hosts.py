@@ -116,35 +116,6 @@ def test_clients_elsewhere_register_no_host_of_a_store(open_to_others, uri):
     assert open_to_others.get("datastores", "lake").uri == "s3://lake/in"
 
 
-def test_nor_the_host_that_gets_the_secret_of_a_service_principal(tmp_path, open_to_others):
-    def datastore(authority):
-        principal = {"tenant_id": "adfs", "client_id": "me", "client_secret": "env:LAKE_KEY"}
-        document = {"account_name": "pond", "container_name": "lake", "authority_url": authority}
-        credentials = Credentials(**principal, authority_url=document.pop("authority_url"))
-        return Datastore(name="x", type="azure_blob", credentials=credentials, **document)
-
-    for authority in (
-        "https://evil",
-        "evil",
-        "https://login.microsoftonline.com@evil",
-        "//evil",
-        "https://[",
-        "x/adfs",
-    ):
-        with pytest.raises(
-            Refused, match=r"datastore 'x', credentials\.authority_url.*\n.*login\.microsoftonline\.com"
-        ):
-            open_to_others.put("datastores", datastore(authority))
-    for authority in (
-        "",
-        "https://login.microsoftonline.com",
-        "login.microsoftonline.us",
-        "https://LOGIN.windows.net/",
-    ):
-        open_to_others.put("datastores", datastore(authority))
-    plane(tmp_path / "local").assets.put("datastores", datastore("https://adfs.our.house"))
-
-
 @pytest.mark.parametrize(
     "table",
     [
