@@ -97,9 +97,7 @@ class BundleScorer:
         except (OSError, StoreUnavailable) as error:
             if self._stopped.is_set():
                 raise WorkerStopped from None
-            if (told := self._turns.end(error)) is error:
-                raise
-            raise told from error
+            self._turns.end(error)
 
     def _run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool) -> BundleOutcome:
         commits = CommitLog(self._files, bundle.retry)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 
 from batch_endpoints.engine.accounts import accounts
@@ -121,11 +121,7 @@ def _score(
     for note in workers.notes:
         keeper.note(note)
 
-    @cache
-    def find_interpreter() -> None:
-        """Before any worker asks: one that cannot be built fails the job once, and at once."""
-        keeper.enter("environment")
-        _find_interpreter(job, keeper)
+    find_interpreter = cache(partial(_find_interpreter, job, keeper))
 
     def begin(root: str) -> None:
         """Let workers come up while the rest of the input is looked into."""
@@ -144,6 +140,8 @@ def _score(
 
 
 def _find_interpreter(job: JobSpec, keeper: ProgressKeeper) -> None:
+    """To be done before any worker asks: one that cannot be built fails the job once, and at once."""
+    keeper.enter("environment")
     interpreter = job_interpreter(job, Settings.read().cache)
     by_mlflow = job.deployment.code_configuration is None or job.model.type == "mlflow_model"
     keeper.runs_on(host_versions(interpreter.path, ["mlflow"] if by_mlflow else []))

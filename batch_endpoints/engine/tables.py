@@ -74,12 +74,10 @@ def plan_mini_batches(
         def cut_large(file: InputFile) -> Iterable[list[tuple[str, Part]]]:
             if is_compressed(file.path):  # which nobody can cut
                 return [[(file.path, WHOLE)]]
-            own = types
-            if not types.complete or is_arrow(
-                file.path
-            ):  # another file must not change what the model gets of this one
+            own, arrow = types, is_arrow(file.path)
+            if arrow or not types.complete:  # another file must not change what the model gets of this one
                 own = types.anew()
-                if is_text(file.path) or is_arrow(file.path):  # the others tell by themselves what lacks a value
+                if arrow or is_text(file.path):  # the others tell by themselves what lacks a value
                     own_types[file.path] = own
             return cut([file], PartitionSize(suitable, False), own)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.scoring.worker import WorkerStopped
@@ -40,21 +41,21 @@ class Turns:
             except WorkerStopped:
                 raise
             except Exception as error:
-                if (told := self.end(error)) is error:
-                    raise
-                raise told from error
+                self.end(error)
 
     def last(self) -> threading.Lock:
         """To be held while the code is let go of."""
         return self._lock
 
-    def end(self, error: Exception) -> Exception:
-        """Let nobody have a turn any more; returns what to say of it: where it is about a store, of which worker."""
+    def end(self, error: Exception) -> NoReturn:
+        """Let nobody have a turn any more. Raises the error; where it is about a store, one that names the worker."""
+        told = error
         if error is not self._ended and isinstance(error, (OSError, StoreUnavailable)):
             why = error.what if isinstance(error, StoreUnavailable) else error
-            error = StoreUnavailable(
+            told = StoreUnavailable(
                 f"worker '{self._worker}' cannot go on: {why}",
                 mend="When that is mended, `batch-endpoints job resume` goes on from what is committed.",
             )
-        self._ended = self._ended or error
-        return error
+            told.__cause__ = error
+        self._ended = self._ended or told
+        raise told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
 
@@ -73,12 +74,17 @@ class _File:
     def _rows(self, number: int, skip: int) -> Iterator[pa.RecordBatch]:
         block = self._footer.batches[number]
         if is_large(block.body):
-            message, stream = self._message(block.at), ArrowStream(self._windows, 8, self._footer.dictionaries)
-            rows = stream.rows_at_once(message)
+            message = self._message(block.at)
+            rows = self._stream.rows_at_once(message)
             if rows < message.rows:
-                yield from stream.slices(message, skip, rows)
+                yield from self._stream.slices(message, skip, rows)
                 return
         yield behind(self._file.get_batch(number), skip)
+
+    @cached_property
+    def _stream(self) -> ArrowStream:
+        """The one that is between its first bytes and its footer."""
+        return ArrowStream(self._windows, 8, self._footer.dictionaries)
 
     def _message(self, place: int) -> Message:
         message = read_message(self._windows, place)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -25,7 +24,7 @@ from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.listing import is_streamed, walk
 from batch_endpoints.storage.patience import HURRIED_SECONDS, patience
 from batch_endpoints.storage.unreadable import cannot_read
-from batch_endpoints.storage.whole_files import ASIDE
+from batch_endpoints.storage.whole_files import whole_file
 
 
 class InputListing(NamedTuple):
@@ -113,9 +112,9 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
             store_filesystem(root, access).download(path, target)
         else:
             files, top = open_uri(root, access)
-            aside = target.with_name(f"{ASIDE}{uuid.uuid4().hex}")
-            pyarrow.fs.copy_files(f"{top}/{path}", str(aside), files, pyarrow.fs.LocalFileSystem())
-            aside.replace(target)
+            stream = files.open_input_stream(f"{top}/{path}", compression=None)  # the file as it is
+            with stream as source, whole_file(target, replace=True) as copy:
+                shutil.copyfileobj(source, copy)
     except OSError as error:
         raise cannot_read(f"{root}/{path}", error) from None
     except Refused as error:  # it was not so when it was listed

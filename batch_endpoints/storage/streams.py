@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.objects import CONNECT_SECONDS, StoreClosed, answered
 from batch_endpoints.storage.outside import outside_session
 from batch_endpoints.storage.patience import Tries
-from batch_endpoints.storage.whole_files import ASIDE
+from batch_endpoints.storage.whole_files import whole_file
 
 T = TypeVar("T")
 
@@ -32,17 +31,11 @@ def copy_stream(uri: str, target: Path, access: Access = AMBIENT) -> None:
         Refused: it is to come over HTTP from this machine, which is not open.
     """
 
-    aside = target.with_name(f"{ASIDE}{uuid.uuid4().hex}")
-
     def copy() -> None:
-        with _opened(uri, access) as source, aside.open("wb") as file:
+        with _opened(uri, access) as source, whole_file(target, replace=True) as file:
             shutil.copyfileobj(source, file)
 
-    try:
-        persistently(copy)
-        aside.replace(target)  # who finds it there takes it for whole
-    finally:
-        aside.unlink(missing_ok=True)
+    persistently(copy)
 
 
 def size_of_stream(uri: str, access: Access = AMBIENT) -> int:

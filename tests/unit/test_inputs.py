@@ -1,4 +1,5 @@
 import errno
+import gzip
 import http.server
 import os
 import re
@@ -422,9 +423,16 @@ def test_a_disk_that_is_full_has_failed_no_file(store, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device", "/scratch/1.csv")
 
-    monkeypatch.setattr(pyarrow.fs, "copy_files", full)
+    monkeypatch.setattr(inputs.shutil, "copyfileobj", full)
     with pytest.raises(StoreUnavailable, match=r"'mem://bucket/a/1.csv' cannot be read now: .*No space left"):
         fetch("mem://bucket/a", "1.csv", tmp_path / "scratch")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_compressed_file_is_fetched_as_it_is(store, tmp_path):
+    content = gzip.compress(b"x\n1\n")
+    (store / "a" / "d.csv.gz").write_bytes(content)
+    assert fetch("mem://bucket/a", "d.csv.gz", tmp_path / "scratch").read_bytes() == content
 
 
 def test_a_folder_of_a_store_comes_to_this_disk_whole(store, tmp_path):
