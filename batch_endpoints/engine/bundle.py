@@ -87,6 +87,7 @@ class BundleScorer:
             the job is to stop, ``fatal`` where it cannot go on.
 
         Raises:
+            NotBegun: it was asked back.
             WorkerStopped: ``stop`` was called.
             StoreUnavailable: this worker cannot read or write; what is not committed is left to others, and so is
                 all that it is given later.
@@ -113,7 +114,7 @@ class BundleScorer:
 
         try:
             if left():
-                with self._turns.next():
+                with self._turns.next(bundle.index):
                     commit_last = self._score_all(bundle, left, following, add)
                 commit_last()
                 self._log.store()
@@ -126,6 +127,10 @@ class BundleScorer:
             if self._stopped.is_set():
                 raise
         return BundleOutcome(bundle.index, *totals(chain))
+
+    def ask_back(self, bundle: int) -> None:
+        """Let ``run`` of this bundle end where another one still keeps it from beginning; from any thread."""
+        self._turns.ask_back(bundle)
 
     def stop(self) -> None:
         """End what is being scored; from any thread. Nothing can be scored any more."""

@@ -7,10 +7,11 @@ import ray
 from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.ray_places import gpus_of_nodes
+from batch_endpoints.engine.turns import NotBegun
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 
-CONCURRENCY = {"run": 2, "stop": 1}
+CONCURRENCY = {"run": 2, "word": 1}
 """How many calls of each group an actor is at; ``BundleScorer`` scores one bundle and commits the other."""
 
 
@@ -31,11 +32,22 @@ class ScoringActor:
             self._scorer.load()
 
     @ray.method(concurrency_group="run")
-    def run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool, gpu: str | None) -> BundleOutcome:
+    def run(
+        self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool, gpu: str | None
+    ) -> BundleOutcome | None:
+        """As ``BundleScorer.run``; None where the bundle was asked back before it began."""
         self._scorer.visible_gpu = gpu  # the same in each call
-        return self._scorer.run(bundle, following, one_by_one=one_by_one)
+        try:
+            return self._scorer.run(bundle, following, one_by_one=one_by_one)
+        except NotBegun:
+            return None
 
-    @ray.method(concurrency_group="stop")
+    @ray.method(concurrency_group="word")
+    def ask_back(self, bundle: int) -> None:
+        """Let another worker have a bundle that this one has not begun; ``run`` answers."""
+        self._scorer.ask_back(bundle)
+
+    @ray.method(concurrency_group="word")
     def stop(self) -> None:
         """End what ``run`` is at; this call does not wait for it."""
         self._scorer.stop()

@@ -33,7 +33,8 @@ from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobError
 from batch_endpoints.storage.filesystem import open_filesystem
 
-_Answer = tuple[Any, Bundle | None, "Future[BundleOutcome | str]"]  # of which actor, to which bundle: None is `ready`
+# of which actor, to which bundle: None is `ready`
+_Answer = tuple[Any, Bundle | None, "Future[BundleOutcome | str | None]"]
 Actor = Any  # a handle: Ray's own type does not have the methods of the class behind it
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,8 @@ class Pool:
         self._arguments, self._listener = (folder_uri, input_root), listener
         self._at: dict[Actor, deque[Bundle]] = {}  # none: it is coming up
         self._short_work = ShortWork()
-        self._robbed: set[Actor] = set()  # others have what was behind the bundle that they are at
+        self._idle: list[Actor] = []  # may get what others are asked to give back
+        self._asked_back: set[int] = set()  # the indexes of these bundles
         self._instance: dict[Actor, int] = {}
         self._node: dict[Actor, str] = {}
         self._fresh: set[Actor] = set()  # that have loaded the code, or are at it, and were not given anything yet
@@ -96,14 +98,13 @@ class Pool:
             # while nothing is done by others, one that was unfit is not replaced: it might come up on the same node
             while len(self._at) < min(max(1, self._size - self._unfit), left):
                 self._start()
+            idle, self._idle = self._idle, []
+            for actor in idle:
+                self._hand_out(actor)
             if (answered := self._next_answer()) is None:
                 return
             actor, bundle, answer = answered
             if actor not in self._at:  # nobody waits for it any more
-                continue
-            if bundle and not any(bundle is one for one in self._at[actor]):  # another one has it now
-                if not self._at[actor]:
-                    self._hand_out(actor)
                 continue
             error = answer.exception()
             if isinstance(error, RayError) and not isinstance(error, RayTaskError):
@@ -115,11 +116,15 @@ class Pool:
                 continue
             if not error and isinstance(node := answer.result(), str):
                 self._is_up(actor, node)
+            elif bundle and not error and answer.result() is None:  # it was asked back
+                self._at[actor].remove(bundle)
+                self._give_back(actor, [bundle])
             elif not error and self._is_unfit(answer.result()):
                 self._let_go(actor)
                 continue
             elif bundle:
                 self._at[actor].remove(bundle)
+                self._asked_back.discard(bundle.index)
                 self._crashes.clear(bundle)
                 self._short_work.one_is_done(time.monotonic())
             self._hand_out(actor)  # before anybody hears of the outcome: the actor shall not wait for that
@@ -157,15 +162,16 @@ class Pool:
             self._run(actor, *self._waiting.take(actor))
         if bundles:
             return
-        if slow := next((other for other, its in self._at.items() if len(its) > 1), None):
-            self._robbed.add(slow)  # it will find the bundle committed when its turn comes, or is stopped before
-            self._run(actor, self._at[slow].pop(), None)
-        elif actor in self._robbed:
-            self._let_go(actor)
-        else:
-            if actor in self._fresh:
-                actor.stop.remote()  # it need not end what it loads
-            self._release(actor)
+        if others := [(other, its[-1].index) for other, its in self._at.items() if len(its) > 1]:
+            self._idle.append(actor)
+            if asked := next((one for one in others if one[1] not in self._asked_back), None):
+                other, index = asked
+                self._asked_back.add(index)
+                other.ask_back.remote(index)
+            return
+        if actor in self._fresh:
+            actor.stop.remote()  # it need not end what it loads
+        self._release(actor)
 
     def _run(self, actor: Actor, bundle: Bundle, kept: Bundle | None) -> None:
         self._at[actor].append(bundle)
@@ -191,7 +197,7 @@ class Pool:
         if self._listener:
             self._listener.worker_up()
 
-    def _is_unfit(self, outcome: BundleOutcome | str) -> bool:
+    def _is_unfit(self, outcome: BundleOutcome | str | None) -> bool:
         """Is it this worker alone that cannot load code or interpreter, which others of the job could?
 
         So it is where something is committed; but not again and again.
@@ -264,6 +270,7 @@ class Pool:
     def _give_back(self, actor: Actor, bundles: Sequence[Bundle]) -> None:
         self._waiting.give_back(actor)
         for bundle in reversed(bundles):
+            self._asked_back.discard(bundle.index)
             self._waiting.give_back(actor, bundle)
 
     def _forget(self, actor: Actor, error: RayError) -> None:

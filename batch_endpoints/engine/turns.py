@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NoReturn
 
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.scoring.worker import WorkerStopped
+
+
+class NotBegun(Exception):
+    """A bundle was asked back before it had its turn."""
 
 
 class Turns:
@@ -23,17 +27,23 @@ class Turns:
 
     def __init__(self, worker: str) -> None:
         self._worker = worker
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._taken = False
+        self._asked_back: set[int] = set()
         self._ended: Exception | None = None
 
     @contextmanager
-    def next(self) -> Iterator[None]:
+    def next(self, bundle: int | None = None) -> Iterator[None]:
         """A turn.
 
+        Args:
+            bundle: the index of what it is for, where that can be asked back.
+
         Raises:
+            NotBegun: it was asked back.
             Exception: what ended one before, or this one; see ``end``.
         """
-        with self._lock:
+        with self._one(bundle):
             if self._ended:
                 raise self._ended
             try:
@@ -43,9 +53,30 @@ class Turns:
             except Exception as error:
                 self.end(error)
 
-    def last(self) -> threading.Lock:
+    def last(self) -> AbstractContextManager[None]:
         """To be held while the code is let go of."""
-        return self._lock
+        return self._one(None)
+
+    def ask_back(self, bundle: int) -> None:
+        """Let a bundle that has not begun have no turn any more; from any thread."""
+        with self._changed:
+            self._asked_back.add(bundle)
+            self._changed.notify_all()
+
+    @contextmanager
+    def _one(self, bundle: int | None) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or bundle in self._asked_back)
+            if bundle in self._asked_back:
+                self._asked_back.discard(bundle)  # it may come again
+                raise NotBegun
+            self._taken = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken = False
+                self._changed.notify_all()
 
     def end(self, error: Exception) -> NoReturn:
         """Let nobody have a turn any more. Raises the error; where it is about a store, one that names the worker."""

@@ -33,7 +33,8 @@ class Actor:
     def __init__(self, commits, unfit):
         self._commits, self._unfit, self.pace = commits, unfit, 1.0
         self.calls, self.ends, self._stopped, self.visible = deque(), None, False, set()
-        for name in ("ready", "load", "run", "stop", "close", "__ray_terminate__"):
+        self._asked_back, self.began, self.given_back = set(), set(), 0
+        for name in ("ready", "load", "run", "ask_back", "stop", "close", "__ray_terminate__"):
             setattr(self, name, SimpleNamespace(remote=lambda *given, name=name: self._call(name, given)))
 
     def _call(self, name, given):
@@ -42,6 +43,8 @@ class Actor:
         self._stopped |= name == "stop"  # it has a thread of its own
         if self.ends:
             answer.set_exception(self.ends)
+        elif name == "ask_back":
+            self._asked_back.add(given[0])
         else:
             self.calls.append((name, given, answer))
         return Reference(answer)
@@ -51,9 +54,9 @@ class Actor:
         at = int(second and [name for name, *_ in self.calls][:2] == ["run", "run"])
         name, given, answer = self.calls[at]
         try:
-            if name == "run" and not self._is_done(given[0]):
+            if name == "run" and not (back := self._is_asked_back(given[0])) and not self._is_done(given[0]):
                 return
-            result = self._outcome(given[0]) if name == "run" else "the node"
+            result = "the node" if name != "run" else None if back else self._outcome(given[0])
         except Exception as error:
             del self.calls[at]
             answer.set_exception(RayTaskError("run", "its stack", error))
@@ -62,6 +65,14 @@ class Actor:
         answer.set_result(result)
         if name == "__ray_terminate__":
             self.die(ActorDiedError())
+
+    def _is_asked_back(self, bundle):
+        if bundle.index not in self._asked_back or bundle.index in self.began:
+            self.began.add(bundle.index)
+            return False
+        self._asked_back.remove(bundle.index)
+        self.given_back += 1
+        return True
 
     def _is_done(self, bundle):
         """Scores one more mini-batch of it."""
@@ -161,11 +172,12 @@ class Cluster:
 def walk(tmp_path, monkeypatch):
     """Runs a pool of some workers over bundles on such a cluster; returns the cluster, the bundles and outcomes."""
 
-    def run(seed, unfit=()):
+    def run(seed, unfit=(), most_faults=11, sizes=(1, 4, 15, 40)):
         rng = random.Random(seed)
-        cluster = Cluster(seed, tmp_path, faults=rng.randrange(12), unfit=list(unfit))
+        (folder := tmp_path / str(seed)).mkdir()
+        cluster = Cluster(seed, folder, faults=rng.randint(0, most_faults), unfit=list(unfit))
         bundles, start = [], 0
-        for index in range(rng.choice([1, 4, 15, 40])):
+        for index in range(rng.choice(sizes)):
             end = start + rng.randrange(1, 3)
             bundles.append(Bundle(index, start, tuple((f"{n}.txt",) for n in range(start, end))))
             start = end
@@ -174,7 +186,7 @@ def walk(tmp_path, monkeypatch):
             monkeypatch.setattr(module, "ray", cluster)
         monkeypatch.setattr(ray_pool, "time", SimpleNamespace(monotonic=lambda: cluster.now))
         monkeypatch.setattr(ray_pool, "SimpleQueue", lambda: cluster)
-        pool = ray_pool.Pool(workers, Places(workers, nodes=1), tmp_path.as_uri(), "", None)
+        pool = ray_pool.Pool(workers, Places(workers, nodes=1), folder.as_uri(), "", None)
         if rng.random() < 0.3 and len(bundles) >= workers.count:
             pool.prepare()
         outcomes = []
@@ -211,3 +223,14 @@ def test_whoever_is_lost_everything_is_scored_and_the_pool_comes_to_its_end(walk
 def test_two_workers_that_are_unfit_are_replaced(walk, monkeypatch, seed, unfit):
     monkeypatch.setattr(crashes, "MOST_CRASHES", 1000)
     check(*walk(seed, [unfit, unfit]))
+
+
+def test_what_a_free_worker_gets_of_a_slow_one_has_not_begun(walk):
+    given_back = 0
+    for seed in range(50):
+        cluster, bundles, outcomes = walk(seed, most_faults=0, sizes=(40,))
+        check(cluster, bundles, outcomes)
+        begun = sorted(index for actor in cluster.actors for index in actor.began)
+        assert begun == [bundle.index for bundle in bundles], "none is scored twice"
+        given_back += sum(actor.given_back for actor in cluster.actors)
+    assert given_back > 2
