@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import NoReturn
 
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.scoring.worker import WorkerStopped
+
+_GIVE_WAY_SECONDS = 0.001  # to the next one, who would wait for the interpreter until this thread waits for something
 
 
 class NotBegun(Exception):
@@ -28,7 +31,7 @@ class Turns:
     def __init__(self, worker: str) -> None:
         self._worker = worker
         self._changed = threading.Condition()
-        self._taken = False
+        self._taken, self._waiting = False, 0
         self._asked_back: set[int] = set()
         self._ended: Exception | None = None
 
@@ -66,7 +69,9 @@ class Turns:
     @contextmanager
     def _one(self, bundle: int | None) -> Iterator[None]:
         with self._changed:
+            self._waiting += 1
             self._changed.wait_for(lambda: not self._taken or bundle in self._asked_back)
+            self._waiting -= 1
             if bundle in self._asked_back:
                 self._asked_back.discard(bundle)  # it may come again
                 raise NotBegun
@@ -77,6 +82,9 @@ class Turns:
             with self._changed:
                 self._taken = False
                 self._changed.notify_all()
+                others = self._waiting
+            if others:
+                time.sleep(_GIVE_WAY_SECONDS)
 
     def end(self, error: Exception) -> NoReturn:
         """Let nobody have a turn any more. Raises the error; where it is about a store, one that names the worker."""
