@@ -17,7 +17,7 @@ from pathlib import Path
 from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
 from batch_endpoints.engine.finished import Finished, InTime, left_in_the_middle
 from batch_endpoints.engine.interpreter import job_interpreter
-from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, PartReaderAhead
+from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, TableReader
 from batch_endpoints.engine.poison_rows import Failure, Outcome
 from batch_endpoints.engine.stored_log import StoredLog
 from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
@@ -37,6 +37,7 @@ from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import write_parts
+from batch_endpoints.storage.partitions import PartReader
 from batch_endpoints.storage.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.script_files import store_files
 
@@ -65,7 +66,7 @@ class BundleScorer:
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self.visible_gpu: str | None = None
         self._settings = ModelDeploymentSettings()
-        self._reader: PartReaderAhead | None = None
+        self._reader: TableReader | None = None
         self._fetcher: MiniBatchFiles | None = None
         self._turns = Turns(self._name)
         self._left = ""  # see BundleOutcome
@@ -258,13 +259,14 @@ class BundleScorer:
             if inputs:
                 inputs.stop()
 
-    def _tables(self) -> PartReaderAhead:
+    def _tables(self) -> TableReader:
         """What reads the parts of the stored plan."""
         if self._reader is None:
             columns = JobFolder(self._files, self._folder_uri).plan_columns()
             isolates = self._job.deployment.isolates_rows
             scratch = self._scratch / "tables"
-            self._reader = PartReaderAhead(self._input_root, columns, scratch, self._access, isolates=isolates)
+            reader = PartReader(self._input_root, columns, scratch, self._access, isolates=isolates)
+            self._reader = TableReader(reader)
             self._stop_if_asked()
         return self._reader
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.partitions import PartReader, PartRows
 
+_Wanted = tuple[tuple[tuple[str, Part], ...], pa.Schema | None]
 _FILES_AT_ONCE = 8  # most of what a small file takes is waiting for its store
 
 
@@ -79,36 +80,32 @@ class MiniBatchFiles:
         return fetch(self._root, file, self._scratch / str(number), self._access)
 
 
-class PartReaderAhead(PartReader):
-    """Reads the parts of the next mini-batch while this one is scored; what is local, when it is asked for.
+class TableReader:
+    """Reads the tables of the next mini-batch while this one is scored; so two mini-batches are in memory."""
 
-    So of what is remote, two mini-batches are in memory.
-    """
+    def __init__(self, reader: PartReader) -> None:
+        def read(wanted: _Wanted) -> list[PartRows | InputError]:
+            return list(reader.read_each(*wanted))
 
-    def __init__(
-        self, root: str, columns: pa.Schema | None, scratch: Path, access: Access = AMBIENT, *, isolates: bool = False
-    ) -> None:
-        super().__init__(root, columns, scratch, access, isolates=isolates)
-        read = super().read_rows
-
-        def fetch_part(wanted: tuple[str, Part, pa.Schema | None]) -> PartRows:
-            return read(*wanted)
-
-        # a single thread: a reader is none that threads may share
-        self._ahead = Ahead(fetch_part, 1) if _is_remote(root) else None
+        self._ahead = Ahead(read, 1)  # a single thread: a reader is none that threads may share
 
     def begin(self, mini_batch: MiniBatch, following: MiniBatch | None) -> None:
-        """Read the parts of this mini-batch, and of the one that will probably be asked for next."""
-        if self._ahead:
-            self._ahead.begin([(*part, None) for one in (mini_batch, following) if one for part in one.ranges()])
+        """Read this mini-batch, and then the one that will probably be asked for next."""
+        self._ahead.begin([(tuple(one.ranges()), None) for one in (mini_batch, following) if one])
 
-    def read_rows(self, path: str, part: Part, types: pa.Schema | None = None) -> PartRows:
-        return self._ahead.get((path, part, types)) if self._ahead else super().read_rows(path, part, types)
+    def read_each(
+        self, ranges: Sequence[tuple[str, Part]], types: pa.Schema | None = None
+    ) -> Sequence[PartRows | InputError]:
+        """As ``PartReader.read_each``.
+
+        Raises:
+            WorkerStopped: ``stop`` was called.
+        """
+        return self._ahead.get((tuple(ranges), types))
 
     def stop(self) -> None:
-        """Let nobody wait for a part; from any thread."""
-        if self._ahead:
-            self._ahead.stop()
+        """Let nobody wait for a table; from any thread."""
+        self._ahead.stop()
 
 
 def _is_remote(root: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from batch_endpoints.engine.mini_batch_inputs import TableReader
 from batch_endpoints.engine.poison_rows import Failure, Outcome, PoisonRow
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import Part
@@ -15,7 +16,7 @@ from batch_endpoints.specs import ModelDeployment
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.column_types import columns_with_missing
 from batch_endpoints.storage.joined_tables import fits, wider_types
-from batch_endpoints.storage.partitions import PartReader, PartRows
+from batch_endpoints.storage.partitions import PartRows
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.table_files import is_text
 
@@ -37,7 +38,7 @@ class ReadTable:
 
 
 def read_tables(
-    reader: PartReader, ranges: Sequence[tuple[str, Part]], deployment: ModelDeployment, outcome: Outcome
+    reader: TableReader, ranges: Sequence[tuple[str, Part]], deployment: ModelDeployment, outcome: Outcome
 ) -> list[ReadTable]:
     """Read the parts of a mini-batch; those without a row that can be read are in ``outcome``.
 
@@ -89,7 +90,7 @@ def _accepted(
 
 
 def _read_again_with_common_types(
-    reader: PartReader, read: list[ReadTable], deployment: ModelDeployment, outcome: Outcome
+    reader: TableReader, read: list[ReadTable], deployment: ModelDeployment, outcome: Outcome
 ) -> None:
     """So that text of one file does not meet numbers of another: files that were looked at alone."""
     texts = [one for one in read if b"text" in (one.found.table.schema.metadata or {})]
@@ -98,10 +99,7 @@ def _read_again_with_common_types(
         return
     for one in texts:
         if not fits(one.found.table, types):
-            try:
-                again: PartRows | InputError = reader.read_rows(one.item, one.part, types)
-            except InputError as error:
-                again = error
+            (again,) = reader.read_each([(one.item, one.part)], types)
             found = _accepted(again, one.item, one.part, deployment, outcome)
             if found is None:
                 read.remove(one)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from batch_endpoints.engine.mini_batch_inputs import TableReader
 from batch_endpoints.engine.poison_rows import Cut, Failure, Outcome, score_rows
 from batch_endpoints.engine.read_tables import add_unreadable_rows, read_tables
 from batch_endpoints.errors import InitFailed, InputError
@@ -28,7 +29,7 @@ from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.filesystem import local_path
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.joined_tables import joined
-from batch_endpoints.storage.partitions import PartReader, cut_tables, said
+from batch_endpoints.storage.partitions import cut_tables, said
 from batch_endpoints.storage.table_files import is_arrow, is_compressed, is_table, is_text
 
 _UNPACKED = 10  # times as large as the compressed file is its text, or less
@@ -117,7 +118,7 @@ def _all_tables(files: Iterable[InputFile], tensors: bool) -> bool:
 
 def score_tables(
     worker: ScoringWorker,
-    reader: PartReader,
+    reader: TableReader,
     ranges: Sequence[tuple[str, Part]],
     deployment: ModelDeployment,
     outcome: Outcome,

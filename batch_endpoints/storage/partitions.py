@@ -144,11 +144,14 @@ class PartReader:
         again = set(part.only)
         return PartRows(table, rows, [bad for bad in found.unreadable if bad.row in again])
 
-    def read_each(self, ranges: Sequence[tuple[str, Part]]) -> Iterator[PartRows | InputError]:
+    def read_each(
+        self, ranges: Sequence[tuple[str, Part]], types: pa.Schema | None = None
+    ) -> Iterator[PartRows | InputError]:
         """What ``read_rows`` returns or raises for each of these, sooner where many of them are small files."""
-        for (path, part), table in zip(ranges, self._together(ranges), strict=True):
+        tables = [None] * len(ranges) if types else self._together(ranges)
+        for (path, part), table in zip(ranges, tables, strict=True):
             try:
-                yield self.read_rows(path, part) if table is None else PartRows(table, range(table.num_rows))
+                yield self.read_rows(path, part, types) if table is None else PartRows(table, range(table.num_rows))
             except InputError as error:
                 yield error
 
