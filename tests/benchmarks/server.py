@@ -21,7 +21,7 @@ from batch_endpoints.cli.local_ray import free_ports
 from batch_endpoints.settings import Settings
 
 OURS = "ours"
-_POLL_SECONDS = 0.05  # later less often: twenty times a second it takes the server a third of a core
+_POLL_SECONDS = 0.05  # later less often: an answer takes the server 14 ms of CPU
 
 
 class Server:
@@ -118,7 +118,7 @@ class Endpoint:
             asked = time.monotonic()
             job = self._server.client.invoke(self._name, input=input)
             while not job.refresh().ended:
-                time.sleep(max(_POLL_SECONDS, (time.monotonic() - asked) / 50))
+                time.sleep(max(_POLL_SECONDS, (time.monotonic() - asked) / 20))
             seconds = time.monotonic() - asked
         folder = Path(job.document["folder"].removeprefix("file://"))
         if job.status != "Completed":

@@ -1,7 +1,11 @@
-"""Daft with its own readers and writers, and a class that scores in processes of its own."""
+"""Daft with its own readers and writers, and a class that scores in processes of its own.
+
+It writes its output at the end, so the processes note when they have scored how many rows, in files beside it.
+"""
 
 import os
 import sys
+import time
 
 import daft
 from daft import DataType
@@ -21,6 +25,10 @@ if __name__ == "__main__":
         def __init__(self):
             self._task = KINDS[kind](model)
 
+        def _mark(self, rows):
+            with open(f"{output}/../marks-{os.getpid()}", "a") as marks:
+                marks.write(f"{time.time()} {rows}\n")
+
         @daft.method.batch(return_dtype=DataType.float64(), batch_size=125_000)
         def probability(self, *columns):
             import pandas as pd
@@ -28,11 +36,15 @@ if __name__ == "__main__":
             frame = pd.DataFrame(
                 {n: c.to_arrow().to_numpy() for n, c in zip(["id", *FEATURES], columns, strict=True)}
             )
-            return self._task.score_frame(frame)["probability"].to_numpy()
+            found = self._task.score_frame(frame)["probability"].to_numpy()
+            self._mark(len(found))
+            return found
 
         @daft.method.batch(return_dtype=ROWS, batch_size=1)
         def scored(self, chunk):
-            return [self._task.score(paths).to_pylist() for paths in chunk.to_pylist()]
+            found = [self._task.score(paths).to_pylist() for paths in chunk.to_pylist()]
+            self._mark(sum(map(len, found)))
+            return found
 
     scorer = Scorer()
     if kind == "tabular":
