@@ -15,7 +15,7 @@ from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.filesystem import local_path
-from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.inputs import fetch, in_place
 from batch_endpoints.storage.partitions import PartReader, PartRows
 
 _Wanted = tuple[tuple[tuple[str, Part], ...], pa.Schema | None]
@@ -32,7 +32,8 @@ class MiniBatchFiles:
 
     def __init__(self, root: str, scratch: Path, access: Access = AMBIENT) -> None:
         self._root, self._scratch, self._access = root, scratch, access
-        self._ahead = Ahead(self._fetch, _FILES_AT_ONCE) if _is_remote(root) else None
+        self._folder = local_path(root) if root else None
+        self._ahead = None if self._folder else Ahead(self._fetch, _FILES_AT_ONCE)
 
     @contextmanager
     def of(
@@ -56,7 +57,7 @@ class MiniBatchFiles:
         try:
             for file in mini_batch.files:
                 try:
-                    paths[file] = str((self._ahead.get if self._ahead else self._fetch)((number, file)))
+                    paths[file] = self._place(number, file)
                 except InputError as error:
                     unreadable[file] = error
             yield paths, unreadable
@@ -74,6 +75,12 @@ class MiniBatchFiles:
         for folder in self._scratch.glob("*"):
             if folder.name not in names:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _place(self, number: int, file: str) -> str:
+        if self._ahead:
+            return str(self._ahead.get((number, file)))
+        assert self._folder
+        return in_place(self._folder, file, self._access, self._folder)
 
     def _fetch(self, wanted: tuple[int, str]) -> Path:
         number, file = wanted
@@ -106,7 +113,3 @@ class TableReader:
     def stop(self) -> None:
         """Let nobody wait for a table; from any thread."""
         self._ahead.stop()
-
-
-def _is_remote(root: str) -> bool:
-    return not root or local_path(root) is None

@@ -91,13 +91,8 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
     """
     given = local_path(root) if root else None
     root, path, scratch = own_root(root, path, scratch)
-    folder = local_path(root)
-    if folder is not None:
-        if not access.opens(folder / path):
-            raise InputError(f"the input file '{folder / path}' cannot be read: it is a link {LEADS_OUT}")
-        if not os.access(folder / path, os.R_OK):
-            raise _unreadable(folder / path, given)
-        return folder / path
+    if (folder := local_path(root)) is not None:
+        return Path(in_place(folder, path, access, given))
     if any(part in (".", "..") for part in path.split("/")):  # keys of a store may be anything
         named = shown(f"{root}/{path}")
         raise InputError(f"'{named}' has a name that no disk can keep", mend="Give it another name.")
@@ -120,6 +115,25 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
     except Refused as error:  # it was not so when it was listed
         raise InputError(f"'{shown(root)}' cannot be read: {error.what}", mend=error.mend) from None
     return target
+
+
+def in_place(folder: Path, path: str, access: Access, root: Path | None) -> str:
+    """The place of a file on this machine's disk; there are many, and so this makes no ``Path`` of each.
+
+    Args:
+        folder: what ``path`` is relative to.
+        root: the input's folder, if it has one; where that cannot be read, no file of it has failed.
+
+    Raises:
+        InputError: it cannot be read (any more).
+        StoreUnavailable: it may be read later.
+    """
+    place = f"{folder}/{path}"
+    if not access.opens(place):
+        raise InputError(f"the input file '{place}' cannot be read: it is a link {LEADS_OUT}")
+    if not os.access(place, os.R_OK):
+        raise _unreadable(Path(place), root)
+    return place
 
 
 def own_root(root: str, path: str, scratch: Path) -> tuple[str, str, Path]:
