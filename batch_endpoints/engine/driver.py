@@ -85,7 +85,9 @@ def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRun
                 raise
             _end(folder, keeper, "Canceled")
     with patience(HURRIED_SECONDS):
-        if keeper.state.status == "Completed" or not folder.holds_output:
+        done = keeper.state.progress
+        whole = keeper.state.status == "Completed" and not (done.items_failed or done.rows_failed)
+        if whole or not folder.holds_output:
             release(job, folder)
     logger.info("job '%s' has ended: %s", job.name, keeper.state.status)
     return keeper.state
@@ -222,7 +224,7 @@ def _end(
         keeper.note(said)
     plan = folder.plan()
     sums = accounts(plan, rounds) if plan else {}
-    keeper.end(status, done, error=error, outputs=outputs, accounts=sums)
+    keeper.end(status, done, error=error, plan=plan, outputs=outputs, accounts=sums)
 
 
 def _data_input(job: JobSpec) -> JobInput:

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from itertools import islice
 from typing import Literal
 
-from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.specs import (
     JobError,
     JobOutput,
@@ -183,6 +183,7 @@ class ProgressKeeper:
         counted: Totals,
         *,
         error: JobError | None = None,
+        plan: JobPlan | None = None,
         outputs: Mapping[str, JobOutput] | None = None,
         accounts: Mapping[str, object] | None = None,
     ) -> None:
@@ -190,6 +191,7 @@ class ProgressKeeper:
 
         Args:
             counted: the sum of all commits; workers may have committed more than was told here.
+            plan: of the whole job, of which nothing was told here where it ends before it runs again.
             accounts: what only a report says; see ``engine/accounts.py``.
         """
         with self._lock:
@@ -198,6 +200,9 @@ class ProgressKeeper:
             if error:
                 logger.error("%s\n%s", error.message, error.details)
             self._done = counted
+            if plan:
+                of_plan = {"mini_batches": plan.mini_batches, "items": plan.items, "items_skipped": len(plan.skipped)}
+                self._change(progress=self.state.progress.model_copy(update=of_plan))
             self._count()
             self._change(status=status, error=error, outputs=dict(outputs or {}), **accounts or {})
             self._change(progress=self.state.progress.model_copy(update={"eta_seconds": None}))

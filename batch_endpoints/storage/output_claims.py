@@ -5,9 +5,10 @@ beside the output; in there is the URI of its job folder. It may write once it h
 listing, found no claim of another job that has not ended: of any two jobs the one that has put its claim later sees
 the other's.
 
-A job that ends gives its claim up, unless it has failed with some of its output there: then the claim stays, so that
-whoever begins to write there next can tell it so (see ``take_over``), and it will not write over that when it is
-resumed. Nobody else's file is touched, but for those of jobs that have ended, by the one that begins to write.
+A job that ends gives its claim up, unless it has some of its output there and may go on: it, or some of its items,
+has failed. Then the claim stays, so that whoever begins to write there next can tell it so (see ``take_over``), and
+it will not write over that when it is resumed or its failed items are tried again. Nobody else's file is touched, but
+for those of jobs that have ended, by the one that begins to write.
 """
 
 from __future__ import annotations

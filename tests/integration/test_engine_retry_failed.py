@@ -406,3 +406,38 @@ def test_progress_of_a_retry_counts_upwards_from_what_had_succeeded(in_a_retry):
     (job.place / "gate").touch()
     assert job.run(LocalRunner).status == "Completed"
     assert files_of(job) == names(40)
+
+
+def test_a_retry_does_not_write_over_what_another_job_has_written_since(tmp_path):
+    shared = {"mine": {"type": "uri_folder", "path": (tmp_path / "out").as_uri()}}
+    job = Job(tmp_path / "one", failing(tmp_path), files=3, outputs=shared)
+    mark(tmp_path, "001.txt")
+    assert job.run().status == "Completed"
+    other = Job(tmp_path / "other", files=2, outputs=shared, overwrite=True)
+    assert other.run().status == "Completed"
+    written = (tmp_path / "out" / "predictions.csv").read_text()
+
+    heal(tmp_path, "001.txt")
+    ask_for_retry(job)
+    state = job.run()
+
+    assert state.status == "Failed"
+    assert f"the job in '{other.folder.as_uri()}' has written to the output" in state.error.message
+    assert (tmp_path / "out" / "predictions.csv").read_text() == written
+    assert counts(job) == (3, 2, 1, 2), "it has not begun"
+    (tmp_path / "out" / "predictions.csv").unlink()
+    ask_for_retry(job, retries=1, resumption=2)
+    assert job.run().status == "Completed"
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 4
+
+
+def test_nothing_but_the_output_is_left_where_nothing_can_be_tried_again(tmp_path):
+    shared = {"mine": {"type": "uri_folder", "path": (tmp_path / "out").as_uri()}}
+    job = Job(tmp_path / "one", failing(tmp_path), files=3, outputs=shared)
+    mark(tmp_path, "001.txt")
+    job.run()
+    assert len(list((tmp_path / "out").iterdir())) == 2, "the output, and whose it is"
+    heal(tmp_path, "001.txt")
+    ask_for_retry(job)
+    assert job.run().status == "Completed"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
