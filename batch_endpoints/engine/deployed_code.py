@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from batch_endpoints.engine.interpreter import chosen_by_model
 from batch_endpoints.scoring.worker import ScoringContract
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.access import Access, secret_variables
 from batch_endpoints.storage.inputs import copy_tree, fetch_tree
+
+SUITS_MODEL = "BATCH_ENDPOINTS_SUITS_MODEL"  # tells scoring/mlflow_driver.py that this interpreter was looked at
 
 
 def scoring_contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -> ScoringContract:
@@ -22,7 +25,10 @@ def scoring_contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -
         output_folder=scratch / "output",
         scratch=scratch,
         log=log,
-        environment_variables=settings.environment_variables,
+        environment_variables={
+            **({SUITS_MODEL: "1"} if chosen_by_model(job) else {}),
+            **settings.environment_variables,
+        },
         logging_level=settings.logging_level,
         timeout_seconds=settings.retry_settings.timeout,
         max_retries=settings.retry_settings.max_retries,

@@ -15,6 +15,12 @@ _TRY_IT = "To try it without a job: batch-endpoints environment build -f <its fi
 _STATE_ANOTHER = "An 'environment' in the deployment goes before what is recorded."
 
 
+def chosen_by_model(job: JobSpec) -> bool:
+    """Does what MLflow recorded with the model say which interpreter it is? Then that one has all of it."""
+    by_mlflow = job.deployment.code_configuration is None or job.model.type == "mlflow_model"
+    return by_mlflow and not states_interpreter(_stated(job))
+
+
 def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
     """Find it, or build it: once on each machine, whoever asks.
 
@@ -27,11 +33,10 @@ def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
         InputError: the model is in a place that cannot be opened.
     """
     deployment = job.deployment
-    stated = deployment.environment if isinstance(deployment.environment, Environment) else Environment()
     recorded = {}
-    by_mlflow = deployment.code_configuration is None or job.model.type == "mlflow_model"
-    if by_mlflow and not states_interpreter(stated):
+    if chosen_by_model(job):
         recorded = read_texts(job.model.path, RECORDED_FILES, Access.of(job))
+    stated = _stated(job)
     try:
         return find_interpreter(stated, cache, recorded)
     except EnvironmentFailed as error:
@@ -41,3 +46,8 @@ def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
             which, mend = f"environment '{stated.name}'" if stated.name else "the environment", _TRY_IT
         where = f"{which} of deployment '{deployment.name}'"
         raise EnvironmentFailed(error.what, where=where, mend=f"{error.mend}\n{mend}") from error
+
+
+def _stated(job: JobSpec) -> Environment:
+    environment = job.deployment.environment
+    return environment if isinstance(environment, Environment) else Environment()

@@ -12,6 +12,7 @@ names), ``file`` (set by the worker's side, which knows its name below the input
 
 from __future__ import annotations
 
+import gc
 import glob
 import os
 from typing import Any
@@ -28,10 +29,18 @@ _model: Any = None
 
 
 def init() -> None:
-    import mlflow.pyfunc
-
     global _model
-    _model = mlflow.pyfunc.load_model(_model_folder(os.environ["AZUREML_MODEL_DIR"]))
+    folder = _model_folder(os.environ["AZUREML_MODEL_DIR"])
+    gc.disable()  # all that is made here stays: to look for garbage in it takes a tenth of the time
+    try:
+        import mlflow.pyfunc
+
+        # MLflow reads the metadata of every package that is installed, to warn of those that do not suit the model
+        suits = bool(os.environ.pop("BATCH_ENDPOINTS_SUITS_MODEL", ""))
+        _model = mlflow.pyfunc.load_model(folder, suppress_warnings=suits)
+    finally:
+        gc.enable()
+    gc.freeze()
 
 
 def run_items(paths: list[str]) -> list[tuple[Any, int | None]]:
