@@ -10,36 +10,26 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
 from batch_endpoints.engine.finished import Finished, InTime, left_in_the_middle
-from batch_endpoints.engine.interpreter import job_interpreter
-from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, TableReader
-from batch_endpoints.engine.poison_rows import Failure, Outcome
+from batch_endpoints.engine.mini_batch_scorer import MiniBatchScorer
+from batch_endpoints.engine.poison_rows import Outcome
 from batch_endpoints.engine.stored_log import StoredLog
-from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
 from batch_endpoints.engine.turns import Turns
 from batch_endpoints.engine.when_to_stop import TooManyFailed, WhenToStop
-from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.errors import BatchEndpointError, ScoringError, StoreUnavailable
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
-from batch_endpoints.scoring.contract import UserError
-from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
-from batch_endpoints.settings import Settings
-from batch_endpoints.specs import JobError, JobSpec, ModelDeploymentSettings, OutputFormat
-from batch_endpoints.storage.access import AMBIENT, Access
+from batch_endpoints.scoring.worker import WorkerStopped
+from batch_endpoints.specs import JobError, JobSpec, OutputFormat
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, totals
 from batch_endpoints.storage.filesystem import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import write_parts
-from batch_endpoints.storage.partitions import PartReader
 from batch_endpoints.storage.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
-from batch_endpoints.storage.script_files import store_files
 
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
 
@@ -60,14 +50,9 @@ class BundleScorer:
         self._folder_uri, self._input_root = folder_uri, input_root
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
-        self._interpreter: Interpreter | None = None
         self._log = StoredLog(self._files, folder_uri, self._scratch, self._name)
-        self._access = AMBIENT
-        self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self.visible_gpu: str | None = None
-        self._settings = ModelDeploymentSettings()
-        self._reader: TableReader | None = None
-        self._fetcher: MiniBatchFiles | None = None
+        self._code: MiniBatchScorer | None = None
         self._turns = Turns(self._name)
         self._left = ""  # see BundleOutcome
         self._stopped = threading.Event()
@@ -75,7 +60,7 @@ class BundleScorer:
     def load(self) -> None:
         """Load the code ahead of the first bundle, which is of parts; where that fails, its run will say so."""
         with suppress(Exception), patience(PATIENT_SECONDS, ended=self._stopped), self._turns.next():
-            self._get_ready(in_parts=True)[1].takes_tables()
+            self._own_code().load()
 
     def run(self, bundle: Bundle, following: MiniBatch | None = None, *, one_by_one: bool = False) -> BundleOutcome:
         """Score what is not committed yet of a bundle; from two threads, the one scores while the other commits.
@@ -136,17 +121,16 @@ class BundleScorer:
     def stop(self) -> None:
         """End what is being scored; from any thread. Nothing can be scored any more."""
         self._stopped.set()
-        self._stop_if_asked()
+        if self._code:
+            self._code.stop()
 
     def close(self) -> None:
         """End the host and remove what is on this machine's disk."""
         in_a_hurry = self._stopped.is_set()
         self.stop()  # in the middle of a mini-batch this is no failure of it
         with self._turns.last():
-            if self._ready:
-                self._ready[1].close()
-            if self._interpreter:
-                self._interpreter.close()
+            if self._code:
+                self._code.close()
         with patience(0 if in_a_hurry else HURRIED_SECONDS):
             self._log.store(closing=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -171,9 +155,10 @@ class BundleScorer:
         Returns: the number behind the last of them, and what commits them.
         """
         start, end = numbers.start, numbers.stop
-        worker = self._get_ready(bool(bundle.parts))[1]
+        code, settings = self._own_code(), self._job.deployment.settings
+        code.get_ready(bool(bundle.parts))
         until = time.monotonic() + COMMIT_SECONDS
-        finished = Finished(bundle, start, self._settings)
+        finished = Finished(bundle, start, settings)
 
         def commit() -> Commit:
             parts = write_parts(self._files, bundle.index, finished.start, finished.tables, self._parts_format)
@@ -189,18 +174,18 @@ class BundleScorer:
                 following = bundle.mini_batch(at + 1) if at + 1 < bundle.end else behind
                 written, notes = list[CommittedFile](), list[str]()
                 outcome = Outcome(again={item: part.only for item, part in mini_batch.ranges() if part.only})
-                store = partial(self._store_written, written, notes)
+                store = partial(code.store_written, written, notes)
                 before_try = self._when_to_stop.before_try(store, outcome, bundle.retry)
                 began = time.monotonic()
                 try:
                     with in_time:
-                        self._score(worker, mini_batch, following, outcome, before_try)
+                        code.score(mini_batch, following, outcome, before_try)
                         seconds = time.monotonic() - began
                 except (WorkerStopped, StoreUnavailable, TooManyFailed) as error:
                     if at > start and not in_time.done and not self._stopped.is_set():
                         commit()  # what is finished counts
                     if isinstance(error, TooManyFailed):
-                        left = left_in_the_middle(bundle, at, outcome, self._settings.keep_failed_inputs)
+                        left = left_in_the_middle(bundle, at, outcome, settings.keep_failed_inputs)
                         self._left = left.model_dump_json()
                         reasons = [one.reason for one in left.failed] + [one.reason for one in left.failed_rows]
                         raise ScoringError(reasons[0], mend=str(error)) from None
@@ -209,7 +194,7 @@ class BundleScorer:
                 if in_time.done:
                     if in_time.done.end != at:  # another worker was faster, and has this mini-batch as well
                         return start, lambda: None
-                    finished = Finished(bundle, at, self._settings)
+                    finished = Finished(bundle, at, settings)
                 finished.add(outcome, seconds, written, notes)
                 if outcome.failed or outcome.rows or bundle.retry:
                     break  # what is won later, or here, belongs behind the rows of one mini-batch: storage/rounds.py
@@ -227,100 +212,12 @@ class BundleScorer:
     def _when_to_stop(self) -> WhenToStop:
         return WhenToStop(JobFolder(self._files, self._folder_uri, self._job.resumption), self._job)
 
-    def _get_ready(self, in_parts: bool) -> tuple[ScoringContract, ScoringWorker]:
-        """Bring code and model to this machine, once."""
-        if self._ready is None:
-            if self._stopped.is_set():  # what would be brought here now nobody would remove
-                raise WorkerStopped
-            job = self._job
-            self._settings = job.deployment.settings
-            self._access = Access.of(job)
-            settings = Settings.read()
-            self._interpreter = job_interpreter(job, settings.cache)  # kept while this worker lives
-            contract = scoring_contract(job, self._interpreter.path, self._scratch, self._log.file)
-            gpu = {} if self.visible_gpu is None else {"CUDA_VISIBLE_DEVICES": self.visible_gpu}
-            contract = replace(
-                contract,
-                mini_batch_format=mini_batch_format(job, in_parts),
-                memory_share=settings.memory_share,
-                environment_variables={**gpu, **contract.environment_variables},
+    def _own_code(self) -> MiniBatchScorer:
+        if self._code is None:
+            folder = JobFolder(self._files, self._folder_uri)
+            self._code = MiniBatchScorer(
+                folder, self._job, self._input_root, self._scratch, self._log.file, self.visible_gpu
             )
-            self._ready = contract, ScoringWorker(contract)
-            self._stop_if_asked()
-        return self._ready
-
-    def _stop_if_asked(self) -> None:
-        """Also what came into being while ``stop`` was called."""
-        if not self._stopped.is_set():
-            return
-        if self._ready:
-            self._ready[1].stop()
-        for inputs in (self._reader, self._fetcher):
-            if inputs:
-                inputs.stop()
-
-    def _tables(self) -> TableReader:
-        """What reads the parts of the stored plan."""
-        if self._reader is None:
-            columns = JobFolder(self._files, self._folder_uri).plan_columns()
-            isolates = self._job.deployment.isolates_rows
-            scratch = self._scratch / "tables"
-            reader = PartReader(self._input_root, columns, scratch, self._access, isolates=isolates)
-            self._reader = TableReader(reader)
-            self._stop_if_asked()
-        return self._reader
-
-    def _paths(self) -> MiniBatchFiles:
-        """What brings whole files."""
-        if self._fetcher is None:
-            self._fetcher = MiniBatchFiles(self._input_root, self._scratch / "input", self._access)
-            self._stop_if_asked()
-        return self._fetcher
-
-    def _store_written(self, written: list[CommittedFile], notes: list[str]) -> None:
-        """Bring what the script has written by now to the job folder; tells these files, and what to say of them."""
-        assert self._ready
-        contract, worker = self._ready
-        if worker.has_written():  # which is not so behind nearly every mini-batch
-            of_init = worker.files_of_init()
-            written += store_files(self._files, contract.output_folder, notes.append, of_init, contract.scratch)
-
-    def _score(
-        self,
-        worker: ScoringWorker,
-        mini_batch: MiniBatch,
-        following: MiniBatch | None,
-        outcome: Outcome,
-        before_try: Callable[[int], None],
-    ) -> None:
-        """Fetch and score a mini-batch into ``outcome``."""
-        if worker.takes_tables():
-            reader, deployment = self._tables(), self._job.deployment
-            reader.begin(mini_batch, following)
-            score_tables(worker, reader, mini_batch.ranges(), deployment, outcome, before_try)
-            again = better_as_files(outcome, mini_batch.ranges(), deployment)
-            for file in again:  # they have not failed yet
-                del outcome.failed[file]
-            for file in again:
-                before_try(0)
-                self._score_files(worker, MiniBatch(mini_batch.number, [file]), None, outcome)
-            return
-        refuse_paths(self._settings, bool(mini_batch.parts))
-        self._score_files(worker, mini_batch, following, outcome)
-
-    def _score_files(
-        self, worker: ScoringWorker, mini_batch: MiniBatch, following: MiniBatch | None, outcome: Outcome
-    ) -> None:
-        """Score whole files by their paths."""
-        with self._paths().of(mini_batch, following) as (paths, errors):
-            for item in mini_batch.files:
-                outcome.failed.pop(item, None)
-            outcome.failed |= {item: Failure(UserError("", str(error))) for item, error in errors.items()}
-            if paths:
-                scored, attempts = worker.score(list(paths.values()), list(paths))
-                outcome.attempts += attempts
-                outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
-                outcome.unattributed = scored.unattributed
-                if scored.rows_read:
-                    outcome.rows_read = (outcome.rows_read or {}) | scored.rows_read
-                outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
+            if self._stopped.is_set():  # while it came into being
+                self._code.stop()
+        return self._code

@@ -15,6 +15,7 @@ from turns import Stepper, StepwiseFilesystem, StepwiseLock, step
 from batch_endpoints.engine import bundle as bundle_module
 from batch_endpoints.engine import finished, when_to_stop
 from batch_endpoints.engine.bundle import BundleScorer
+from batch_endpoints.engine.mini_batch_scorer import MiniBatchScorer
 from batch_endpoints.engine.poison_rows import Failure
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
@@ -49,37 +50,46 @@ def files_of(number, kind):
     return [f"{number}-{part}.txt" for part in range({"writes": 1, "writes in two tries": 2}.get(kind, 0))]
 
 
-class Worker(BundleScorer):
-    """A worker without a host: what comes of a mini-batch is what its kind says."""
+class Code(MiniBatchScorer):
+    """Has no host: what comes of a mini-batch is what its kind says."""
 
-    def __init__(self, race):
-        super().__init__(race.job.uri, "/in")
-        self._race, self._folder = race, self._scratch / "output"
-        self._job, self._parts_format = race.spec, "arrow"  # until Python 3.12 these have one lock for all workers
-        output = ScriptOutput(self._folder)
+    def __init__(self, race, scratch, worker):
+        super().__init__(race.job, race.spec, "/in", scratch, scratch / "log", None)
+        self._race, self._worker, self._output = race, worker, scratch / "output"
+        output = ScriptOutput(self._output)
         host = SimpleNamespace(
             has_written=lambda: not output.is_empty(), files_of_init=output.take_of_init, stop=int, close=int
         )
-        self._ready = SimpleNamespace(output_folder=self._folder, scratch=self._scratch), host
+        self._ready = SimpleNamespace(output_folder=self._output, scratch=scratch), host
+
+    def score(self, mini_batch, following, outcome, before_try):
+        kind = self._race.kinds[mini_batch.number]
+        step()
+        self._race.now += 11 if kind == "slow" else 0.6
+        for name in files_of(mini_batch.number, kind):
+            before_try(0)
+            (self._output / name).write_text(self._worker)
+        items = list(mini_batch.files)
+        if kind == "fails in part":
+            outcome.failed[items.pop()] = Failure(UserError("ValueError", "bad"))
+        outcome.tables.append((items[0], 0, pa.table({"item": items, "worker": [self._worker] * len(items)})))
+        step()
+
+
+class Worker(BundleScorer):
+    """A worker with such code."""
+
+    def __init__(self, race):
+        super().__init__(race.job.uri, "/in")
+        self._race = race
+        self._job, self._parts_format = race.spec, "arrow"  # until Python 3.12 these have one lock for all workers
+        self._code = Code(race, self._scratch, self._name)
 
     def work(self):
         """A pool may have given it the next bundle before it hears that it cannot go on."""
         for bundle in self._race.bundles:
             with suppress(StoreUnavailable):
                 self.run(bundle)
-
-    def _score(self, worker, mini_batch, following, outcome, before_try):
-        kind = self._race.kinds[mini_batch.number]
-        step()
-        self._race.now += 11 if kind == "slow" else 0.6
-        for name in files_of(mini_batch.number, kind):
-            before_try(0)
-            (self._folder / name).write_text(self._name)
-        items = list(mini_batch.files)
-        if kind == "fails in part":
-            outcome.failed[items.pop()] = Failure(UserError("ValueError", "bad"))
-        outcome.tables.append((items[0], 0, pa.table({"item": items, "worker": [self._name] * len(items)})))
-        step()
 
 
 class Race:

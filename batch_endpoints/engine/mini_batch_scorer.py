@@ -1,0 +1,180 @@
+"""One worker's code on its machine: scores one mini-batch after the other with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
+from batch_endpoints.engine.interpreter import job_interpreter
+from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, TableReader
+from batch_endpoints.engine.poison_rows import Failure, Outcome
+from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
+from batch_endpoints.environments.interpreters import Interpreter
+from batch_endpoints.planning.job_plan import MiniBatch
+from batch_endpoints.scoring.contract import UserError
+from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
+from batch_endpoints.settings import Settings
+from batch_endpoints.specs import JobSpec
+from batch_endpoints.storage.access import Access
+from batch_endpoints.storage.commits import CommittedFile
+from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.partitions import PartReader
+from batch_endpoints.storage.script_files import store_files
+
+
+class MiniBatchScorer:
+    """Brings code, model and input to this machine, and scores.
+
+    All but ``stop`` is for one thread at a time.
+
+    Args:
+        folder: the job folder.
+        job: what is in there.
+        input_root: what the plan's paths are relative to.
+        scratch: a folder of this worker's own.
+        log: file for what the code prints.
+        visible_gpu: the script's CUDA_VISIBLE_DEVICES, unless the deployment sets it; None leaves that as it is.
+    """
+
+    def __init__(
+        self, folder: JobFolder, job: JobSpec, input_root: str, scratch: Path, log: Path, visible_gpu: str | None
+    ) -> None:
+        self._folder, self._job, self._input_root = folder, job, input_root
+        self._scratch, self._log, self._visible_gpu = scratch, log, visible_gpu
+        self._access = Access.of(job)
+        self._interpreter: Interpreter | None = None
+        self._ready: tuple[ScoringContract, ScoringWorker] | None = None
+        self._reader: TableReader | None = None
+        self._fetcher: MiniBatchFiles | None = None
+        self._stopped = threading.Event()
+
+    def get_ready(self, in_parts: bool) -> None:
+        """Bring code and model to this machine, once.
+
+        Raises:
+            WorkerStopped: ``stop`` was called.
+        """
+        if self._ready is None:
+            if self._stopped.is_set():  # what would be brought here now nobody would remove
+                raise WorkerStopped
+            settings = Settings.read()
+            self._interpreter = job_interpreter(self._job, settings.cache)  # kept while this worker lives
+            contract = scoring_contract(self._job, self._interpreter.path, self._scratch, self._log)
+            gpu = {} if self._visible_gpu is None else {"CUDA_VISIBLE_DEVICES": self._visible_gpu}
+            contract = replace(
+                contract,
+                mini_batch_format=mini_batch_format(self._job, in_parts),
+                memory_share=settings.memory_share,
+                environment_variables={**gpu, **contract.environment_variables},
+            )
+            self._ready = contract, ScoringWorker(contract)
+            self._stop_if_asked()
+
+    def load(self) -> None:
+        """Load the code ahead of the first mini-batch, which is of parts."""
+        self.get_ready(in_parts=True)
+        assert self._ready
+        self._ready[1].takes_tables()
+
+    def score(
+        self,
+        mini_batch: MiniBatch,
+        following: MiniBatch | None,
+        outcome: Outcome,
+        before_try: Callable[[int], None],
+    ) -> None:
+        """Fetch and score a mini-batch into ``outcome``; ``get_ready`` comes before.
+
+        Args:
+            following: what will probably be next, to be fetched meanwhile.
+            before_try: see ``score_rows``.
+
+        Raises:
+            InitFailed: the code cannot be loaded.
+            WorkerStopped: ``stop`` was called.
+            StoreUnavailable: the input may be read later.
+        """
+        assert self._ready
+        worker = self._ready[1]
+        if worker.takes_tables():
+            reader, deployment = self._tables(), self._job.deployment
+            reader.begin(mini_batch, following)
+            score_tables(worker, reader, mini_batch.ranges(), deployment, outcome, before_try)
+            again = better_as_files(outcome, mini_batch.ranges(), deployment)
+            for file in again:  # they have not failed yet
+                del outcome.failed[file]
+            for file in again:
+                before_try(0)
+                self._score_files(worker, MiniBatch(mini_batch.number, [file]), None, outcome)
+            return
+        refuse_paths(self._job.deployment.settings, bool(mini_batch.parts))
+        self._score_files(worker, mini_batch, following, outcome)
+
+    def store_written(self, written: list[CommittedFile], notes: list[str]) -> None:
+        """Bring what the script has written by now to the job folder; tells these files, and what to say of them."""
+        assert self._ready
+        contract, worker = self._ready
+        if worker.has_written():  # which is not so behind nearly every mini-batch
+            of_init = worker.files_of_init()
+            written += store_files(
+                self._folder.files, contract.output_folder, notes.append, of_init, contract.scratch
+            )
+
+    def stop(self) -> None:
+        """End what is being scored; from any thread. Nothing can be scored any more."""
+        self._stopped.set()
+        self._stop_if_asked()
+
+    def close(self) -> None:
+        """End the host, and let go of the interpreter."""
+        if self._ready:
+            self._ready[1].close()
+        if self._interpreter:
+            self._interpreter.close()
+
+    def _score_files(
+        self, worker: ScoringWorker, mini_batch: MiniBatch, following: MiniBatch | None, outcome: Outcome
+    ) -> None:
+        """Score whole files by their paths."""
+        with self._paths().of(mini_batch, following) as (paths, errors):
+            for item in mini_batch.files:
+                outcome.failed.pop(item, None)
+            outcome.failed |= {item: Failure(UserError("", str(error))) for item, error in errors.items()}
+            if paths:
+                scored, attempts = worker.score(list(paths.values()), list(paths))
+                outcome.attempts += attempts
+                outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
+                outcome.unattributed = scored.unattributed
+                if scored.rows_read:
+                    outcome.rows_read = (outcome.rows_read or {}) | scored.rows_read
+                outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
+
+    def _tables(self) -> TableReader:
+        """What reads the parts of the stored plan."""
+        if self._reader is None:
+            columns, isolates = self._folder.plan_columns(), self._job.deployment.isolates_rows
+            scratch = self._scratch / "tables"
+            reader = PartReader(self._input_root, columns, scratch, self._access, isolates=isolates)
+            self._reader = TableReader(reader)
+            self._stop_if_asked()
+        return self._reader
+
+    def _paths(self) -> MiniBatchFiles:
+        """What brings whole files."""
+        if self._fetcher is None:
+            self._fetcher = MiniBatchFiles(self._input_root, self._scratch / "input", self._access)
+            self._stop_if_asked()
+        return self._fetcher
+
+    def _stop_if_asked(self) -> None:
+        """Also what came into being while ``stop`` was called."""
+        if not self._stopped.is_set():
+            return
+        if self._ready:
+            self._ready[1].stop()
+        for inputs in (self._reader, self._fetcher):
+            if inputs:
+                inputs.stop()
