@@ -1,10 +1,11 @@
 """The engine: how one job runs, from its folder to its output.
 
-__main__.py    python -m batch_endpoints.engine <job folder>
-driver.py      the job's stages: prepare, plan, run, finalize
-rounds.py      all of the plan is scored, and then what has failed
-bundle.py      one bundle on one worker: fetch, score, commit
-ray_runner.py  bundles on a Ray cluster, by the actors of ray_pool.py
-local.py       bundles on this machine, without Ray
-ray_jobs.py    starts drivers as Ray jobs
+__main__.py           python -m batch_endpoints.engine <job folder>
+driver.py             the job's stages: prepare, plan, run, finalize
+rounds.py             all of the plan is scored, and then what has failed
+bundle.py             one bundle on one worker: score, commit
+mini_batch_scorer.py  one mini-batch: fetch, score
+ray_runner.py         bundles on a Ray cluster, by the actors of ray_pool.py
+local.py              bundles on this machine, without Ray
+ray_jobs.py           starts drivers as Ray jobs
 """
