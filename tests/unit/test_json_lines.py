@@ -87,3 +87,12 @@ def test_text_that_is_not_utf_8_is_refused_where_it_is_read(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b'{"a": "\xff"}\n')
     with pytest.raises(InputError, match=r"(?i)utf-8"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "deep", ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000], ids=["lists", "objects"]
+)
+def test_a_line_that_is_nested_too_deeply_is_told_and_is_no_end_of_the_process(tmp_path, deep):
+    write(tmp_path, {"v": 1}, f'{{"v": {deep}}}')
+    with pytest.raises(InputError, match=r"nested too deeply|cannot be read"):
+        read(tmp_path, "5000 rows")
