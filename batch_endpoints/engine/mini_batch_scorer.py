@@ -110,7 +110,7 @@ class MiniBatchScorer:
                 before_try(0)
                 self._score_files(worker, MiniBatch(mini_batch.number, [file]), None, outcome)
             return
-        refuse_paths(self._job.deployment.settings, bool(mini_batch.parts))
+        refuse_paths(self._job.deployment, bool(mini_batch.parts))
         self._score_files(worker, mini_batch, following, outcome)
 
     def store_written(self, written: list[CommittedFile], notes: list[str]) -> None:
