@@ -475,6 +475,19 @@ def test_types_that_differ_between_mini_batches_come_together_in_one_output(tmp_
     ]
 
 
+def test_whole_numbers_beyond_those_of_other_mini_batches_are_all_in_the_output(tmp_path):
+    script = """
+    import os, pandas as pd
+    def run(mini_batch):
+        name = os.path.basename(mini_batch[0])
+        return pd.DataFrame({"file": [name], "id": [2**63 + 5 if name == "000.txt" else -7]})
+    """
+    job = Job(tmp_path, script, files=2)
+
+    assert job.run().status == "Completed"
+    assert [row["id"] for row in job.rows()] == [str(2**63 + 5), "-7"]
+
+
 ODD_FILES = """
 import os
 from pathlib import Path
