@@ -7,11 +7,12 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import RenamedFile
 from batch_endpoints.storage.commits import Commit, CommittedFile
+from batch_endpoints.storage.free_names import FreeNames
 from batch_endpoints.storage.outputs import OutputFilesystem
 
 
@@ -72,7 +73,7 @@ def write_files(
 
     Returns: the files that were renamed.
     """
-    taken, of_init = _Names([*rows_names, *others]), set[tuple[str, str]]()
+    taken, of_init = FreeNames([*rows_names, *others]), set[tuple[str, str]]()
     renamed = []
     for commit in commits:
         for file in commit.files:
@@ -89,38 +90,6 @@ def write_files(
                 while block := source.read(1 << 20):
                     copy.write(block)
     return renamed
-
-
-class _Names:
-    """Names of files that can all be in one folder: no two are alike, and none is a folder of another."""
-
-    def __init__(self, files: Iterable[str]) -> None:
-        self._files, self._folders = set[str](), set[str]()
-        for file in files:
-            self._add(file)
-
-    def take(self, wanted: str) -> str:
-        """This name, or one like it with a number in the part that is in the way."""
-        *folders, last = wanted.split("/")
-        at = ""
-        for folder in folders:
-            at = f"{_numbered(at + folder, self._files)}/"
-        name = _numbered(at + last, self._files, self._folders)
-        self._add(name)
-        return name
-
-    def _add(self, name: str) -> None:
-        self._files.add(name)
-        while (name := name.rpartition("/")[0]) and name not in self._folders:
-            self._folders.add(name)
-
-
-def _numbered(path: str, *taken: Collection[str]) -> str:
-    name, number = PurePosixPath(path), 1
-    while any(path in names for names in taken):
-        number += 1
-        path = str(name.with_name(f"{name.stem}-{number}{name.suffix}"))
-    return path
 
 
 def _is_empty(folder: Path) -> bool:
