@@ -122,6 +122,18 @@ def test_a_job_in_which_all_failed_completes_when_one_succeeds(tmp_path):
     assert [item["file"] for item in job.failed_items()] == ["000.txt", "002.txt"]
 
 
+def test_a_retry_with_nothing_to_do_is_not_told(tmp_path):
+    job = Job(tmp_path, failing(tmp_path) + "assert (place / 'ready').exists()\n", files=2)
+    assert job.run().status == "Failed"
+
+    (tmp_path / "ready").touch()
+    ask_for_retry(job)
+    state = job.run()
+
+    assert (state.status, state.notes) == ("Completed", ())
+    assert files_of(job) == names(2)
+
+
 def test_a_job_over_its_threshold_scores_the_rest_first_and_counts_what_fails_again(tmp_path):
     job = Job(
         tmp_path, failing(tmp_path), files=10, settings={"error_threshold": 1, "max_concurrency_per_instance": 1}
