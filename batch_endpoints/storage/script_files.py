@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from batch_endpoints.interfaces import Filesystem
@@ -61,7 +61,26 @@ def write_files(
     rows_names: Collection[str] = (),
     others: Collection[str] = (),
 ) -> list[RenamedFile]:
-    """Put the files that the scripts wrote into the output.
+    """Put the files that the scripts wrote into the output, each under its name of ``named_files``.
+
+    Returns: the files that were renamed.
+    """
+    renamed = []
+    for file, name in named_files(commits, rows_names, others):
+        if name != file.name:
+            why = "the rows go to it" if file.name in rows_names else "two mini-batches wrote it"
+            why = "it was there before" if file.name in others else why
+            renamed.append(RenamedFile(file=file.name, kept_as=name, reason=why))
+        with target.open_output(name) as copy, files.open_input(file.stored) as source:
+            while block := source.read(1 << 20):
+                copy.write(block)
+    return renamed
+
+
+def named_files(
+    commits: Iterable[Commit], rows_names: Collection[str] = (), others: Collection[str] = ()
+) -> Iterator[tuple[CommittedFile, str]]:
+    """The files that the scripts wrote, each with its name in the output.
 
     Two mini-batches may have written the same name, or that of a file with the rows, or one of them a file where the
     other has a folder: the second is kept under a name with a number. What ``init()`` wrote is there once, since
@@ -70,26 +89,15 @@ def write_files(
     Args:
         rows_names: the files that the rows go to.
         others: files of somebody else, which stay as they are.
-
-    Returns: the files that were renamed.
     """
     taken, of_init = FreeNames([*rows_names, *others]), set[tuple[str, str]]()
-    renamed = []
     for commit in commits:
         for file in commit.files:
             if file.of_init:
                 if (file.name, file.of_init) in of_init:
                     continue
                 of_init.add((file.name, file.of_init))
-            name = taken.take(file.name)
-            if name != file.name:
-                why = "the rows go to it" if file.name in rows_names else "two mini-batches wrote it"
-                why = "it was there before" if file.name in others else why
-                renamed.append(RenamedFile(file=file.name, kept_as=name, reason=why))
-            with target.open_output(name) as copy, files.open_input(file.stored) as source:
-                while block := source.read(1 << 20):
-                    copy.write(block)
-    return renamed
+            yield file, taken.take(file.name)
 
 
 def _is_empty(folder: Path) -> bool:
