@@ -49,9 +49,14 @@ def _numbered(path: str, numbers: dict[str, int], *taken: Collection[str]) -> st
 
 
 def _with_number(path: str, number: int) -> str:
-    """The path with a number before its suffix, and shortened before that where its name would be too long."""
-    name = PurePosixPath(path)
-    stem, suffix = (name.stem, name.suffix) if len(name.suffix.encode()) < _LONGEST // 2 else (name.name, "")
-    ending = f"-{number}{suffix}"
-    short = stem.encode()[: _LONGEST - len(ending.encode())].decode(errors="ignore")
-    return str(name.with_name(short + ending))
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{short_name(name, f'-{number}')}"
+
+
+def short_name(name: str, mark: str = "") -> str:
+    """A file's name with a mark before its suffix, shortened before that where it would be too long for a disk."""
+    stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
+    if len(suffix.encode()) > _LONGEST // 2:
+        stem, suffix = name, ""
+    left = _LONGEST - len(f"{mark}{suffix}".encode())
+    return f"{stem.encode()[:left].decode(errors='ignore')}{mark}{suffix}"

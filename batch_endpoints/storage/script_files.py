@@ -12,7 +12,7 @@ from pathlib import Path
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import RenamedFile
 from batch_endpoints.storage.commits import Commit, CommittedFile
-from batch_endpoints.storage.free_names import FreeNames
+from batch_endpoints.storage.free_names import FreeNames, short_name
 from batch_endpoints.storage.outputs import OutputFilesystem
 
 
@@ -131,6 +131,6 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _as_text(name: str) -> str:
-    """The name, escaped where it is not UTF-8: a commit has to hold it."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def _as_text(path: str) -> str:
+    """The path, its names escaped where they are not UTF-8, since a commit has to hold it, and then short enough."""
+    return "/".join(short_name(name.encode("utf-8", "backslashreplace").decode()) for name in path.split("/"))
