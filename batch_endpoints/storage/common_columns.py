@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
@@ -12,11 +12,11 @@ _ALL_INTEGERS = pa.decimal128(20, 0)
 
 
 class TooNarrow(Exception):
-    """The common type of a column cannot hold one of its values."""
+    """The common types of some columns cannot hold one of their values."""
 
-    def __init__(self, column: str) -> None:
-        super().__init__(column)
-        self.column = column
+    def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__(columns)
+        self.columns = columns
 
 
 def common_schema(schemas: Iterable[pa.Schema], *, bytes_are_text: bool) -> pa.Schema:
@@ -38,20 +38,22 @@ def common_schema(schemas: Iterable[pa.Schema], *, bytes_are_text: bool) -> pa.S
     return pa.schema(fields.items())
 
 
-def widened(schema: pa.Schema, column: str) -> pa.Schema:
-    """The same with a column that holds any of its values: of whole numbers a decimal, otherwise text."""
-    at = schema.get_field_index(column)
-    whole = pa.types.is_integer(schema.field(at).type)
-    return schema.set(at, pa.field(column, _ALL_INTEGERS if whole else pa.string()))
+def widened(schema: pa.Schema, columns: Iterable[str]) -> pa.Schema:
+    """The same with columns that hold any of their values: of whole numbers a decimal, otherwise text."""
+    for name in columns:
+        at = schema.get_field_index(name)
+        whole = pa.types.is_integer(schema.field(at).type)
+        schema = schema.set(at, pa.field(name, _ALL_INTEGERS if whole else pa.string()))
+    return schema
 
 
 def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows under the columns of the whole output.
 
     Raises:
-        TooNarrow: the type of a column is too small.
+        TooNarrow: the types of some columns are too small.
     """
-    columns = []
+    columns, narrow = [], []
     for field in schema:
         try:
             if field.name in table.column_names:
@@ -61,7 +63,9 @@ def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
         except (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError):
             if pa.types.is_string(field.type):
                 raise
-            raise TooNarrow(field.name) from None
+            narrow.append(field.name)
+    if narrow:
+        raise TooNarrow(narrow)
     return pa.table(columns, schema=schema)
 
 

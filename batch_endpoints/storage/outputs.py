@@ -112,7 +112,7 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
                 _write_rows(files, parts, target, rows, schema)
                 return
             except TooNarrow as error:  # which only its values show: nothing is there yet, so it begins anew
-                schema = widened(schema, error.column)
+                schema = widened(schema, error.columns)
 
 
 def _write_rows(
