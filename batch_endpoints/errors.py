@@ -11,6 +11,7 @@ BatchEndpointError
 ├── ScoringError          the user's model or script failed
 │   ├── InitFailed        … before the first mini-batch: the whole job fails, at once
 │   ├── RunFailed         … in one run(): the mini-batch is tried again
+│   ├── OutputFailed      … by returning what the output's format cannot hold
 │   └── HostLost          … by taking its process with it (crash, timeout, memory)
 │       └── HostKilled    … killed from outside, mostly for want of memory
 │           └── MemoryShort  … by us, before its node had none left: no try of the mini-batch
@@ -99,6 +100,12 @@ class RunFailed(ScoringError):
     """One call of ``run()`` raised or returned something that is not a result."""
 
     code = "RunFailed"
+
+
+class OutputFailed(ScoringError):
+    """What ``run()`` returned cannot be written in the format of the output."""
+
+    code = "OutputFailed"
 
 
 class HostLost(ScoringError):

@@ -184,11 +184,12 @@ def _writing(output: NamedOutput) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # another driver would meet it too: stores were asked with patience
+        about = error.filename2 or error.filename  # the second is what a file without a name was to become
         raise JobFailed(
             JobError(
                 code="OutputFailed",
                 message=f"the output '{shown(output.folder)}' cannot be written: {error.strerror or error}",
-                details=f"It is about '{error.filename}'. When that is mended, `batch-endpoints job resume` goes on.",
+                details=f"It is about '{about}'. When that is mended, `batch-endpoints job resume` goes on.",
             )
         ) from error
 

@@ -55,8 +55,8 @@ def score_rounds(
         commits, last = folder.commits(retry), retry == job.retries
         allowed = job.deployment.settings.error_threshold if last else -1
         if last or totals(commits.committed(plan)).mini_batches < plan.mini_batches:
-            if retry:
-                again = counted(Totals(items_failed=plan.items, rows_failed=plan.rows))
+            again = counted(Totals(items_failed=plan.items, rows_failed=plan.rows))
+            if retry and again:
                 keeper.note(f"retry {retry}: {again} tried again")
             before = Totals(whole.mini_batches - plan.mini_batches, whole.items - plan.items, rows=total(rounds).rows)
             _score(plan, before, folder, runner, workers, keeper, allowed)

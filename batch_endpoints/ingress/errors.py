@@ -20,6 +20,7 @@ STATUSES: dict[type[errors.BatchEndpointError], int] = {
     errors.InvocationError: 400,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.OutputFailed: 409,  # of what a job has committed so far
     errors.Refused: 403,
     errors.ServerError: 503,  # the database is away
     errors.StoreUnavailable: 503,

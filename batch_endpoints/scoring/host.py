@@ -140,6 +140,7 @@ def _encode(result: Any) -> tuple[dict[str, Any], bytes]:
         return _encode_table(result)
     pyarrow = sys.modules.get("pyarrow")
     if pyarrow is not None and isinstance(result, pyarrow.Table):
+        _check_names(result.column_names, "pyarrow.Table")
         return _stream(pyarrow, result)
     if type(result).__module__.split(".")[0] in ("numpy", "pandas") and hasattr(result, "tolist"):
         result = result.tolist()
@@ -159,9 +160,7 @@ def _kind(value: Any) -> str:
 
 def _encode_table(frame: Any) -> tuple[dict[str, Any], bytes]:
     names = [str(name) for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"run() returned a DataFrame with more than one column '{twice[0]}'")
+    _check_names(names, "DataFrame")
     columns = [frame.iloc[:, at] for at in range(len(names))]
     try:
         import pyarrow as pa
@@ -169,6 +168,12 @@ def _encode_table(frame: Any) -> tuple[dict[str, Any], bytes]:
         data = [[_plain(value) for value in column.tolist()] for column in columns]
         return {"kind": "columns", "names": names, "data": data, "rows": len(frame)}, b""
     return _stream(pa, pa.Table.from_arrays([_arrow(pa, column) for column in columns], names=names))
+
+
+def _check_names(names: list[str], noun: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"run() returned a {noun} with more than one column '{twice[0]}'")
 
 
 def _stream(pa: Any, table: Any) -> tuple[dict[str, Any], bytes]:

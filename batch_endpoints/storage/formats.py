@@ -14,6 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from batch_endpoints.specs import OutputFormat
+from batch_endpoints.storage.python_values import python_rows, python_values
 
 
 class TableWriter(Protocol):
@@ -29,7 +30,7 @@ def table_writer(format: OutputFormat) -> Callable[[BinaryIO, pa.Schema], TableW
     makers = {
         "csv": _CsvWriter,
         "jsonl": _JsonLinesWriter,
-        "parquet": pyarrow.parquet.ParquetWriter,
+        "parquet": _ParquetWriter,
         "arrow": pa.ipc.new_file,
         "azureml": _TextWriter,
     }
@@ -38,12 +39,12 @@ def table_writer(format: OutputFormat) -> Callable[[BinaryIO, pa.Schema], TableW
 
 def as_text(column: pa.ChunkedArray) -> pa.Array:
     """Any column as text: numbers as Python writes them, dates in ISO 8601, bytes as hex, nested values as JSON."""
-    return pa.array([None if value is None else _cell(value) for value in column.to_pylist()], pa.string())
+    return pa.array([None if value is None else _cell(value) for value in python_values(column)], pa.string())
 
 
 def json_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     """The rows as JSON can hold them: NaN is None, dates and bytes are text."""
-    return (json.loads(_json(row)) for row in table.to_pylist())
+    return (json.loads(_json(row)) for row in python_rows(table))
 
 
 @contextmanager
@@ -88,7 +89,50 @@ def _fits_csv(kind: pa.DataType) -> bool:
     numbers = (is_a.is_boolean, is_a.is_integer, is_a.is_floating, is_a.is_decimal)
     times = (is_a.is_date, is_a.is_time, is_a.is_timestamp, is_a.is_duration)
     texts = (is_a.is_string, is_a.is_large_string, is_a.is_null)
+    if is_a.is_timestamp(kind) and kind.tz:
+        return _zone_is_known(kind)
     return any(fits(kind) for fits in (*numbers, *times, *texts))
+
+
+def _zone_is_known(kind: pa.DataType) -> bool:
+    """Can Arrow write times of this type as text?"""
+    try:
+        pa.nulls(1, kind).cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+class _ParquetWriter:
+    """Columns become text that Parquet has no type for, as of objects without any field."""
+
+    def __init__(self, sink: BinaryIO, schema: pa.Schema) -> None:
+        for at, field in enumerate(schema):
+            if not _fits_parquet(field):
+                schema = schema.set(at, pa.field(field.name, pa.string()))
+        self._schema = schema
+        self._writer = pyarrow.parquet.ParquetWriter(sink, schema)
+
+    def __enter__(self) -> _ParquetWriter:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._writer.__exit__(*args)
+
+    def write_table(self, table: pa.Table) -> None:
+        columns = [
+            column if column.type == field.type else as_text(column)
+            for column, field in zip(table.columns, self._schema, strict=True)
+        ]
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+
+
+def _fits_parquet(field: pa.Field) -> bool:
+    try:
+        pyarrow.parquet.ParquetWriter(pa.BufferOutputStream(), pa.schema([field])).close()
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
 
 
 class _JsonLinesWriter:
@@ -104,7 +148,7 @@ class _JsonLinesWriter:
         pass
 
     def write_table(self, table: pa.Table) -> None:
-        self._sink.write("".join(_json(row) + "\n" for row in table.to_pylist()).encode())
+        self._sink.write("".join(_json(row) + "\n" for row in python_rows(table)).encode())
 
 
 class _TextWriter:

@@ -8,6 +8,7 @@ progress.json       the driver's last word, replaced at most once a second
 report.json  failed_items.jsonl  skipped.jsonl  renamed_files.jsonl     the end
 cancel  stop        marks: somebody asked for the end; workers shall begin nothing more (cancel-1 once resumed)
 output-begun        a mark: what is at the output's place may be this job's own
+names-before.json   what others had there before, where scripts have written files; one in retries/<number>/ besides
 output-taken        unless this names another job's folder: that has begun to write there since
 logs/               driver.log, and one file per worker
 """

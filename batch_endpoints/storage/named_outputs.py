@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,6 +14,7 @@ from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.claim_files import claims_folder, is_claim
 from batch_endpoints.storage.filesystem import OutputPlace, local_path, output_filesystem
+from batch_endpoints.storage.names_before import names_of_others
 from batch_endpoints.storage.output_folder import folder_files, write_folder
 from batch_endpoints.storage.outputs import write_rows
 from batch_endpoints.storage.rounds import Rounds, in_order
@@ -104,26 +104,20 @@ class NamedOutput:
         if place:
             place.mkdir(parents=True, exist_ok=True)  # also where no file comes: it is what the job names
         # round by round: a file keeps the name that it had before failed items were tried again
-        folder = self.rows if self.rows and self.rows.is_folder else None
-        names = folder_files(rounds, folder) if folder else [self.file_name]
         commits = list(chain.from_iterable(rounds))
-        others = self._of_others(files, target) if self.shared and any(commit.files for commit in commits) else ()
-        renamed = write_files(files, commits, target, names, others)
-        if folder:
-            write_folder(files, rounds, target, folder)
+        others = frozenset[str]()
+        if self.shared and any(commit.files for commit in commits):
+            others = names_of_others(files, target, rounds, self._rows_names)
+        renamed = write_files(files, commits, target, self._rows_names(rounds), others)
+        if self.rows and self.rows.is_folder:
+            write_folder(files, rounds, target, self.rows)
         elif self.rows:
             write_rows(files, in_order(rounds), target, self.rows)
         return Written(JobOutput(type="uri_folder", path=place.as_uri() if place else self.folder), renamed)
 
-    def _of_others(self, files: Filesystem, target: OutputPlace) -> Collection[str]:
-        """The files that were there when this job first came to write; it asks once.
-
-        Later they could not be told from its own, which a driver that was lost has written, or this one before
-        failed items were tried again.
-        """
-        files.put_if_absent("names-before.json", json.dumps(target.names("")).encode())
-        names: list[str] = json.loads(files.read("names-before.json"))
-        return frozenset(names)
+    def _rows_names(self, rounds: Rounds) -> Collection[str]:
+        """The files that the rows go to."""
+        return folder_files(rounds, self.rows) if self.rows and self.rows.is_folder else [self.file_name]
 
     @property
     def parts_format(self) -> OutputFormat:

@@ -12,11 +12,12 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 
-from batch_endpoints.errors import ScoringError
+from batch_endpoints.errors import OutputFailed
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import OutputFormat, RenamedFile, RowsFile, SkippedFile, Spec
 from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow
-from batch_endpoints.storage.formats import as_text, compressed, table_writer
+from batch_endpoints.storage.common_columns import TooNarrow, aligned, common_schema, widened
+from batch_endpoints.storage.formats import compressed, table_writer
 
 # of a table that is written at once: more of them would cost memory and save nothing
 _ENOUGH_ROWS, _ENOUGH_BYTES = 10_000, 1 << 20
@@ -42,22 +43,28 @@ def write_parts(
     Returns: their paths in the job folder; they count only when a commit says so.
 
     Raises:
-        ScoringError: the format has no way to hold them.
+        OutputFailed: the format has no way to hold them.
     """
     paths = []
     for schema, gathered in _gathered(_plain(table) for table in tables if table.num_rows):
         columns = hashlib.sha256(schema.remove_metadata().serialize()).hexdigest()[:16]
         path = f"parts/{bundle:06}-{start:09}-{columns}-{uuid.uuid4().hex[:12]}.{format}"
-        try:
-            with files.open_output(path) as file, table_writer(format)(file, schema) as writer:
-                for table in gathered:
-                    writer.write_table(table)
-        except pa.ArrowNotImplementedError as error:
-            raise ScoringError(
-                f"what run() returned cannot be written as {format}: {error}", mend="Choose another output_format."
-            ) from None
+        with _as(format), files.open_output(path) as file, table_writer(format)(file, schema) as writer:
+            for table in gathered:
+                writer.write_table(table)
         paths.append(path)
     return tuple(paths)
+
+
+@contextmanager
+def _as(format: OutputFormat) -> Iterator[None]:
+    """Raises OutputFailed for whatever conversions raise: it would be the same another time."""
+    try:
+        yield
+    except (pa.ArrowException, ArithmeticError, LookupError, ValueError) as error:
+        raise OutputFailed(
+            f"what run() returned cannot be written as {format}: {error}", mend="Choose another output_format."
+        ) from error
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -92,9 +99,25 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
 
     Parts may differ in their columns: the output has all of them, null where a part has none. Where types differ
     they become the wider one, or text.
+
+    Raises:
+        OutputFailed: the format has no way to hold them.
     """
     parts = [part for commit in commits for part in commit.parts]
-    schema = _common_schema(_schema(files, part) for part in _unlike(parts))
+    with _as(rows.format):
+        schemas = (_schema(files, part) for part in _unlike(parts))
+        schema = common_schema(schemas, bytes_are_text=rows.format in ("csv", "jsonl"))
+        while True:
+            try:
+                _write_rows(files, parts, target, rows, schema)
+                return
+            except TooNarrow as error:  # which only its values show: nothing is there yet, so it begins anew
+                schema = widened(schema, error.columns)
+
+
+def _write_rows(
+    files: Filesystem, parts: Sequence[str], target: OutputFilesystem, rows: RowsFile, schema: pa.Schema
+) -> None:
     with (
         target.open_output(rows.name) as file,
         compressed(file, rows.compression) as sink,
@@ -102,7 +125,7 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
     ):
         for _, gathered in _gathered(chain.from_iterable(_tables(files, part) for part in parts)):
             for table in gathered:
-                writer.write_table(_aligned(table, schema))
+                writer.write_table(aligned(table, schema))
 
 
 def write_failed_items(files: Filesystem, failed: Sequence[FailedItem | FailedRow]) -> None:
@@ -171,44 +194,3 @@ def _open_part(files: Filesystem, part: str) -> Iterator[pa.ipc.RecordBatchFileR
         mapped = isinstance(file, pa.MemoryMappedFile)
         with pa.ipc.open_file(cast(Any, file).read_buffer() if mapped else file) as reader:
             yield reader
-
-
-def _common_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
-    fields: dict[str, pa.DataType] = {}
-    for schema in schemas:
-        for field in schema:
-            known = fields.get(field.name)
-            fields[field.name] = field.type if known is None else _wider(known, field.type)
-    return pa.schema(fields.items())
-
-
-def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    if one == other:
-        return one
-    try:
-        pair = [pa.schema([("", one)]), pa.schema([("", other)])]
-        return pa.unify_schemas(pair, promote_options="permissive").field(0).type
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return pa.string()
-
-
-def _aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    columns = [
-        _cast(table.column(field.name), field.type)
-        if field.name in table.column_names
-        else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
-
-
-def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
-    if column.type == kind:
-        return column
-    if pa.types.is_string(kind):
-        return as_text(column)
-    try:
-        # unsafe: among floats a whole number beyond 2**53 is rounded, as everywhere; a job must not end on it
-        return column.cast(kind, safe=not pa.types.is_floating(kind))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        return pa.array(column.to_pylist(), kind)

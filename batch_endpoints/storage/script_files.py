@@ -6,12 +6,13 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import RenamedFile
 from batch_endpoints.storage.commits import Commit, CommittedFile
+from batch_endpoints.storage.free_names import FreeNames, short_name
 from batch_endpoints.storage.outputs import OutputFilesystem
 
 
@@ -60,7 +61,26 @@ def write_files(
     rows_names: Collection[str] = (),
     others: Collection[str] = (),
 ) -> list[RenamedFile]:
-    """Put the files that the scripts wrote into the output.
+    """Put the files that the scripts wrote into the output, each under its name of ``named_files``.
+
+    Returns: the files that were renamed.
+    """
+    renamed = []
+    for file, name in named_files(commits, rows_names, others):
+        if name != file.name:
+            why = "the rows go to it" if file.name in rows_names else "two mini-batches wrote it"
+            why = "it was there before" if file.name in others else why
+            renamed.append(RenamedFile(file=file.name, kept_as=name, reason=why))
+        with target.open_output(name) as copy, files.open_input(file.stored) as source:
+            while block := source.read(1 << 20):
+                copy.write(block)
+    return renamed
+
+
+def named_files(
+    commits: Iterable[Commit], rows_names: Collection[str] = (), others: Collection[str] = ()
+) -> Iterator[tuple[CommittedFile, str]]:
+    """The files that the scripts wrote, each with its name in the output.
 
     Two mini-batches may have written the same name, or that of a file with the rows, or one of them a file where the
     other has a folder: the second is kept under a name with a number. What ``init()`` wrote is there once, since
@@ -69,58 +89,15 @@ def write_files(
     Args:
         rows_names: the files that the rows go to.
         others: files of somebody else, which stay as they are.
-
-    Returns: the files that were renamed.
     """
-    taken, of_init = _Names([*rows_names, *others]), set[tuple[str, str]]()
-    renamed = []
+    taken, of_init = FreeNames([*rows_names, *others]), set[tuple[str, str]]()
     for commit in commits:
         for file in commit.files:
             if file.of_init:
                 if (file.name, file.of_init) in of_init:
                     continue
                 of_init.add((file.name, file.of_init))
-            name = taken.take(file.name)
-            if name != file.name:
-                why = "the rows go to it" if file.name in rows_names else "two mini-batches wrote it"
-                why = "it was there before" if file.name in others else why
-                renamed.append(RenamedFile(file=file.name, kept_as=name, reason=why))
-            with target.open_output(name) as copy, files.open_input(file.stored) as source:
-                while block := source.read(1 << 20):
-                    copy.write(block)
-    return renamed
-
-
-class _Names:
-    """Names of files that can all be in one folder: no two are alike, and none is a folder of another."""
-
-    def __init__(self, files: Iterable[str]) -> None:
-        self._files, self._folders = set[str](), set[str]()
-        for file in files:
-            self._add(file)
-
-    def take(self, wanted: str) -> str:
-        """This name, or one like it with a number in the part that is in the way."""
-        *folders, last = wanted.split("/")
-        at = ""
-        for folder in folders:
-            at = f"{_numbered(at + folder, self._files)}/"
-        name = _numbered(at + last, self._files, self._folders)
-        self._add(name)
-        return name
-
-    def _add(self, name: str) -> None:
-        self._files.add(name)
-        while (name := name.rpartition("/")[0]) and name not in self._folders:
-            self._folders.add(name)
-
-
-def _numbered(path: str, *taken: Collection[str]) -> str:
-    name, number = PurePosixPath(path), 1
-    while any(path in names for names in taken):
-        number += 1
-        path = str(name.with_name(f"{name.stem}-{number}{name.suffix}"))
-    return path
+            yield file, taken.take(file.name)
 
 
 def _is_empty(folder: Path) -> bool:
@@ -154,6 +131,6 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _as_text(name: str) -> str:
-    """The name, escaped where it is not UTF-8: a commit has to hold it."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def _as_text(path: str) -> str:
+    """The path, its names escaped where they are not UTF-8, since a commit has to hold it, and then short enough."""
+    return "/".join(short_name(name.encode("utf-8", "backslashreplace").decode()) for name in path.split("/"))

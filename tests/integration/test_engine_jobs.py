@@ -456,6 +456,33 @@ def test_an_output_that_cannot_be_written_fails_the_job_with_the_reason(tmp_path
     assert "Not a directory" in state.error.message
 
 
+def test_an_output_that_cannot_be_written_names_the_file_that_is_in_the_way(tmp_path):
+    job = Job(tmp_path, files=1, outputs={"score": {"path": (tmp_path / "out").as_uri()}}, overwrite=True)
+    (tmp_path / "out" / "predictions.csv").mkdir(parents=True)
+
+    state = job.run()
+
+    assert (state.status, state.error.code) == ("Failed", "OutputFailed")
+    assert f"It is about '{tmp_path / 'out' / 'predictions.csv'}'" in state.error.details
+
+
+def test_two_files_of_the_longest_name_are_both_in_the_output(tmp_path):
+    script = """
+    import os
+    def run(mini_batch):
+        with open(os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], "x" * 251 + ".txt"), "w") as file:
+            file.write(os.path.basename(mini_batch[0]))
+        return mini_batch
+    """
+    job = Job(tmp_path, script, files=2)
+
+    assert job.run().status == "Completed", job.report()
+    assert {path.name: path.read_text() for path in job.output.glob("x*")} == {
+        "x" * 251 + ".txt": "000.txt",
+        "x" * 249 + "-2.txt": "001.txt",
+    }
+
+
 def test_types_that_differ_between_mini_batches_come_together_in_one_output(tmp_path):
     script = """
     import os, pandas as pd
@@ -473,6 +500,19 @@ def test_types_that_differ_between_mini_batches_come_together_in_one_output(tmp_
         ("k1", "2.5", ""),
         ("k2", "x", ""),
     ]
+
+
+def test_whole_numbers_beyond_those_of_other_mini_batches_are_all_in_the_output(tmp_path):
+    script = """
+    import os, pandas as pd
+    def run(mini_batch):
+        name = os.path.basename(mini_batch[0])
+        return pd.DataFrame({"file": [name], "id": [2**63 + 5 if name == "000.txt" else -7]})
+    """
+    job = Job(tmp_path, script, files=2)
+
+    assert job.run().status == "Completed"
+    assert [row["id"] for row in job.rows()] == [str(2**63 + 5), "-7"]
 
 
 ODD_FILES = """

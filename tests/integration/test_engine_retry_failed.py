@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from job_folders import Job, noting, wait_until
 
+from batch_endpoints.engine import driver
 from batch_endpoints.engine.local import LocalRunner
 
 
@@ -122,6 +123,18 @@ def test_a_job_in_which_all_failed_completes_when_one_succeeds(tmp_path):
     assert [item["file"] for item in job.failed_items()] == ["000.txt", "002.txt"]
 
 
+def test_a_retry_with_nothing_to_do_is_not_told(tmp_path):
+    job = Job(tmp_path, failing(tmp_path) + "assert (place / 'ready').exists()\n", files=2)
+    assert job.run().status == "Failed"
+
+    (tmp_path / "ready").touch()
+    ask_for_retry(job)
+    state = job.run()
+
+    assert (state.status, state.notes) == ("Completed", ())
+    assert files_of(job) == names(2)
+
+
 def test_a_job_over_its_threshold_scores_the_rest_first_and_counts_what_fails_again(tmp_path):
     job = Job(
         tmp_path, failing(tmp_path), files=10, settings={"error_threshold": 1, "max_concurrency_per_instance": 1}
@@ -159,6 +172,62 @@ def test_files_that_a_script_writes_in_a_retry_join_those_before_which_keep_thei
     after = {path.name: path.read_text() for path in job.output.glob("seen*")}
     assert after == {**before, "seen-3.txt": "000.txt"}
     assert files_of(job) == names(3)
+
+
+@pytest.fixture
+def plots_of_two(tmp_path):
+    """A job whose script writes a file for each item but the second, which failed, and one that wrote there since."""
+    write = 'Path(os.environ["AZUREML_BI_OUTPUT_PATH"], f"plot-{name}").write_text(f"{name} of {place.name}")'
+    jobs = []
+    for name in ("one", "other"):
+        output = {"type": "uri_file", "path": (tmp_path / "out" / f"{name}.csv").as_uri()}
+        jobs.append(Job(tmp_path / name, failing(tmp_path / name, more=write), files=3, outputs={"score": output}))
+    mark(tmp_path / "one", "001.txt")
+    for job in jobs:
+        assert job.run().status == "Completed"
+    heal(tmp_path / "one", "001.txt")
+    return jobs[0], tmp_path / "out"
+
+
+PLOTS_OF_BOTH = {
+    "plot-000.txt": "000.txt of one",
+    "plot-000-2.txt": "000.txt of other",
+    "plot-001.txt": "001.txt of other",
+    "plot-001-2.txt": "001.txt of one",
+    "plot-002.txt": "002.txt of one",
+    "plot-002-2.txt": "002.txt of other",
+}
+
+
+def plots(place):
+    return {path.name: path.read_text() for path in place.glob("plot*")}
+
+
+def test_a_retry_replaces_no_file_that_the_script_of_another_job_has_written_since(plots_of_two):
+    job, place = plots_of_two
+    ask_for_retry(job)
+    state = job.run()
+
+    assert state.status == "Completed"
+    assert plots(place) == PLOTS_OF_BOTH
+    assert [(one.file, one.kept_as) for one in state.renamed_files.first] == [("plot-001.txt", "plot-001-2.txt")]
+    ask_for_retry(job, retries=2)
+    assert job.run().status == "Completed"
+    assert plots(place) == PLOTS_OF_BOTH
+
+
+def test_a_driver_lost_while_it_wrote_what_a_retry_has_won_does_not_take_its_own_files_for_those_of_others(
+    plots_of_two, monkeypatch
+):
+    job, place = plots_of_two
+    ask_for_retry(job)
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "write_renamed", lambda files, renamed: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            job.run()
+
+    assert job.run().status == "Completed"
+    assert plots(place) == PLOTS_OF_BOTH
 
 
 SUM = """

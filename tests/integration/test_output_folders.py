@@ -127,8 +127,16 @@ def test_a_folder_in_a_store(s3, tmp_path):
     assert named_output(job.job_folder.job(), "JOB").taken()
 
 
-def test_rows_that_the_format_cannot_hold_fail_the_job_and_say_so(tmp_path):
-    job = Job(tmp_path, "def run(mini_batch):\n    return [[{}] for _ in mini_batch]\n", files=1, settings=FOLDER)
+BEYOND_PARQUET = """
+import pyarrow as pa
+def run(mini_batch):
+    return pa.table({"t": pa.array([2**55], pa.timestamp("s"))})
+"""
+
+
+@pytest.mark.parametrize("settings", [FOLDER, {"output_file_name": "p.parquet"}], ids=["folder", "file"])
+def test_rows_that_the_format_cannot_hold_fail_the_job_and_say_so(tmp_path, settings):
+    job = Job(tmp_path, BEYOND_PARQUET, files=1, settings=settings)
     state = job.run()
-    assert state.status == "Failed"
+    assert (state.status, state.error.code) == ("Failed", "OutputFailed")
     assert "cannot be written as parquet" in state.error.message

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -127,9 +128,14 @@ def test_columns_keep_their_order_and_their_names_become_text():
     assert sent(frame).column_names == ["1", "('b', 'c')"]
 
 
-def test_a_frame_with_one_name_twice_is_refused():
+@pytest.mark.parametrize(
+    "result",
+    [pd.DataFrame([[1, 2]], columns=["x", "x"]), pa.table([[1], [2]], names=["x", "x"])],
+    ids=["pandas", "arrow"],
+)
+def test_a_frame_with_one_name_twice_is_refused(result):
     with pytest.raises(ValueError, match="more than one column 'x'"):
-        host._encode(pd.DataFrame([[1, 2]], columns=["x", "x"]))
+        host._encode(result)
 
 
 def test_a_frame_crosses_with_all_its_digits_where_there_is_no_pyarrow(monkeypatch):

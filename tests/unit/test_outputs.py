@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_endpoints.errors import Conflict, InputError
+from batch_endpoints.errors import Conflict, InputError, OutputFailed
 from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment, rows_file
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.filesystem import LocalFilesystem
@@ -62,6 +62,18 @@ def rows(content):
         ),
         pytest.param([{"a": [b"\xff\x00"]}], [["a"], ["ff00"]], id="bytes"),
         pytest.param([{"a": pa.array([b"ab"], pa.binary(2))}], [["a"], ["6162"]], id="bytes of fixed length"),
+        pytest.param([{"a": [b"ab"]}, {"a": ["cd"]}], [["a"], ["6162"], ["cd"]], id="bytes and text"),
+        pytest.param([{"a": pa.nulls(1)}, {"a": [b"ab"]}], [["a"], [""], ["6162"]], id="nulls and bytes"),
+        pytest.param(
+            [{"a": pa.array([0], pa.timestamp("us", "Mars/Base"))}],
+            [["a"], ["1970-01-01T00:00:00.000000Z"]],
+            id="an unknown time zone",
+        ),
+        pytest.param(
+            [{"a": pa.array([1], pa.timestamp("ns"))}, {"a": ["x"]}],
+            [["a"], ["1970-01-01T00:00:00.000000001"], ["x"]],
+            id="nanoseconds and text",
+        ),
         pytest.param([{"a": pa.array(["x"]).dictionary_encode()}], [["a"], ["x"]], id="categories"),
         pytest.param([{"a": pa.array(["x"], pa.string_view())}], [["a"], ["x"]], id="views"),
         pytest.param([{"a": [Decimal("1.10")]}], [["a"], ["1.10"]], id="decimals"),
@@ -89,6 +101,87 @@ def test_text_is_compressed_where_its_name_says_so(files, name, ending, compress
 def test_numbers_beyond_what_a_float_can_hold_end_no_job(files):
     content = written(files, "p.csv", pa.table({"a": [2**53 + 1]}), pa.table({"a": [1.5]}))
     assert [float(row[0]) for row in rows(content)[1:]] == [2.0**53, 1.5]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.jsonl", "p.parquet", "p.arrow"])
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        pytest.param(pa.array([2**63 + 5], pa.uint64()), pa.array([-7]), id="whole numbers"),
+        pytest.param(pa.array([[2**63 + 5]], pa.list_(pa.uint64())), pa.array([[-7]]), id="lists of them"),
+        pytest.param(pa.array([Decimal("1.50")]), pa.array([200], pa.uint8()), id="a decimal"),
+        pytest.param(pa.array([datetime(1500, 1, 2)]), pa.array([1], pa.timestamp("ns")), id="times"),
+    ],
+)
+def test_no_value_is_lost_where_the_common_type_of_two_columns_cannot_hold_it(files, name, one, two):
+    content = written(files, name, pa.table({"a": one}), pa.table({"a": two}), pa.table({"a": one}))
+    source = pa.BufferReader(content)
+    match name.rpartition(".")[2]:
+        case "csv":
+            found = [row[0] for row in rows(content)[1:]]
+        case "jsonl":
+            found = [json.loads(line)["a"] for line in content.splitlines()]
+        case "parquet":
+            found = pyarrow.parquet.read_table(source)["a"].to_pylist()
+        case _:
+            found = pa.ipc.open_file(source).read_all()["a"].to_pylist()
+    first = {"timestamp[us]": "1500-01-02T00:00:00"}.get(str(one.type), str(one[0].as_py()))
+    last = {"timestamp[ns]": "1970-01-01T00:00:00.000000001"}.get(str(two.type)) or str(two[0].as_py())
+    assert list(map(str, found)) == [first, last, first]
+
+
+def test_whole_numbers_that_all_fit_stay_what_they_were(files):
+    tables = [pa.table({"a": pa.array([7], kind)}) for kind in (pa.uint64(), pa.int64())]
+    found = pyarrow.parquet.read_table(pa.BufferReader(written(files, "p.parquet", *tables)))
+    assert found["a"].type == pa.int64()
+
+
+@pytest.mark.parametrize("values", [[{}], [{"a": {}}], [[{}]]])
+def test_objects_without_any_field_are_json_where_parquet_has_no_type_for_them(files, values):
+    table = pa.table({"a": values, "b": [1]})
+    (part,) = write_parts(files, 0, 0, [table], "parquet")
+    for content in (written(files, "p.parquet", table), files.read(part)):
+        found = pyarrow.parquet.read_table(pa.BufferReader(content))
+        assert found.column_names == ["a", "b"]
+        assert [json.loads(value) for value in found["a"].to_pylist()] == values
+        assert found["b"].to_pylist() == [1]
+
+
+def test_bytes_stay_bytes_beside_text_where_the_format_has_them(files):
+    content = written(files, "p.parquet", pa.table({"a": [b"\xff"]}), pa.table({"a": ["cd"]}))
+    assert pyarrow.parquet.read_table(pa.BufferReader(content))["a"].to_pylist() == [b"\xff", b"cd"]
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        pytest.param(pa.array([1, None], pa.timestamp("ns")), "1970-01-01T00:00:00.000000001", id="nanoseconds"),
+        pytest.param(
+            pa.array([0, None], pa.timestamp("s", "Mars/Base")), "1970-01-01T00:00:00Z", id="an unknown time zone"
+        ),
+        pytest.param(
+            pa.array([[1, None], None], pa.list_(pa.timestamp("ns"))),
+            ["1970-01-01T00:00:00.000000001", None],
+            id="in a list",
+        ),
+        pytest.param(
+            pa.array([2**40, None], pa.timestamp("s")), "<value out of range: 1099511627776>", id="a year after 9999"
+        ),
+    ],
+)
+def test_jsonl_has_text_for_what_python_has_no_type_for(files, column, expected):
+    content = written(files, "p.jsonl", pa.table({"a": column, "b": [True, False]}))
+    found = [json.loads(line) for line in content.splitlines()]
+    assert found == [{"a": expected, "b": True}, {"a": None, "b": False}]
+
+
+def test_values_that_a_format_cannot_hold_are_refused_in_a_sentence(files):
+    table = pa.table({"a": pa.array([2**55], pa.timestamp("s"))})
+    with pytest.raises(OutputFailed, match=r"what run\(\) returned cannot be written as parquet: Integer overflow"):
+        written(files, "p.parquet", table)
+    with pytest.raises(OutputFailed, match=r"what run\(\) returned cannot be written as parquet: Integer overflow"):
+        write_parts(files, 0, 0, [table], "parquet")
+    assert not files.exists("p.parquet")
 
 
 # the Arrow writer takes text with any character but a lone surrogate

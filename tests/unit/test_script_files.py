@@ -120,6 +120,14 @@ def test_a_name_that_is_not_utf8_is_escaped_and_noted(files, output):
     Commit(bundle=0, start=0, end=1, files=(stored,)).model_dump_json()
 
 
+def test_a_name_that_is_too_long_once_it_is_escaped_is_shortened(files, output):
+    with open(os.fsencode(output) + b"/" + b"\xff" * 100 + b".txt", "w") as file:
+        file.write("x")
+    (stored,) = store_files(files, output, print)
+    assert (len(stored.name), stored.name[:12], stored.name[-4:]) == (255, "\\udcff\\udcff", ".txt")
+    assert files.read(stored.stored) == b"x"
+
+
 def test_a_link_stands_for_a_file_that_the_script_has_made(files, output):
     (output / "z.txt").write_text("z")
     (output / "a.txt").symlink_to("z.txt")
