@@ -70,7 +70,7 @@ class MiniBatchScorer:
                 contract,
                 mini_batch_format=mini_batch_format(self._job, in_parts),
                 memory_share=settings.memory_share,
-                environment_variables={**gpu, **contract.environment_variables},
+                environment_variables={**self._interpreter.variables, **gpu, **contract.environment_variables},
             )
             self._ready = contract, ScoringWorker(contract)
             self._stop_if_asked()
