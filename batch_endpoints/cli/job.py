@@ -128,14 +128,16 @@ def logs(told: Told, name: str, worker: str, errors: bool, follow: bool) -> None
     from batch_endpoints.cli.stream import watching
 
     found = told.client.job(name)
-    if not follow:
+    shown = False
+    if follow:
+        with watching(found):
+            for event in found.stream(worker=worker, errors=errors):
+                if event.kind == "log":
+                    shown = True
+                    click.echo(event.line)
+    if not shown:  # by following: there is nothing, or no such worker, which the server says here
         for piece in found.log_pieces(worker=worker, errors=errors):
             click.echo(piece, nl=False)
-        return
-    with watching(found):
-        for event in found.stream(worker=worker, errors=errors):
-            if event.kind == "log":
-                click.echo(event.line)
 
 
 @job.command()

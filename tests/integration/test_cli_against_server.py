@@ -570,7 +570,9 @@ def test_the_logs_of_a_job_are_read_by_worker_and_by_errors(cli, server, deploye
     assert cli("job", "logs", "-n", "told", "--follow") == merged
     assert cli("job", "logs", "-n", "told", "--worker", "driver") == "2026-11-24T00:29:20.000Z INFO Running\n"
     assert cli("job", "logs", "-n", "told", "--errors").splitlines() == merged.splitlines()[:2]
-    assert "has 'gpu' in its name" in cli("job", "logs", "-n", "told", "--worker", "gpu", exit_code=1)
+    for follow in ((), ("--follow",)):
+        told = cli("job", "logs", "-n", "told", "--worker", "gpu", *follow, exit_code=1)
+        assert "has 'gpu' in its name" in told
 
 
 def test_a_failed_job_says_why_everywhere(cli, server, deployed):
