@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_endpoints.cli.changes import assignments, set_option
+from batch_endpoints.cli.changes import job_settings, set_option
 from batch_endpoints.cli.grammar import Noun, Told, Verb
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _changes(set_: tuple[str, ...]) -> Invocation:
     from batch_endpoints.specs import Invocation, check, set_value
 
     changes: dict[str, Any] = {}
-    for dotted, value in assignments(set_).items():
+    for dotted, value in job_settings(set_).items():
         set_value(changes, dotted, value)
     return check(Invocation, changes, where="--set")
 
