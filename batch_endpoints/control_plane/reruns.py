@@ -5,19 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 
 from batch_endpoints.planning.overrides import resumed_deployment
+from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
 from batch_endpoints.policies.lifecycle import check_resume, check_retry_failed, may_begin_again
 from batch_endpoints.specs import BatchJob, Invocation, JobState
 
 
 def resumed(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
-    """The job, to go on from what it has committed.
+    """The job, to go on from what it has committed; with its failed items again where it would end by these at once.
 
     Raises:
         Conflict: it has not ended, or has completed.
         InvocationError: a change to something that is fixed by what the job has done.
     """
     check_resume(job.name, job.status)
-    return _once_more(job, changes, now)
+    again, done = _once_more(job, changes, now), job.state.progress
+    allowed = again.spec.deployment.settings.error_threshold
+    failed = over_threshold(done.items_failed + done.rows_failed, allowed)
+    if failed or nothing_succeeded(done.items_succeeded, done.items_failed):
+        return _with_failures(again, job)
+    return again
 
 
 def with_failed_items_again(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
@@ -29,7 +35,10 @@ def with_failed_items_again(job: BatchJob, changes: Invocation, now: datetime) -
     """
     progress = job.state.progress
     check_retry_failed(job.name, job.status, progress.items_failed + progress.rows_failed)
-    again = _once_more(job, changes, now)
+    return _with_failures(_once_more(job, changes, now), job)
+
+
+def _with_failures(again: BatchJob, job: BatchJob) -> BatchJob:
     return again.replaced(
         spec=again.spec.model_copy(update={"retries": job.spec.retries + 1}),
         written=job.state.outputs or job.written,

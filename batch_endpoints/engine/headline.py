@@ -16,6 +16,7 @@ def job_error(committed: Sequence[Commit], what: str) -> JobError:
     come before rows, which weigh less.
 
     Args:
+        committed: with what is known of a mini-batch that was left in the middle.
         what: why that ends the job.
     """
     failed: list[FailedItem | FailedRow] = [
@@ -24,7 +25,7 @@ def job_error(committed: Sequence[Commit], what: str) -> JobError:
     ]
     first = next((item for item in failed if item.error), failed[0])
     seen = len({item.mini_batch for item in failed if _kind(item) == _kind(first)})
-    batches = sum(commit.end - commit.start for commit in committed)
+    batches = sum(max(commit.end - commit.start, 1) for commit in committed)
     told = (
         f"{what}.\nThe first that failed is {named(first)}; failed_items.jsonl in the job folder has all, and "
         "`batch-endpoints job retry-failed` tries them again."

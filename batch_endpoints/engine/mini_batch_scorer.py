@@ -112,7 +112,7 @@ class MiniBatchScorer:
                 before_try(0)
                 self._score_files(worker, MiniBatch(mini_batch.number, [file]), None, outcome)
             return
-        refuse_paths(self._job.deployment.settings, bool(mini_batch.parts))
+        refuse_paths(self._job.deployment, bool(mini_batch.parts))
         self._notes = self._notes_on_paths
         self._score_files(worker, mini_batch, following, outcome)
 

@@ -127,7 +127,10 @@ def _score(
             so_far = (outcome.mini_batches, outcome.items_succeeded, outcome.items_failed, outcome.rows)
             keeper.bundle(outcome.bundle, Totals(*so_far, outcome.rows_failed))
             if outcome.fatal:
-                known = Commit.model_validate_json(outcome.left) if outcome.left else None
-                raise JobFailed(JobError.model_validate_json(outcome.fatal), known)
+                error = JobError.model_validate_json(outcome.fatal)
+                if not outcome.left:
+                    raise JobFailed(error)
+                known = Commit.model_validate_json(outcome.left)
+                raise JobFailed(job_error([*commits.committed(plan), known], error.details.rstrip(".")), known)
             if too_many_failed() or folder.cancel_asked:
                 return

@@ -89,7 +89,9 @@ def plan_mini_batches(
             files = [_as_in_memory(file) for file in files]
             suitable = suitable_size(sum(file.size for file in files), workers)
             batches = packed(files, suitable, cut_large)
-        elif no_code and (carried or reading):
+        elif no_code and (
+            carried or reading or (_asks_for_rows(settings) and _all_tables(files, takes_tensors(mlmodel)))
+        ):
             batches = ([(file.path, WHOLE) for file in batch] for batch in mini_batches(files, number))
         else:
             plan = plan_job(root, files, number, workers)
@@ -104,6 +106,11 @@ def _telling(batches: Iterable[T], count: int, enough: Callable[[], None]) -> It
         yield batch
         if number == count:
             enough()
+
+
+def _asks_for_rows(settings: ModelDeploymentSettings) -> bool:
+    """Has somebody said that bad rows are to be told from their files, where mini-batches are whole files?"""
+    return settings.on_error == "isolate" or (settings.on_error is None and settings.keep_failed_inputs)
 
 
 def _as_in_memory(file: InputFile) -> InputFile:
@@ -167,8 +174,11 @@ def better_as_files(outcome: Outcome, ranges: Sequence[tuple[str, Part]], deploy
     return [one for one in failed if not outcome.failed[one].error.of_rows and one.lower().endswith(_MODELS_OWN)]
 
 
-def refuse_paths(settings: ModelDeploymentSettings, in_parts: bool) -> None:
+def refuse_paths(deployment: ModelDeployment, in_parts: bool) -> None:
     """Raises InitFailed where a script takes paths and the job wants what only tables can have."""
+    settings = deployment.settings
+    if deployment.code_configuration is None:  # what is no table has no rows that could fail alone
+        return
     mend = (
         "Annotate the parameter of run() with pandas.DataFrame, pyarrow.Table or dict[str, numpy.ndarray], or set "
         "mini_batch_format"

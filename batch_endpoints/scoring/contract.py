@@ -108,9 +108,15 @@ def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequen
     table, of_item = _rows(header, payload, items)
     if of_item:
         return Scored(table)
-    if named := _named_items(table, items):
+    named, doubtful = _named_items(table, items)
+    if named:
         missing = UserError("", "run() returned rows, but none for this file")
-        return Scored(table, {item: missing for item in items if item not in named})
+        told = doubtful and (
+            f"run() names files without their folders, and several of one call are '{doubtful}', so one that the "
+            "script leaves out cannot be noticed; return their whole paths"
+        )
+        failed = {item: missing for item in items if item not in named}
+        return Scored(table, failed, unattributed=told)
     files = f"{len(items)} file{'s' * (len(items) != 1)}"
     if table.num_rows < len(items):
         count = "no rows" if not table.num_rows else "1 row" if table.num_rows == 1 else f"{table.num_rows} rows"
@@ -189,31 +195,34 @@ def _array(values: list[Any]) -> pa.Array:
         return pa.array([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], pa.string())
 
 
-def _named_items(table: pa.Table, items: Sequence[str]) -> set[str]:
+def _named_items(table: pa.Table, items: Sequence[str]) -> tuple[set[str], str]:
     """The items that a text column names, by path or by base name: of all such columns the one that names most.
 
-    A base name that several items share stands for as many of them as it has rows.
+    A base name that several items share stands for as many of them as it has rows; such a one comes with them.
     """
     by_name: dict[str, list[str]] = defaultdict(list)
     for item in items:
         by_name[os.path.basename(item)].append(item)
-    named: set[str] = set()
+    named: tuple[set[str], str] = set(), ""
     for column in table.columns:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            named = max(named, _items_of(column, by_name), key=len)
+            named = max(named, _items_of(column, by_name), key=lambda found: len(found[0]))
     return named
 
 
-def _items_of(column: pa.ChunkedArray, by_name: dict[str, list[str]]) -> set[str]:
+def _items_of(column: pa.ChunkedArray, by_name: dict[str, list[str]]) -> tuple[set[str], str]:
     """The items that a column names; none where it holds anything else."""
-    named: set[str] = set()
+    named, doubtful = set[str](), ""
     counts = column.drop_null().value_counts()
-    for name, count in zip(counts.field("values"), counts.field("counts"), strict=True):
-        found = _meant(name.as_py(), count.as_py(), by_name)
+    for value, count in zip(counts.field("values"), counts.field("counts"), strict=True):
+        name = value.as_py()
+        found = _meant(name, count.as_py(), by_name)
         if not found:
-            return set()
+            return set(), ""
         named.update(found)
-    return named
+        if len(found) > 1:
+            doubtful = doubtful or name
+    return named, doubtful
 
 
 def _meant(name: str, rows: int, by_name: dict[str, list[str]]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from batch_endpoints.storage.arrow_messages import Message, first_fields
+from batch_endpoints.storage.arrow_messages import Message, count_fields, first_fields
 from batch_endpoints.storage.column_types import holds_no_nothing
 from batch_endpoints.storage.windows import Windows
 
@@ -35,9 +35,13 @@ class Headers:
         self._source = source
         fields = zip(schema, first_fields(schema), strict=True)
         self._may_lack = [(field.name, number) for field, number in fields if holds_no_nothing(field.type)]
+        self._fields = count_fields(schema)
         self._row_bytes = 0.0
 
     def tell(self, message: Message, end: int) -> Told:
+        """Raises ArrowInvalid where it is not of this schema: it could have any number of rows."""
+        if message.fields != self._fields:
+            raise pa.ArrowInvalid(f"the rows at byte {message.at} have {message.fields} fields, not {self._fields}")
         missing = {name for name, number in self._may_lack if message.rows and message.lacks_values(number)}
         return Told(message.at, end, message.rows, self._size(message), missing)
 

@@ -66,10 +66,14 @@ class Message:
         return bool(self._told.number(2, "B"))
 
     @property
+    def fields(self) -> int:
+        """How many its rows have, with those within others."""
+        return self._rows.count(1)
+
+    @property
     def is_sound(self) -> bool:
         """Has its first column as many rows as it says it has? A plan has parts for all that are told."""
-        columns = self._rows.count(1)
-        return self.rows >= 0 and (not columns or _unpack("<q", *self._rows.at(1, 0, 16))[0] == self.rows)
+        return self.rows >= 0 and (not self.fields or _unpack("<q", *self._rows.at(1, 0, 16))[0] == self.rows)
 
     def lacks_values(self, field: int) -> bool:
         """Is a value missing in one of the fields, which are counted as ``first_fields`` has them?"""
@@ -156,6 +160,11 @@ def first_fields(schema: pa.Schema) -> Sequence[int]:
         found.append(count)
         count += _fields(column.type)
     return found
+
+
+def count_fields(schema: pa.Schema) -> int:
+    """How many fields a record batch has, with those within others."""
+    return sum(_fields(column.type) for column in schema)
 
 
 def has_dictionaries(schema: pa.Schema) -> bool:

@@ -26,6 +26,7 @@ from batch_endpoints.storage.schemes import STORES, check_scheme, scheme_of
 from batch_endpoints.storage.whole_files import ASIDE, whole_file
 
 if TYPE_CHECKING:
+    from batch_endpoints.storage.object_streams import ObjectReader
     from batch_endpoints.storage.objects import ObjectFilesystem
 
 _CLIENTS = ("boto3", "botocore", "google", "azure")
@@ -220,6 +221,11 @@ def _client_wanted(uri: str) -> Iterator[None]:
         ) from None
 
 
+def open_object(root: str, path: str, access: Access = AMBIENT) -> ObjectReader:
+    """An object of a store."""
+    return store_filesystem(root, access).open_reader(path, _FIRST_BYTES)
+
+
 def open_seekable(root: str, path: str, access: Access = AMBIENT, *, by_arrow: bool = True) -> pyarrow.NativeFile:
     """A remote file for Arrow's readers, which jump about in it.
 
@@ -231,7 +237,7 @@ def open_seekable(root: str, path: str, access: Access = AMBIENT, *, by_arrow: b
     """
     if _store(root) not in ("", "s3") or (_store(root) and not by_arrow):
         # what Arrow itself has for these takes other credentials, and tells and tries again what fails otherwise
-        return pyarrow.PythonFile(store_filesystem(root, access).open_reader(path, _FIRST_BYTES), mode="r")
+        return pyarrow.PythonFile(open_object(root, path, access), mode="r")
     files, top = open_uri(root, access)
     return files.open_input_file(f"{top}/{path}")
 

@@ -21,6 +21,7 @@ _PLAIN: dict[type, pa.DataType] = {
     float: pa.float64(),
     str: pa.string(),
 }
+_TOO_DEEP = "it is nested too deeply"
 _EXACT = 1 << 53  # up to here a float is the whole number that was written
 
 
@@ -35,12 +36,13 @@ def infer(data: bytes) -> tuple[pa.Schema, set[str]]:
     for line in _lines(data):
         try:
             record = _record(line)
-        except ValueError:  # who reads this row will tell
+            found = {name: _kind(value) for name, value in record.items()}
+        except (ValueError, RecursionError):  # who reads this row will tell
             continue
         lines += 1
-        for name, value in record.items():
-            kinds[name].add(_kind(value))
-            there[name] += value is not None
+        for name, kind in found.items():
+            kinds[name].add(kind)
+            there[name] += record[name] is not None
     schema = pa.schema([(name, reduce(join, found)) for name, found in kinds.items()])
     return schema, {name for name in kinds if there[name] < lines}
 
@@ -65,6 +67,8 @@ def read(data: bytes, schema: pa.Schema, *, ignore_others: bool) -> pa.Table:
             columns.append(pa.array(values, field.type))
         except (ValueError, OverflowError) as error:
             raise ValueError(f"field {field.name}: {error}") from None
+        except RecursionError:
+            raise ValueError(f"field {field.name}: {_TOO_DEEP}") from None
     return pa.table(columns, schema=schema) if columns else pa.table({})
 
 
@@ -73,7 +77,10 @@ def _lines(data: bytes) -> Iterator[bytes]:
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    record = json.loads(line)
+    try:
+        record = json.loads(line)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
     if not isinstance(record, dict):
         raise ValueError(f"{_short(record)} is no JSON object")
     return record

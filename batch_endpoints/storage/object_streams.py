@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batch_endpoints.storage.objects import Upload
 
 PIECE_BYTES = 8 << 20  # read or written by one request
+_FIRST_BYTES = 1 << 20  # of what is read ahead: many look no further
+_AHEAD = 4  # requests at once: one connection to a store is slower than the network
 _MANY = 1000  # parts after which they become twice as large: S3 takes 10,000 of an object
 
 
@@ -17,7 +24,7 @@ class ObjectReader(io.RawIOBase):
     """An object that is read by ranges.
 
     Args:
-        piece: asks for some bytes, by start and length.
+        piece: asks for some bytes, by start and length; from any thread.
         begin: the first bytes, which the request has brought that told the size.
         size: of the object, in bytes.
     """
@@ -48,11 +55,28 @@ class ObjectReader(io.RawIOBase):
         """As ``readinto``; io's own way would copy it twice."""
         if size < 0:
             return self.readall()
-        length = max(min(size, self._size - self._at), 0)
-        data = self.begin[self._at : self._at + length]
-        if len(data) < length:  # never short of what is asked for: Arrow takes that for the end
-            data += self._piece(self._at + len(data), length - len(data))
+        data = self._bytes(self._at, size)
         self._at += len(data)
+        return data
+
+    def ahead(self) -> Iterator[bytes]:
+        """The rest, piece by piece: some are asked for while one is looked at. The place does not move."""
+        at, length, waiting = self._at, _FIRST_BYTES, deque[Future[bytes]]()
+        most = 1  # until somebody wants more than the first
+        while True:
+            while at < self._size and len(waiting) < most:
+                waiting.append(_begun(partial(self._bytes, at, length)))
+                at, length = at + length, min(2 * length, PIECE_BYTES)
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+            most = _AHEAD
+
+    def _bytes(self, start: int, size: int) -> bytes:
+        length = max(min(size, self._size - start), 0)
+        data = self.begin[start : start + length]
+        if len(data) < length:  # never short of what is asked for: Arrow takes that for the end
+            data += self._piece(start + len(data), length - len(data))
         return data
 
     def readinto(self, buffer: Any) -> int:
@@ -66,6 +90,20 @@ class ObjectReader(io.RawIOBase):
         while piece := self.read(PIECE_BYTES):
             pieces.append(piece)
         return b"".join(pieces)
+
+
+def _begun(read: Callable[[], bytes]) -> Future[bytes]:
+    """In a thread that nobody has to wait for, and that is as patient with its store as the caller."""
+    future = Future[bytes]()
+
+    def work() -> None:
+        try:
+            future.set_result(read())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
+    return future
 
 
 class ObjectWriter(io.BufferedIOBase):

@@ -140,7 +140,8 @@ class PartReader:
                 mend="It has changed since the job began.",
             )
         rows = part.only if there is None else [row for row in part.only if row in there]
-        table = found.table.take([row - part.first_row if there is None else there[row] for row in rows])
+        at = [row - part.first_row if there is None else there[row] for row in rows]
+        table = found.table.take(pa.array(at, pa.int64()))
         again = set(part.only)
         return PartRows(table, rows, [bad for bad in found.unreadable if bad.row in again])
 

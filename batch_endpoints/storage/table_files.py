@@ -16,7 +16,7 @@ from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.arrow_tables import ArrowTable
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.columnar_tables import ParquetTable
-from batch_endpoints.storage.filesystem import local_path, open_seekable
+from batch_endpoints.storage.filesystem import in_store, local_path, open_object, open_seekable
 from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.listing import is_streamed
@@ -142,12 +142,13 @@ def _ranges(uri: str, access: Access) -> Any:
 
 def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
     root, path, scratch = own_root(root, path, scratch)
-    folder = local_path(root)
-    source = (
-        pa.OSFile(str(fetch(root, path, scratch, access)))
-        if folder is not None
-        else _source(root, path, scratch, access, by_arrow=False)
-    )
+    source: Any
+    if local_path(root) is not None:
+        source = pa.OSFile(str(fetch(root, path, scratch, access)))
+    elif in_store(root) and not compression:
+        source = open_object(root, path, access)
+    else:
+        source = _source(root, path, scratch, access, by_arrow=False)
     if compression:
         source = pa.CompressedInputStream(source, compression)
         while at:  # compressed files are read from their beginning

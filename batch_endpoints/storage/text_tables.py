@@ -17,9 +17,9 @@ from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
 from batch_endpoints.specs import ReadDelimited
 from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, tell_missing, without_values
 from batch_endpoints.storage.readable_rows import UnreadableRow, readable_rows
+from batch_endpoints.storage.text_blocks import blocks
 from batch_endpoints.storage.text_records import RecordScanner, ends_in_quotes
 
-BLOCK = 1 << 20  # what is looked at at once; in the cache of a CPU it is faster than more
 LONGEST = 64 << 20  # bytes of a row; one that has more has most often a quote that nothing closes
 _BOM = b"\xef\xbb\xbf"
 _LARGEST = (1 << 31) - 1  # bytes that pyarrow's readers take at once
@@ -149,10 +149,7 @@ class TextTable:
 
     def _blocks(self, start: int) -> Iterator[bytes]:
         with self._open(start) as file:
-            while block := file.read(BLOCK):
-                while block.endswith(b"\r") and (more := file.read(1)):
-                    block += more
-                yield block
+            yield from blocks(file)
 
     def _learn(self, data: bytes, types: ColumnTypes) -> None:
         raise NotImplementedError

@@ -441,3 +441,27 @@ def test_nothing_but_the_output_is_left_where_nothing_can_be_tried_again(tmp_pat
     ask_for_retry(job)
     assert job.run().status == "Completed"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
+
+
+@pytest.mark.parametrize("size", ["5000 rows", "2 rows", 2], ids=str)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", b"x,y\na,1\nb,1,2,3\nc,3\n"),
+        ("a.csv", b"x\na\n\xff\xfe\nb\n"),
+        ("a.jsonl", b'{"x":"a"}\n[1]\n{"x":"b"}\n'),
+    ],
+    ids=["fields", "utf-8", "json"],
+)
+def test_rows_that_cannot_be_read_can_be_tried_again(tmp_path, size, name, text):
+    script = "import pandas\ndef run(rows: pandas.DataFrame):\n    return rows[['x']]\n"
+    job = Job(tmp_path, script, files=0, settings={"mini_batch_size": size, "on_error": "isolate"})
+    (job.input / name).write_bytes(text)
+    assert job.run().status == "Completed"
+    (failed,) = job.failed_items()
+
+    ask_for_retry(job)
+    assert job.run().status == "Completed"
+
+    assert [(one["row"], one["reason"]) for one in job.failed_items()] == [(failed["row"], failed["reason"])]
+    assert len(job.rows()) == 2

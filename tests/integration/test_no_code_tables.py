@@ -303,3 +303,29 @@ def test_columns_for_the_output_are_not_shown_to_the_model(tmp_path):
     (row,) = case.run(output_columns=["id"]).rows()
 
     assert (json.loads(row["prediction"])[1], row["id"]) == (["int 1"], "007")
+
+
+@pytest.mark.parametrize("asked", [{"on_error": "isolate"}, {"keep_failed_inputs": True}], ids=str)
+def test_a_bad_row_costs_one_row_of_whole_files_where_somebody_asks_for_that(tmp_path, asked):
+    case = Case(tmp_path, Schema([ColSpec("long", "n")]))
+    (case.input / "a.csv").write_text("n\n1\n2\n")
+    (case.input / "b.csv").write_text("n\n3\nx\n5\n")
+
+    job = case.run(10, **asked)
+
+    assert job.state.status == "Completed"
+    assert [(row["file"], row["row"]) for row in job.rows()] == [
+        *[("a.csv", "0"), ("a.csv", "1")],
+        *[("b.csv", "0"), ("b.csv", "2")],
+    ]
+    (failed,) = job.failed_items()
+    assert (failed["file"], failed["row"], "input" in failed) == ("b.csv", 1, "keep_failed_inputs" in asked)
+
+
+def test_what_is_no_table_has_no_rows_to_tell_apart(tmp_path):
+    case = Case(
+        tmp_path, code=TELLING.replace("model_input.dtypes", "[]").replace("range(model_input.shape[1])", "[]")
+    )
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(case.input / "a.png")
+    job = case.run(10, on_error="isolate")
+    assert (job.state.status, job.state.progress.items_succeeded) == ("Completed", 1), job.failed_items()

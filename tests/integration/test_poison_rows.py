@@ -320,7 +320,7 @@ def test_a_job_whose_rows_have_failed_too_often_stops_in_the_middle_of_a_mini_ba
     state = job.run()
 
     assert (state.status, state.error.code) == ("Failed", "ScoringFailed")
-    assert state.error.message == "score.py:8: ValueError: there is a zero"
+    assert state.error.message == "score.py:8: ValueError: there is a zero (seen in 1 of 1 mini-batches)"
     assert "3 rows of one mini-batch failed, more than error_threshold (2) allows" in state.error.details
     assert len(job.calls()) < 30
     assert [(row["file"], row["row"]) for row in job.failed_items()] == [("a.csv", n) for n in range(1, 4)]

@@ -679,6 +679,23 @@ def test_a_job_that_has_ended_is_resumed_with_other_settings(server, ended):
     assert (resumed.spec.resumption, resumed.launches, resumed.launches_before) == (1, 3, 3)
 
 
+@pytest.mark.parametrize(
+    ("succeeded", "failed", "rows", "threshold", "retries"),
+    [(2, 3, 0, 1, 1), (2, 0, 3, 1, 1), (0, 5, 0, -1, 1), (2, 3, 0, 3, 0), (2, 3, 0, -1, 0), (2, 0, 0, 0, 0)],
+)
+def test_a_job_that_would_end_by_its_failed_items_at_once_is_resumed_with_these(
+    server, succeeded, failed, rows, threshold, retries
+):
+    job = server.with_default().invoke()
+    progress = Progress(items=9, items_succeeded=succeeded, items_failed=failed, rows_failed=rows)
+    state = JobState(status="Failed", progress=progress)
+    server.store.update_job(job.name, lambda now: now.replaced(status="Failed", state=state))
+
+    resumed = server.jobs.resume(job.name, Invocation.model_validate({"error_threshold": threshold}))
+
+    assert (resumed.spec.retries, resumed.spec.resumption) == (retries, 1)
+
+
 @pytest.mark.parametrize("status", ["NotStarted", "Running", "CancelRequested", "Completed"])
 def test_a_job_that_has_nothing_to_go_on_with_is_not_resumed(server, status):
     job = server.with_default().invoke()

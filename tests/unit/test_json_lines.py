@@ -6,7 +6,7 @@ import pytest
 from tables import cut, rows
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.storage import text_tables
+from batch_endpoints.storage import text_blocks
 from batch_endpoints.storage.column_types import signature_types
 
 
@@ -29,7 +29,7 @@ def test_a_column_that_is_carried_to_the_output_is_text_whatever_the_file_holds(
 @pytest.mark.parametrize("block", [30, 1 << 20], ids=["in two blocks", "in one block"])
 @pytest.mark.parametrize("size", ["1 rows", "3 rows", "64MB"])
 def test_a_column_of_numbers_and_text_is_text_for_all_rows(tmp_path, monkeypatch, block, size):
-    monkeypatch.setattr(text_tables, "BLOCK", block)
+    monkeypatch.setattr(text_blocks, "BLOCK", block)
     write(tmp_path, {"v": 1, "n": 1}, {"v": 0.5, "n": 2}, {"v": "x", "n": 3.5}, {"v": True, "n": None})
     assert read(tmp_path, size) == [
         {"v": "1", "n": 1.0},
@@ -52,7 +52,7 @@ def test_lists_and_objects_of_mixed_values_hold_text(tmp_path):
 @pytest.mark.parametrize("blank", ["   ", "\t", " \r"], ids=repr)
 @pytest.mark.parametrize("block", [1, 5, 1 << 20])
 def test_a_line_of_spaces_is_no_row(tmp_path, monkeypatch, size, blank, block):
-    monkeypatch.setattr(text_tables, "BLOCK", block)
+    monkeypatch.setattr(text_blocks, "BLOCK", block)
     write(tmp_path, blank, ' {"a": 1}', blank, blank, {"a": 2}, blank)
     batches = cut(tmp_path, size)
     assert rows(batches, "a.jsonl") == [{"a": 1}, {"a": 2}]
@@ -87,3 +87,12 @@ def test_text_that_is_not_utf_8_is_refused_where_it_is_read(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b'{"a": "\xff"}\n')
     with pytest.raises(InputError, match=r"(?i)utf-8"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "deep", ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000], ids=["lists", "objects"]
+)
+def test_a_line_that_is_nested_too_deeply_is_told_and_is_no_end_of_the_process(tmp_path, deep):
+    write(tmp_path, {"v": 1}, f'{{"v": {deep}}}')
+    with pytest.raises(InputError, match=r"nested too deeply|cannot be read"):
+        read(tmp_path, "5000 rows")

@@ -81,6 +81,17 @@ def test_a_file_that_the_rows_do_not_name_has_failed(files, items, without):
     assert all("none for this file" in why.headline for why in scored.failed.values())
 
 
+@pytest.mark.parametrize(
+    ("files", "doubtful"),
+    [(["x.txt", "x.txt"], True), (["/in/a/x.txt", "/in/b/x.txt"], False), (["x.txt"], False)],
+    ids=["base names", "paths", "one of them"],
+)
+def test_it_is_told_where_a_base_name_may_be_that_of_several_files(files, doubtful):
+    scored = read_reply(*table(n=list(range(len(files))), file=files), ["a/x.txt", "b/x.txt"])
+
+    assert ("several of one call are 'x.txt'" in scored.unattributed) is doubtful
+
+
 def test_of_two_columns_the_one_that_names_more_files_counts():
     scored = read_reply(*table(nearest=["a", "a"], file=["a", "b"]), ["a", "b"])
 

@@ -21,7 +21,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
 from batch_endpoints.scoring.host_tables import table_as
-from batch_endpoints.storage import columnar_tables, text_tables
+from batch_endpoints.storage import columnar_tables, text_blocks, text_tables
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.partitions import PartReader, cut_tables
@@ -70,7 +70,7 @@ def as_csv(values):
 )
 def test_csv_cut_anywhere_has_the_rows_that_were_written(files, size, newline, bom, end, quoting, block):
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_tables, "BLOCK", block)
+        patch.setattr(text_blocks, "BLOCK", block)
         folder = Path(place)
         written = []
         for n, records in enumerate(files):
@@ -141,7 +141,7 @@ SIMPLE = [NUMBER, st.just(1 << 60), st.just(0.5), st.booleans(), TEXTS]
 )
 def test_json_lines_cut_anywhere_have_the_rows_that_were_written(records, blanks, size, newline, bom, end, block):
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_tables, "BLOCK", block)
+        patch.setattr(text_blocks, "BLOCK", block)
         lines = [
             line
             for blank, record in zip(blanks, records, strict=False)
@@ -220,7 +220,7 @@ def test_types_hold_for_the_whole_input_and_so_for_every_part(tmp_path):
 @pytest.mark.parametrize("block", [4, 1 << 20], ids=["in many blocks", "in one block"])
 def test_a_column_of_numbers_and_words_for_truth_is_text(tmp_path, monkeypatch, block):
     """As pandas keeps both; with numbers alone, or words alone, it is numbers or truth."""
-    monkeypatch.setattr(text_tables, "BLOCK", block)
+    monkeypatch.setattr(text_blocks, "BLOCK", block)
     (tmp_path / "a.csv").write_text("a,b,c\n1,1,True\ntrue,0,FALSE\n0,,\n")
     assert rows(cut(tmp_path, "1 rows"), "a.csv") == [
         {"a": "1", "b": 1, "c": True},
@@ -272,7 +272,7 @@ def test_a_file_that_has_changed_behind_the_plan_fails_instead_of_giving_other_r
 
 @pytest.mark.parametrize("types", [None, {"n": "long", "t": "string"}], ids=["looked for", "given"])
 def test_a_quote_that_nothing_closes_costs_no_memory_and_only_what_is_behind_it(tmp_path, monkeypatch, types):
-    monkeypatch.setattr(text_tables, "BLOCK", 1 << 10)
+    monkeypatch.setattr(text_blocks, "BLOCK", 1 << 10)
     monkeypatch.setattr(text_tables, "LONGEST", 1 << 14)
     good = "n,t\n" + "1,x\n" * 100
     (tmp_path / "a.csv").write_text(good + '2,"y\n' + "3,z\n" * 100_000)
@@ -302,7 +302,7 @@ def counting(blocks, read):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_a_row_longer_than_any_is_told(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(text_tables, "BLOCK", 1 << 10)
+    monkeypatch.setattr(text_blocks, "BLOCK", 1 << 10)
     monkeypatch.setattr(text_tables, "LONGEST", 1 << 14)
     (tmp_path / name).write_text(("a\n" if name == "a.csv" else "") + "x" * 100_000)
     ((part,),) = cut_tables(str(tmp_path), [InputFile(name)], partition_size("9 rows"), ColumnTypes(), tmp_path)
