@@ -11,6 +11,11 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+_OTHER_NAMES = {
+    "job_name": "name",
+    "compute.instance_count": "instance_count",
+    "resources.instance_count": "instance_count",
+}
 
 
 def assignments(pairs: Iterable[str], flag: str = "--set") -> dict[str, Any]:
@@ -28,6 +33,11 @@ def assignments(pairs: Iterable[str], flag: str = "--set") -> dict[str, Any]:
             raise click.UsageError(f"{flag} takes key=value, found '{pair}'")
         values[key] = _json_or_text(value)
     return values
+
+
+def job_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """``assignments`` of what one job wants: its settings may be named as they are in a deployment's YAML."""
+    return {_OTHER_NAMES.get(key, key.removeprefix("settings.")): value for key, value in assignments(pairs).items()}
 
 
 def flags_of(given: Mapping[str, object]) -> dict[str, str]:

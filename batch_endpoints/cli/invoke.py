@@ -9,14 +9,8 @@ from typing import Any
 
 import click
 
-from batch_endpoints.cli.changes import assignments, file_option, set_option
+from batch_endpoints.cli.changes import assignments, file_option, job_settings, set_option
 from batch_endpoints.cli.grammar import Told, Verb
-
-OTHER_NAMES = {
-    "job_name": "name",
-    "compute.instance_count": "instance_count",
-    "resources.instance_count": "instance_count",
-}
 
 
 @click.command(cls=Verb)
@@ -151,10 +145,7 @@ def asked(
     words = [(flag, key, value) for flag, key, value in plain if value]
     words += [("--inputs", *word) for word in _named("inputs", flags["inputs"])]
     words += [("--outputs", *word) for word in _named("outputs", flags["outputs"])]
-    words += [
-        ("--set", OTHER_NAMES.get(key, key.removeprefix("settings.")), value)
-        for key, value in assignments(set_).items()
-    ]
+    words += [("--set", key, value) for key, value in job_settings(set_).items()]
     for _, key, value in words:
         set_value(given, key, value)
     for key in ("inputs", "outputs"):

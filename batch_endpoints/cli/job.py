@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_endpoints.cli.changes import assignments, set_option
+from batch_endpoints.cli.changes import job_settings, set_option
 from batch_endpoints.cli.grammar import Noun, Told, Verb
 
 if TYPE_CHECKING:
@@ -128,14 +128,16 @@ def logs(told: Told, name: str, worker: str, errors: bool, follow: bool) -> None
     from batch_endpoints.cli.stream import watching
 
     found = told.client.job(name)
-    if not follow:
+    shown = False
+    if follow:
+        with watching(found):
+            for event in found.stream(worker=worker, errors=errors):
+                if event.kind == "log":
+                    shown = True
+                    click.echo(event.line)
+    if not shown:  # by following: there is nothing, or no such worker, which the server says here
         for piece in found.log_pieces(worker=worker, errors=errors):
             click.echo(piece, nl=False)
-        return
-    with watching(found):
-        for event in found.stream(worker=worker, errors=errors):
-            if event.kind == "log":
-                click.echo(event.line)
 
 
 @job.command()
@@ -179,7 +181,7 @@ def _changes(set_: tuple[str, ...]) -> Invocation:
     from batch_endpoints.specs import Invocation, check, set_value
 
     changes: dict[str, Any] = {}
-    for dotted, value in assignments(set_).items():
+    for dotted, value in job_settings(set_).items():
         set_value(changes, dotted, value)
     return check(Invocation, changes, where="--set")
 

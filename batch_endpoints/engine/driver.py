@@ -28,6 +28,7 @@ from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
 from batch_endpoints.specs.log_lines import stamp
+from batch_endpoints.specs.rows_file import DEFAULT_NAME
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.commits import Commit
@@ -100,6 +101,12 @@ def _run(
     if folder.cancel_asked:
         raise Stopped
     output = named_output(job, folder.uri)
+    asked = job.deployment.settings.output_file_name
+    if output.rows and asked not in (None, DEFAULT_NAME, output.file_name):
+        keeper.note(
+            f"the rows are in '{shown(output.file_name)}', the file that the output '{output.name}' names, and "
+            f"not in '{asked}', the output_file_name"
+        )
     plan = folder.plan()
     if plan is None:
         folder.check_exclusive()

@@ -41,7 +41,7 @@ class Finished:
 
         Args:
             files: what the script wrote, in the job folder.
-            notes: what a user should know of these.
+            notes: what a user should know of it.
         """
         mini_batch = self.bundle.mini_batch(self.end)
         self._tries += max(outcome.attempts, 1)

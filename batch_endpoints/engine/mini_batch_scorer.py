@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
@@ -21,7 +22,7 @@ from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.commits import CommittedFile
 from batch_endpoints.storage.job_folder import JobFolder
-from batch_endpoints.storage.partitions import PartReader
+from batch_endpoints.storage.partitions import PartReader, reading_of
 from batch_endpoints.storage.script_files import store_files
 
 
@@ -49,6 +50,7 @@ class MiniBatchScorer:
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self._reader: TableReader | None = None
         self._fetcher: MiniBatchFiles | None = None
+        self._notes: list[str] = []
         self._stopped = threading.Event()
 
     def get_ready(self, in_parts: bool) -> None:
@@ -68,7 +70,7 @@ class MiniBatchScorer:
                 contract,
                 mini_batch_format=mini_batch_format(self._job, in_parts),
                 memory_share=settings.memory_share,
-                environment_variables={**gpu, **contract.environment_variables},
+                environment_variables={**self._interpreter.variables, **gpu, **contract.environment_variables},
             )
             self._ready = contract, ScoringWorker(contract)
             self._stop_if_asked()
@@ -111,11 +113,13 @@ class MiniBatchScorer:
                 self._score_files(worker, MiniBatch(mini_batch.number, [file]), None, outcome)
             return
         refuse_paths(self._job.deployment, bool(mini_batch.parts))
+        self._notes = self._notes_on_paths
         self._score_files(worker, mini_batch, following, outcome)
 
     def store_written(self, written: list[CommittedFile], notes: list[str]) -> None:
-        """Bring what the script has written by now to the job folder; tells these files, and what to say of them."""
+        """Bring what the script has written by now to the job folder; tells these files, and what is to be noted."""
         assert self._ready
+        notes += self._notes
         contract, worker = self._ready
         if worker.has_written():  # which is not so behind nearly every mini-batch
             of_init = worker.files_of_init()
@@ -151,6 +155,18 @@ class MiniBatchScorer:
                 if scored.rows_read:
                     outcome.rows_read = (outcome.rows_read or {}) | scored.rows_read
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
+
+    @cached_property
+    def _notes_on_paths(self) -> list[str]:
+        """What a user should know where the script's run() takes paths."""
+        of_table = any(given.type == "mltable" for given in self._job.inputs.values())
+        columns = self._folder.plan_columns() if of_table else None
+        if columns is None or not reading_of(columns).differs:
+            return []
+        return [
+            "the transformations of the MLTable are not applied: the script's run() takes paths, and reads the files "
+            "itself; annotate its parameter with pandas.DataFrame to get them as the table says"
+        ]
 
     def _tables(self) -> TableReader:
         """What reads the parts of the stored plan."""

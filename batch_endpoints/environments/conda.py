@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -60,6 +60,7 @@ class CondaFile:
         pip: the lines of its ``pip:`` list.
         others: its other packages, as it writes them.
         build_tools: setuptools and wheel, as it writes them; pip is left out, as uv does its work.
+        variables: environment variables for what runs in it.
     """
 
     python: str = ""
@@ -67,6 +68,7 @@ class CondaFile:
     others: tuple[str, ...] = ()
     build_tools: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_conda(document: Mapping[str, Any]) -> CondaFile:
@@ -100,8 +102,9 @@ def read_conda(document: Mapping[str, Any]) -> CondaFile:
             build_tools.append(str(one))
         elif name != "pip":
             others.append(str(one))
-    channels = tuple(str(channel) for channel in document.get("channels") or [])
-    return CondaFile(python, tuple(pip), tuple(others), tuple(build_tools), channels)
+    channels = document.get("channels") or []
+    channels = tuple(map(str, [channels] if isinstance(channels, str) else channels))
+    return CondaFile(python, tuple(pip), tuple(others), tuple(build_tools), channels, _variables(document))
 
 
 def to_pypi(packages: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -153,6 +156,17 @@ def specifier(version: str, package: str) -> str:
             mend="Write it as =1.2, ==1.2.3 or >=1.2,<2; alternatives (|) are not possible.",
         ) from None
     return said
+
+
+def _variables(document: Mapping[str, Any]) -> dict[str, str]:
+    given = document.get("variables") or {}
+    if not isinstance(given, dict):
+        raise SpecError("the conda file's 'variables' are no names with values", mend="variables: {NAME: value}")
+    variables = {str(name): "" if value is None else str(value) for name, value in given.items()}
+    for name, value in variables.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise SpecError(f"the conda file's variable '{name}' cannot be one, or its value has a NUL")
+    return variables
 
 
 def _one_specifier(part: str) -> str:

@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch_endpoints.environments.build import build_environment, find_conda, list_pythons
@@ -31,6 +31,7 @@ class Interpreter:
         built: what is known of one that was built; None for others.
         is_new: did this call build it?
         lease: keeps one that was built from being removed while this object lives.
+        variables: environment variables that the environment has for what runs in it.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Interpreter:
     built: Built | None = None
     is_new: bool = False
     lease: Lease | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def close(self) -> None:
         """Let go of it: nobody uses it any more."""
@@ -72,7 +74,7 @@ def _found(environment: Environment, cache: Path, recorded: Mapping[str, str]) -
         return _made(stated, cache)
     why = _unmet_here(plan)
     if not why:
-        return Interpreter(sys.executable, stated.notes)
+        return Interpreter(sys.executable, stated.notes, variables=plan.variables)
     note = f"the model was recorded with {why}: an interpreter is built from what is recorded"
     return _made(replace(plan, notes=(*stated.notes, note, *plan.notes)), cache)
 
@@ -84,7 +86,7 @@ def _made(plan: EnvironmentPlan, cache: Path) -> Interpreter:
             mend="Name an interpreter that every node has.",
         )
     if not plan.is_built:
-        return Interpreter(plan.interpreter or sys.executable, plan.notes)
+        return Interpreter(plan.interpreter or sys.executable, plan.notes, variables=plan.variables)
     python, note = _base(plan)
     key = plan.key(f"{python.version} {python.path}")
     try:
@@ -97,7 +99,7 @@ def _made(plan: EnvironmentPlan, cache: Path) -> Interpreter:
             mend="Set BATCH_ENDPOINTS_CACHE to a folder of a local disk that has room and can be written.",
         ) from error
     notes = (*plan.notes, *([note] if note else []), *built.notes)
-    return Interpreter(built.python, notes, built, is_new, lease)
+    return Interpreter(built.python, notes, built, is_new, lease, plan.variables)
 
 
 def _base(plan: EnvironmentPlan) -> tuple[Python, str]:

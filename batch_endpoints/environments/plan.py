@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from batch_endpoints.environments.conda import CondaFile, read_conda, specifier, to_pypi
 from batch_endpoints.environments.requirements import Lines, named, read_lines
@@ -30,6 +30,7 @@ class EnvironmentPlan:
         build_dependencies: lines for pip, installed before the others, which may replace them: setuptools and wheel,
             which old packages import when they run (``pkg_resources``).
         conda: packages that conda is to install, as conda writes them, with their channels.
+        variables: environment variables of what runs in it.
         notes: what a user should know of these decisions.
     """
 
@@ -40,6 +41,7 @@ class EnvironmentPlan:
     build_dependencies: tuple[str, ...] = ()
     conda: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -53,7 +55,7 @@ class EnvironmentPlan:
         Args:
             python: version and path of the Python that it is built on; conda brings its own, the one asked for.
         """
-        left_out = ("notes",) if self.conda else ("notes", "python")
+        left_out = ("notes", "variables") if self.conda else ("notes", "variables", "python")
         content = {name: value for name, value in asdict(self).items() if name not in left_out}
         text = json.dumps([_LAYOUT, python, content], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -138,7 +140,7 @@ def plan_recorded(files: Mapping[str, str], *, has_conda: bool) -> EnvironmentPl
 
 
 def _with_conda(conda: CondaFile, has_conda: bool, files: Mapping[str, str] | None = None) -> EnvironmentPlan:
-    plan = EnvironmentPlan(python=conda.python)
+    plan = EnvironmentPlan(python=conda.python, variables=conda.variables)
     if conda.others and has_conda:
         plan = replace(plan, conda=conda.others + conda.build_tools, channels=conda.channels)
     else:

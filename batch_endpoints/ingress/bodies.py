@@ -185,10 +185,11 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
 
 def _merge(document: dict[str, Any], part: Mapping[str, Any]) -> None:
     for key, value in part.items():
-        if isinstance(value, dict) and isinstance(document.get(key), dict):
-            document[key] = {**document[key], **value}
-        elif key not in document:
-            document[key] = value
+        before = document.setdefault(key, value)
+        if isinstance(before, dict) and isinstance(value, dict):
+            _merge(before, value)
+        elif before != value:
+            raise SpecError(f"'{key}' stands at two places, with different values", mend="Keep one of them.")
 
 
 def _folded(key: str) -> str:

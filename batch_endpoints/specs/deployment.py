@@ -84,7 +84,9 @@ class ModelDeploymentSettings(Spec):
     keep_failed_inputs: bool = Field(False, description="failed_items.jsonl has the values of failed rows")
     retry_settings: RetrySettings = RetrySettings()
     output_action: Literal["append_row", "summary_only"] = "append_row"
-    output_file_name: str = DEFAULT_NAME
+    output_file_name: str | None = Field(
+        None, description=f"None: {DEFAULT_NAME}, or with the ending of output_format where that is given"
+    )
     output_format: OutputFormat | None = Field(
         None, description="azureml: Azure ML's layout, byte for byte; None: what the ending of output_file_name says"
     )
@@ -133,7 +135,9 @@ class ModelDeploymentSettings(Spec):
 
     @field_validator("output_file_name")
     @classmethod
-    def _plain_name(cls, value: str) -> str:
+    def _plain_name(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         name = value.removesuffix("/")
         if "/" in name or name in ("", ".", "..") or len(name.encode()) > 200:
             raise ValueError(
@@ -217,7 +221,8 @@ class ModelDeployment(Deployment):
     def _output_name_has_a_meaning(self) -> ModelDeployment:
         settings = self.settings
         given = {
-            "output_file_name": settings.output_file_name != DEFAULT_NAME,
+            # Azure ML's own name says no more than none
+            "output_file_name": settings.output_file_name not in (None, DEFAULT_NAME),
             "output_format": settings.output_format,
         }
         for key, said in given.items():

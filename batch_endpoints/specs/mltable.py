@@ -117,6 +117,13 @@ class TableReading(Spec):
     keep: tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()
 
+    @property
+    def differs(self) -> bool:
+        """Has a table so read other columns or values than its files have by themselves?"""
+        of_no_effect = {"partition_size", "support_multi_line", "path_column"}
+        said, plain = (one.model_dump(exclude=of_no_effect) for one in (self.delimited, ReadDelimited()))
+        return said != plain or self.keep is not None or bool(self.drop)
+
 
 class MLTable(Spec):
     """The whole file."""

@@ -57,18 +57,19 @@ def uncompressed(name: str) -> tuple[str, str]:
     return (path.stem if compression else path.name), compression
 
 
-def rows_file(name: str, wanted: OutputFormat | None) -> RowsFile:
+def rows_file(name: str | None, wanted: OutputFormat | None) -> RowsFile:
     """What a deployment or a job asks for.
 
     Args:
-        name: of the file. The default one takes the ending of the format that is wanted.
+        name: of the file; None is the default one, with the ending of the format that is wanted.
         wanted: ``output_format``; None is for the name to say, and Parquet in a folder.
 
     Raises:
         ValueError: nobody writes that, or the two contradict each other.
     """
-    if name == DEFAULT_NAME and wanted not in (None, "azureml"):
-        name = str(PurePosixPath(name).with_suffix(f".{wanted}"))
+    if name is None:
+        ending = ".csv" if wanted in (None, "azureml") else f".{wanted}"
+        name = str(PurePosixPath(DEFAULT_NAME).with_suffix(ending))
     if name.endswith("/"):
         return RowsFile(name, wanted or "parquet")
     inner, compression = uncompressed(name)

@@ -1,7 +1,7 @@
 """YAML text as plain data, with the line of every key.
 
 Stricter than PyYAML where it would lose something: a key that stands twice is an error, dates stay the text they
-are, and versions and tags keep their digits (``version: 1.10`` is not 1.1).
+are, and versions and tags keep their digits (``version: 1.10`` is not 1.1, ``python: 3.10`` not 3.1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from batch_endpoints.specs.origins import Location, Origins
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _TEXT = "tag:yaml.org,2002:str"
-_TEXTS = ("tags", "environment_variables")
+_TEXTS = ("tags", "environment_variables", "variables")  # the last one is of conda files
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,6 +76,8 @@ def _walk(node: yaml.Node | None, at: Location, lines: dict[Location, int], seen
             if key.value in own and key.value != "<<":
                 raise SpecError(f"{where}:{line}: '{key.value}' stands twice, first in line {own[key.value]}")
             own[key.value] = lines[(*at, key.value)] = line
-            if (key.value == "version" or at[-1:] in [(name,) for name in _TEXTS]) and value.tag in _NUMBERS:
+            if (
+                key.value in ("version", "python") or at[-1:] in [(name,) for name in _TEXTS]
+            ) and value.tag in _NUMBERS:
                 value.tag = _TEXT
             _walk(value, (*at, key.value), lines, seen, where)

@@ -76,7 +76,7 @@ class Commit(Spec):
     failed: tuple[FailedItem, ...] = ()
     failed_rows: tuple[FailedRow, ...] = ()
     files: tuple[CommittedFile, ...] = ()
-    notes: tuple[str, ...] = Field((), description="what a user should know of these files")
+    notes: tuple[str, ...] = Field((), description="what a user should know of it")
     worker: str = ""
     unattributed: str = Field("", description="the first rows of which nobody knows the file, in a sentence")
 

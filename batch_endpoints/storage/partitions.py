@@ -110,7 +110,7 @@ class PartReader:
         self._root, self._types, self._scratch, self._access = root, columns, scratch, access
         self._isolates = isolates
         self._wanted = None if columns is None else wanted_columns(columns)
-        self._reading = TableReading() if columns is None else _reading(columns)
+        self._reading = TableReading() if columns is None else reading_of(columns)
         if self._wanted is None and self._reading.keep:
             self._wanted = list(self._reading.keep)
         self._open: tuple[str, TableFile] | None = None
@@ -232,6 +232,7 @@ def said(
     return cast(bytes, columns.with_metadata({**(columns.metadata or {}), **more}).serialize().to_pybytes())
 
 
-def _reading(columns: pa.Schema) -> TableReading:
+def reading_of(columns: pa.Schema) -> TableReading:
+    """How files are read, from what a plan says of their columns."""
     written = (columns.metadata or {}).get(b"reading")
     return TableReading.model_validate_json(written) if written else TableReading()

@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from batch_endpoints.errors import Refused, ServerError
-from batch_endpoints.specs import BatchEndpoint
+from batch_endpoints.specs import BatchEndpoint, ModelDeployment
 from batch_endpoints.stores import migrate, migrations, open_store
 from batch_endpoints.stores.database import Database
 from batch_endpoints.stores.tables import METADATA, REVISION
@@ -88,6 +88,23 @@ def test_a_migration_that_fails_leaves_nothing_behind(bare_url, bare_database):
         migrate(bare_url)
     with bare_database.reading() as connection:
         assert inspect(connection).get_table_names() == ["jobs"]
+
+
+def test_a_deployment_of_before_keeps_the_default_name_with_the_ending_of_its_format(bare_url, bare_database):
+    migrate(bare_url)
+    store = open_store(bare_url)
+    store.save_endpoint(BatchEndpoint(name="heart"))
+    given = ModelDeployment(name="xgb", endpoint_name="heart", model="m", settings={"output_format": "parquet"})
+    store.save_deployment(given)
+    with bare_database.writing() as connection:
+        before = """replace(document, '"output_file_name"\\:null', '"output_file_name":"predictions.csv"')"""
+        connection.execute(text(f"UPDATE deployments SET document = {before}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(ValueError, match=r"the name 'predictions\.csv' says csv"):
+        store.deployment("heart", "xgb")
+    migrate(bare_url)
+    assert store.deployment("heart", "xgb") == given
+    store.close()
 
 
 def test_a_sqlite_file_is_read_while_it_is_written(tmp_path):

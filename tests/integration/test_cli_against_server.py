@@ -452,6 +452,17 @@ def test_jobs_are_listed_and_cancelled(cli, deployed):
     assert "Canceled" in cli("job", "stream", "-n", "one", exit_code=1)
 
 
+@pytest.mark.parametrize("verb", ["resume", "retry-failed"])
+def test_a_job_that_goes_on_takes_settings_as_an_invocation_does(cli, server, deployed, verb):
+    cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "one")
+    server.ends("one", JobState(status="Failed", progress=Progress(items=2, items_failed=1)))
+
+    cli("job", verb, "-n", "one", "--set", "settings.error_threshold=5", "compute.instance_count=2")
+
+    deployment = server.store.job("one").spec.deployment
+    assert (deployment.settings.error_threshold, deployment.resources.instance_count) == (5, 2)
+
+
 def test_who_ends_a_server_hears_how_many_jobs_have_not_ended(cli, server, deployed):
     running = RunningServer("this-server", server.url, "", "", None)
     assert unfinished_jobs(running) == ""
@@ -570,7 +581,9 @@ def test_the_logs_of_a_job_are_read_by_worker_and_by_errors(cli, server, deploye
     assert cli("job", "logs", "-n", "told", "--follow") == merged
     assert cli("job", "logs", "-n", "told", "--worker", "driver") == "2026-11-24T00:29:20.000Z INFO Running\n"
     assert cli("job", "logs", "-n", "told", "--errors").splitlines() == merged.splitlines()[:2]
-    assert "has 'gpu' in its name" in cli("job", "logs", "-n", "told", "--worker", "gpu", exit_code=1)
+    for follow in ((), ("--follow",)):
+        told = cli("job", "logs", "-n", "told", "--worker", "gpu", *follow, exit_code=1)
+        assert "has 'gpu' in its name" in told
 
 
 def test_a_failed_job_says_why_everywhere(cli, server, deployed):

@@ -92,6 +92,24 @@ def test_an_output_goes_where_the_job_says_by_folder_or_by_file(tmp_path):
     assert sorted(os.listdir(tmp_path / "out")) == ["predictions.csv", "rows.csv"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "notes"),
+    [
+        ({"output_file_name": "p2.csv"}, ["the rows are in 'rows.csv', the file that the output 'mine' names"]),
+        ({"output_file_name": "rows.csv"}, []),
+        ({"output_file_name": "predictions.csv"}, []),  # what Azure ML's files say without being asked
+        ({}, []),
+    ],
+    ids=["another", "the same", "Azure's own", "none"],
+)
+def test_a_file_that_the_output_names_wins_over_the_settings_name_and_a_note_says_so(tmp_path, settings, notes):
+    rows = {"type": "uri_file", "path": (tmp_path / "out" / "rows.csv").as_uri()}
+    state = Job(tmp_path, files=1, outputs={"mine": rows}, settings=settings).run()
+    assert state.status == "Completed", state.error
+    assert [note.partition(", and not")[0] for note in state.notes] == notes
+    assert os.listdir(tmp_path / "out") == ["rows.csv"]
+
+
 FILES = """
 import os
 def run(mini_batch):

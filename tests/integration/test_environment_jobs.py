@@ -42,6 +42,15 @@ def test_a_deployment_on_python_3_8_scores_beside_one_on_the_servers(tmp_path, c
     assert {row["prediction"].split()[0] for row in own.rows()} == {f"3.{sys.version_info[1]}"}
 
 
+def test_a_script_has_the_variables_of_the_conda_file_and_those_of_the_deployment_go_before_them(tmp_path, cached):
+    script = "import os\ndef run(mini_batch):\n    return [os.environ['A'] + os.environ['B'] for _ in mini_batch]"
+    conda = {"dependencies": ["pip"], "variables": {"A": "conda's", "B": "conda's"}}
+    settings = {"environment_variables": {"B": "own"}}
+    job = Job(tmp_path, script, files=1, deployment={"environment": {"conda_file": conda}}, settings=settings)
+    assert job.run().status == "Completed"
+    assert [row["prediction"] for row in job.rows()] == ["conda'sown"]
+
+
 def test_a_broken_environment_fails_the_job_once_in_the_words_of_uv(tmp_path, cached):
     script = f"{noting(tmp_path)}\ndef run(mini_batch):\n    note('ran')\n    return mini_batch"
     job = Job(tmp_path, script, deployment={"environment": {"name": "e", "requirements": ["six==99.1"]}})

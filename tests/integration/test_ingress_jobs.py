@@ -240,6 +240,22 @@ def test_a_header_picks_the_deployment(server, http):
         ({"properties": {"inputData": {"a": {"uri": "DATA"}}, "name": "a/b"}}, 400, "'name'"),
         ({"properties": {"inputData": {"a": {"uri": "DATA"}}, "name": ".."}}, 400, "'name'"),
         ({"properties": {"inputData": {"a": {"uri": "DATA"}}, "outputData": {"o": {"uri": "out"}}}}, 400, "relative"),
+        (
+            {
+                "properties": {
+                    "inputData": {"a": {"uri": "DATA"}},
+                    "experimentName": "one",
+                    "properties": {"experimentName": "other"},
+                }
+            },
+            400,
+            "'experiment_name' stands at two places",
+        ),
+        (
+            {"properties": {"inputData": {"dataset": {"uri": "DATA"}}, "dataset": {"path": "DATA/000.txt"}}},
+            400,
+            "'path' stands at two places",
+        ),
         ({"properties": {"inputData": {"a": {"uri": "DATA"}}, "tags": {"a": "\ud800"}}}, 400, "no Unicode"),
     ],
 )

@@ -42,6 +42,7 @@ def test_a_script_that_takes_tables_gets_them_as_the_transformations_say(tmp_pat
     state = job.run()
 
     assert state.status == "Completed", state.error
+    assert state.notes == ()
     rows = [(row["file"], row["row"], row["prediction"]) for row in job.rows()]
     assert rows == [("b.txt", "0", "2"), ("b.txt", "1", "4"), ("more/c.txt", "0", "6")]
 
@@ -50,6 +51,26 @@ def test_a_script_that_takes_paths_gets_those_that_are_listed(tmp_path):
     job = mltable_job(tmp_path)
     assert job.run().status == "Completed"
     assert [row["file"] for row in job.rows()] == ["b.txt", "more/c.txt"]
+
+
+@pytest.mark.parametrize(
+    ("transformations", "noted"),
+    [
+        pytest.param("[{read_delimited: {delimiter: ';'}}]", True, id="another delimiter"),
+        pytest.param("[read_parquet, {keep_columns: [a]}]", True, id="columns"),
+        pytest.param(
+            "[{read_delimited: {delimiter: ',', support_multi_line: false}}]", False, id="as files are read"
+        ),
+        pytest.param("[]", False, id="none"),
+    ],
+)
+def test_a_script_that_takes_paths_is_told_that_transformations_are_not_applied(tmp_path, transformations, noted):
+    table = f"paths:\n  - file: ./b.txt\ntransformations: {transformations}\n"
+    state = mltable_job(tmp_path, table=table).run()
+    assert state.status == "Completed", state.error
+    assert [note.partition(":")[0] for note in state.notes] == [
+        "the transformations of the MLTable are not applied"
+    ] * noted
 
 
 def test_a_list_of_files_needs_no_transformation(tmp_path):

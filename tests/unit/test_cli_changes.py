@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from batch_endpoints.cli.changes import assignments, changed
+from batch_endpoints.cli.changes import assignments, changed, job_settings
 from batch_endpoints.client.records import merge_patch, merged
 
 
@@ -22,6 +22,20 @@ from batch_endpoints.client.records import merge_patch, merged
 )
 def test_set_takes_text_and_json(pair, key, value):
     assert assignments([pair]) == {key: value}
+
+
+@pytest.mark.parametrize(
+    ("pair", "key"),
+    [
+        ("error_threshold=5", "error_threshold"),
+        ("settings.error_threshold=5", "error_threshold"),
+        ("settings.retry_settings.timeout=5", "retry_settings.timeout"),
+        ("compute.instance_count=5", "instance_count"),
+        ("resources.instance_count=5", "instance_count"),
+    ],
+)
+def test_a_job_takes_its_settings_by_the_names_that_a_deployment_has(pair, key):
+    assert job_settings([pair]) == {key: "5"}
 
 
 @pytest.mark.parametrize("pair", ["a", "=b", ".=c"])

@@ -84,6 +84,23 @@ def test_a_conda_file_gives_its_python_its_pip_list_and_its_other_packages():
     assert (read.others, read.channels) == (("numpy=1.21.2",), ("conda-forge",))
 
 
+def test_one_channel_may_stand_for_a_list_of_one():
+    assert read_conda({**CONDA, "channels": "conda-forge"}).channels == ("conda-forge",)
+
+
+def test_variables_of_a_conda_file_are_for_what_runs_and_build_nothing_anew():
+    text = "dependencies: [python=3.10]\nvariables: {A: 1.10, B: b, C: }\n"
+    found = plan(conda_file=text)
+    assert found.variables == {"A": "1.10", "B": "b", "C": ""}
+    assert found.key("") == plan(conda_file="dependencies: [python=3.10]").key("")
+
+
+@pytest.mark.parametrize("variables", [["A=1"], {"A=B": 1}, {"A": "\0"}], ids=["a list", "a name", "a value"])
+def test_variables_of_a_conda_file_that_cannot_be_set_are_refused(variables):
+    with pytest.raises(SpecError, match="the conda file's"):
+        read_conda({**CONDA, "variables": variables})
+
+
 @pytest.mark.parametrize("dependencies", ["numpy", [{"pip": "six"}], [{"npm": ["x"]}]], ids=str)
 def test_a_conda_file_of_another_shape_is_refused(dependencies):
     with pytest.raises(SpecError, match="conda file's"):
@@ -234,6 +251,10 @@ RECORDED = {
 def test_what_mlflow_recorded_is_read(files, python, requirements, constraints):
     recorded = plan_recorded(files, has_conda=False)
     assert (recorded.python, recorded.requirements, recorded.constraints) == (python, requirements, constraints)
+
+
+def test_a_recorded_python_keeps_its_digits():
+    assert plan_recorded({"python_env.yaml": "python: 3.10\n"}, has_conda=False).python == "==3.10.*"
 
 
 def test_build_dependencies_that_mlflow_recorded_are_kept_but_for_pip():

@@ -396,9 +396,11 @@ def test_an_output_goes_where_it_was_asked_to(outputs, settings, expected):
     assert (found.name, found.folder, found.file_name) == expected
 
 
-def test_a_file_whose_name_does_not_go_with_the_format_is_refused():
-    with pytest.raises(InputError, match=r"the output ./o/p\.csv. cannot be written: output_format is .parquet."):
-        named_output(job({"x": JobOutput(type="uri_file", path="/o/p.csv")}, output_format="parquet"), "JOB")
+@pytest.mark.parametrize("name", ["p.csv", "predictions.csv"])
+def test_a_file_whose_name_does_not_go_with_the_format_is_refused(name):
+    told = rf"the output ./o/{name}. cannot be written: output_format is .parquet."
+    with pytest.raises(InputError, match=told):
+        named_output(job({"x": JobOutput(type="uri_file", path=f"/o/{name}")}, output_format="parquet"), "JOB")
 
 
 def test_an_existing_output_is_in_the_way(tmp_path):

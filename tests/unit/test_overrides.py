@@ -4,7 +4,7 @@ import pytest
 
 from batch_endpoints.errors import InvocationError, SpecError
 from batch_endpoints.planning.overrides import effective_deployment, literal_variables
-from batch_endpoints.specs import Invocation, JobInput, ModelDeployment
+from batch_endpoints.specs import Invocation, JobInput, ModelDeployment, rows_file
 
 
 def deployment(**settings):
@@ -75,6 +75,16 @@ def test_an_override_that_is_not_valid_is_named(override, key):
 def test_an_output_file_is_refused_where_no_rows_are_kept(override):
     with pytest.raises(SpecError, match=f"{next(iter(override))} has no meaning"):
         effective_deployment(deployment(output_action="summary_only"), Invocation(**override))
+
+
+def test_the_default_name_takes_the_ending_of_the_jobs_format_and_a_given_one_does_not():
+    wanted = Invocation(output_format="parquet")
+    settings = effective_deployment(deployment(), wanted).settings
+    assert rows_file(settings.output_file_name, settings.output_format).name == "predictions.parquet"
+    with pytest.raises(SpecError, match=r"the name 'predictions\.csv' says csv; change one of them"):
+        effective_deployment(deployment(output_file_name="predictions.csv"), wanted)
+    with pytest.raises(SpecError, match=r"the name 'predictions\.csv' says csv; change one of them"):
+        effective_deployment(deployment(output_format="parquet"), Invocation(output_file_name="predictions.csv"))
 
 
 def test_environment_variables_of_the_job_win_over_those_of_the_deployment():

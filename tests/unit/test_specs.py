@@ -254,7 +254,6 @@ def test_a_model_deployment_has_azures_defaults():
             "keep_failed_inputs": False,
             "retry_settings": {"max_retries": 3, "timeout": 30},
             "output_action": "append_row",
-            "output_file_name": "predictions.csv",
             "logging_level": "info",
             "environment_variables": {},
         },
