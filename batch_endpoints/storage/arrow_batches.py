@@ -17,6 +17,8 @@ from batch_endpoints.storage.column_types import without_values
 from batch_endpoints.storage.columnar_tables import is_large
 from batch_endpoints.storage.windows import Windows
 
+_FEATHER = b"FEA1"  # around a table of Feather's first version
+
 
 class Batches(Protocol):
     """The record batches of one file, in their order."""
@@ -47,7 +49,7 @@ def open_batches(source: pa.NativeFile) -> Batches:
     begin = windows.read(0, 8)
     if begin.startswith(b"ARROW1"):
         return _File(source, windows)
-    return _Whole(source) if begin.startswith(b"FEA1") else ArrowStream(windows)
+    return _Whole(source) if begin.startswith(_FEATHER) else ArrowStream(windows)
 
 
 class _File:
@@ -97,6 +99,10 @@ class _Whole:
     """A table of Feather's first version, whose columns lie one behind the other."""
 
     def __init__(self, source: pa.NativeFile) -> None:
+        source.seek(max(source.size() - 8, 0))
+        told = source.read(8)  # of the table's description the length, before the last word
+        if told[4:] != _FEATHER or not 0 < int.from_bytes(told[:4], "little") <= source.size() - 12:
+            raise pa.ArrowInvalid("it has no end of a Feather file")  # which Arrow would read whatever is there
         source.seek(0)
         table = pyarrow.feather.read_table(source)
         self.schema, self._batches = table.schema, table.to_batches()

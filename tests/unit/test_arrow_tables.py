@@ -304,6 +304,14 @@ def test_compressed_rows_count_as_what_they_take_in_memory(tmp_path):
     assert [part.rows for part in parts] == [10_000] * 10
 
 
+@pytest.mark.parametrize("end", [b"FEA1", bytes(4) + b"FEA1", b"\xff" * 4 + b"FEA1", b"FEA", bytes(4)])
+def test_a_table_of_feathers_first_version_without_its_end_is_one_item_that_fails(tmp_path, end):
+    (tmp_path / "a.feather").write_bytes(b"FEA1" + bytes(40) + end)
+    (part,), types = all_parts(tmp_path, "a.feather", "3 rows")
+    with pytest.raises(InputError, match="no end of a Feather file"):
+        PartReader(str(tmp_path), types, tmp_path).read("a.feather", part)
+
+
 @pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
 def test_a_table_of_feathers_first_version_is_cut(tmp_path):
     table = pa.table({"n": range(100), "text": [f"ü{n}" for n in range(100)]})
