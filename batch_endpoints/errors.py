@@ -13,6 +13,7 @@ BatchEndpointError
 │   ├── RunFailed         … in one run(): the mini-batch is tried again
 │   ├── OutputFailed      … by returning what the output's format cannot hold
 │   └── HostLost          … by taking its process with it (crash, timeout, memory)
+│       ├── BadReply      … which we ended, since it answered with what is no reply
 │       └── HostKilled    … killed from outside, mostly for want of memory
 │           └── MemoryShort  … by us, before its node had none left: no try of the mini-batch
 ├── StoreUnavailable      a store or a disk does not give or take for now: nobody's data has failed, a job resumes
@@ -112,6 +113,10 @@ class HostLost(ScoringError):
     """The user's process ended, or had to be ended, in the middle of a call."""
 
     code = "HostLost"
+
+
+class BadReply(HostLost):
+    """The user's process answered with something that is no reply, so it was ended."""
 
 
 class HostKilled(HostLost):

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from batch_endpoints.errors import RunFailed
+from batch_endpoints.scoring.replies import ItemsReply, Raised, RowsReply, TableReply, ValuesReply
 
 _LONGEST = 1000  # characters of a message in a headline; the stack has all of it
 _LONGEST_MESSAGE = 10_000  # characters of it beside an item or row
@@ -66,15 +67,8 @@ class UserError:
         return "\n".join(line for line in self.stack.split("\n") if line.startswith('  File "'))
 
     @classmethod
-    def read(cls, error: dict[str, Any]) -> UserError:
-        return cls(
-            kind=error["class"],
-            message=error["message"],
-            file=error["file"],
-            line=error["line"],
-            stack=error["stack"],
-            may_pass=error.get("again", True),
-        )
+    def of(cls, raised: Raised) -> UserError:
+        return cls(raised.kind, raised.message, raised.file, raised.line, raised.stack, raised.again)
 
 
 @dataclass(frozen=True)
@@ -94,8 +88,8 @@ class Scored:
     unattributed: str = ""
 
 
-def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[str]) -> Scored:
-    """Understand a reply to ``run``.
+def scored_files(reply: RowsReply | ItemsReply, items: Sequence[str]) -> Scored:
+    """What a reply to ``run`` of files means.
 
     Args:
         items: the mini-batch, as names relative to the input.
@@ -103,9 +97,9 @@ def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequen
     Raises:
         RunFailed: the result leaves open which items have one.
     """
-    if header["kind"] == "items":
-        return by_item(header, payload, items)
-    table, of_item = _rows(header, payload, items)
+    if isinstance(reply, ItemsReply):
+        return by_item(reply, items)
+    table, of_item = _rows(reply, items)
     if of_item:
         return Scored(table)
     named, doubtful = _named_items(table, items)
@@ -134,30 +128,30 @@ def read_reply(header: dict[str, Any], payload: bytes | bytearray, items: Sequen
     return Scored(table)
 
 
-def by_item(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[str]) -> Scored:
-    """Understand a reply that says of each item how many rows it has, or why it has none."""
+def by_item(reply: ItemsReply, items: Sequence[str]) -> Scored:
+    """What a reply means that states of each item how many rows it has, or why it has none."""
     failed: dict[str, UserError] = {}
     files: list[str] = []
     read: dict[str, int] = {}
-    for item, result in zip(items, header["items"], strict=True):
-        if "error" in result:
-            failed[item] = UserError.read(result["error"])
+    for item, result in zip(items, reply.items, strict=True):
+        if result.error:
+            failed[item] = UserError.of(result.error)
         else:
-            files += [item] * result["rows"]
-        if result.get("read") is not None:
-            read[item] = result["read"]
-    if header["table"] is None:
+            files += [item] * result.rows
+        if result.read is not None:
+            read[item] = result.read
+    if reply.table is None:
         return Scored(None, failed, read)
-    table = _table(header["table"], payload)
+    table = returned_rows(reply.table)
     name = "file"
     while name in table.column_names:
         name = f"_{name}"
     return Scored(table.append_column(name, pa.array(files, pa.string())), failed, read)
 
 
-def returned_rows(header: dict[str, Any], payload: bytes | bytearray) -> pa.Table:
+def returned_rows(reply: RowsReply) -> pa.Table:
     """The returned rows alone."""
-    return _rows(header, payload, ())[0]
+    return _rows(reply, ())[0]
 
 
 def _cut(message: str, longest: int) -> str:
@@ -166,11 +160,14 @@ def _cut(message: str, longest: int) -> str:
     return message if len(message) <= longest else f"{message[: longest // 2]} … {message[-longest // 2 :]}"
 
 
-def _rows(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[str]) -> tuple[pa.Table, bool]:
+def _rows(reply: RowsReply, items: Sequence[str]) -> tuple[pa.Table, bool]:
     """The returned rows, and whether it is certain which item each is of."""
-    if header["kind"] != "values":
-        return _table(header, payload), False
-    values = header["values"]
+    if isinstance(reply, TableReply):
+        return reply.table, False
+    if not isinstance(reply, ValuesReply):
+        named = zip(reply.names, reply.data, strict=True)
+        return pa.table({name: _array(values) for name, values in named}), False
+    values = reply.values
     if values and all(isinstance(value, dict) for value in values):
         names = list(dict.fromkeys(name for value in values for name in value))
         return pa.table({name: _array([value.get(name) for value in values]) for name in names}), False
@@ -179,12 +176,6 @@ def _rows(header: dict[str, Any], payload: bytes | bytearray, items: Sequence[st
     if len(values) != len(items) or not values:
         return pa.table({"prediction": _array(values)}), False
     return pa.table({"prediction": _array(values), "file": pa.array(items, pa.string())}), True
-
-
-def _table(header: dict[str, Any], payload: bytes | bytearray) -> pa.Table:
-    if header["kind"] == "table":
-        return pa.ipc.open_stream(payload).read_all()
-    return pa.table({name: _array(values) for name, values in zip(header["names"], header["data"], strict=True)})
 
 
 def _array(values: list[Any]) -> pa.Array:

@@ -4,16 +4,18 @@ It runs under the deployment's own interpreter, which may be another Python vers
 only the standard library is imported (pyarrow when a table has to cross), and the syntax is Python 3.8's.
 
 Started as ``python host.py <read fd> <write fd>``. A frame is two big-endian integers (4 bytes: length of the header,
-8 bytes: length of the payload), a JSON header and a payload. Requests and replies alternate:
+8 bytes: length of the payload), a JSON header and a payload. Requests and replies alternate; a reply has the number
+of its request. The worker reads them in replies.py, which declares each field of a header:
 
-    {"op": "init", "script", "code", "log_level", "format", "azure_layout"}
-                                                   -> {"ok": true, "format": what run() gets} | {"error": {...}}
-    {"op": "run"} and an Arrow IPC stream, where run() gets tables, otherwise
-    {"op": "run", "paths": [...]}                  -> {"kind": "values", "values": [...]}
+    {"number", "op": "init", "script", "code", "log_level", "format", "azure_layout"}
+                                                   -> {"kind": "loaded", "format": what run() gets}
+                                                    | {"kind": "error", "error"}
+    {"number", "op": "run"} and an Arrow IPC stream, where run() gets tables, otherwise
+    {"number", "op": "run", "paths": [...]}        -> {"kind": "values", "values": [...]}
                                                     | {"kind": "table", "rows": n} and an Arrow IPC stream
-                                                    | {"kind": "columns", "names", "data"}, without pyarrow
+                                                    | {"kind": "columns", "names", "data", "rows"}, without pyarrow
                                                     | {"kind": "items", "items": [{"rows"} | {"error"}], "table"}
-                                                    | {"error": {...}}
+                                                    | {"kind": "error", "error"}
     Where init asks for "azure_layout", the first three have "text" besides. Each item has "read": rows of its file.
 """
 
@@ -31,6 +33,8 @@ import types
 from typing import Any, BinaryIO
 
 HEADER = struct.Struct(">IQ")
+MOST_HEADER_BYTES, MOST_PAYLOAD_BYTES = 1 << 27, 1 << 32
+"""Of a reply: a larger one is refused, and so is its host."""
 DRIVER_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -46,13 +50,15 @@ def main() -> None:
         if request is None:
             return
         try:
-            header, payload = _answer(request[0], request[1], state)
+            frame = _frame(request[0], *_answer(request[0], request[1], state))
         except BaseException as error:  # the user's init() or run(), sys.exit() and the like included
-            header, payload = {"error": _describe(error, state.get("code", ""))}, b""
+            frame = _frame(request[0], {"kind": "error", "error": _describe(error, state.get("code", ""))}, b"")
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # the script may have closed or replaced them
                 stream.flush()
-        _write_frame(sink, header, payload)
+        for part in frame:
+            sink.write(part)
+        sink.flush()
 
 
 def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -69,7 +75,7 @@ def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tup
         init = getattr(state["module"], "init", None)
         if init is not None:
             init()
-        return {"ok": True, "format": state["format"]}, b""
+        return {"kind": "loaded", "format": state["format"]}, b""
     module = state["module"]
     if "paths" not in request:
         given = state["tables"].table_as(state["format"], table)
@@ -159,7 +165,7 @@ def _kind(value: Any) -> str:
 
 
 def _encode_table(frame: Any) -> tuple[dict[str, Any], bytes]:
-    names = [str(name) for name in frame.columns]
+    names = [_text(name) for name in frame.columns]
     _check_names(names, "DataFrame")
     columns = [frame.iloc[:, at] for at in range(len(names))]
     try:
@@ -255,9 +261,9 @@ def _describe(error: BaseException, code: str) -> dict[str, Any]:
         message = f"the script called sys.exit({'' if error.code is None else error.code})"
     stack = traceback.format_exception(type(error), error, _behind_host(error.__traceback__))
     return {
-        "class": "" if isinstance(error, _NoRun) else type(error).__name__,
+        "class": "" if isinstance(error, _NoRun) else _text(type(error).__name__),
         "message": _text(message),
-        "file": file,
+        "file": _text(file),
         "line": line,
         "stack": _text("".join(stack)[-20000:]).replace(f'File "{os.path.join(code, "")}', 'File "'),
     }
@@ -302,12 +308,16 @@ def _read_frame(source: BinaryIO) -> Any:
     return None if header is None or payload is None else (json.loads(header), payload)
 
 
-def _write_frame(sink: BinaryIO, header: dict[str, Any], payload: bytes) -> None:
-    encoded = json.dumps(header).encode()
-    sink.write(HEADER.pack(len(encoded), len(payload)))
-    sink.write(encoded)
-    sink.write(payload)
-    sink.flush()
+def _frame(request: dict[str, Any], header: dict[str, Any], payload: bytes) -> list[bytes]:
+    """A reply. Raises ValueError where it is too large to be one."""
+    encoded = json.dumps({**header, "number": request["number"]}).encode()
+    for size, most in ((len(encoded), MOST_HEADER_BYTES), (len(payload), MOST_PAYLOAD_BYTES)):
+        if size > most:
+            raise ValueError(
+                f"run() returned {size >> 20} MB at once, and at most {most >> 20} can be taken: "
+                "make mini_batch_size smaller, or return a pandas.DataFrame"
+            )
+    return [HEADER.pack(len(encoded), len(payload)), encoded, payload]
 
 
 if __name__ == "__main__":

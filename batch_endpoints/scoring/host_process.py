@@ -8,19 +8,19 @@ import json
 import os
 import select
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batch_endpoints.errors import HostKilled, HostLost, MemoryShort
+from batch_endpoints.errors import BadReply, HostKilled, HostLost, MemoryShort
+from batch_endpoints.scoring.host import HEADER
 from batch_endpoints.scoring.host_family import MARK, kill_descendants, kill_processes
 from batch_endpoints.scoring.memory import why_to_end
+from batch_endpoints.scoring.replies import Reply, read_reply, read_sizes
 
 HOST_SCRIPT = Path(__file__).with_name("host.py")
-_HEADER = struct.Struct(">IQ")
 _PIPE_BYTES = 1 << 20
 _CLEAR_UP_SECONDS = 1.0
 _LOOK_SECONDS = 0.2  # how soon a host that died without closing its pipe, or takes all memory, is noticed
@@ -58,6 +58,7 @@ class HostProcess:
             os.close(from_host)
         self._output_folder, self._memory_share, self._looked = environment[MARK], memory_share, 0.0
         self._in, self._out = ours_in, ours_out
+        self._calls = 0
         os.set_blocking(self._in, False)
         os.set_blocking(self._out, False)
 
@@ -66,27 +67,26 @@ class HostProcess:
         """Of the process beside the one that runs the script, which is its child."""
         return self._process.pid
 
-    def call(
-        self, request: Mapping[str, Any], timeout_seconds: float, payload: Any = b""
-    ) -> tuple[dict[str, Any], bytearray]:
+    def call(self, request: Mapping[str, Any], timeout_seconds: float, payload: Any = b"") -> Reply:
         """Ask the host and wait for its answer.
 
         Args:
             payload: bytes that go with the request, or a buffer of them.
 
-        Returns: header and payload of the reply.
-
         Raises:
-            HostLost: it ended, or did not answer in time, or takes too much memory; it is dead when this is raised.
+            HostLost: it ended, or did not answer in time, or takes too much memory, or its answer is none; it is
+                dead when this is raised.
         """
         deadline = time.monotonic() + timeout_seconds
+        self._calls += 1
+        request = {**request, "number": self._calls}
         encoded = json.dumps(request).encode()
         try:
-            self._write(_HEADER.pack(len(encoded), len(payload)) + encoded, deadline)
+            self._write(HEADER.pack(len(encoded), len(payload)) + encoded, deadline)
             self._write(payload, deadline)
-            header_size, payload_size = _HEADER.unpack(self._read(_HEADER.size, deadline))
-            header: dict[str, Any] = json.loads(self._read(header_size, deadline))
-            return header, self._read(payload_size, deadline)
+            header_size, payload_size = read_sizes(self._read(HEADER.size, deadline))
+            header = self._read(header_size, deadline)
+            return read_reply(header, self._read(payload_size, deadline), request)
         except TimeoutError:
             self.close()
             raise HostLost(
@@ -97,7 +97,7 @@ class HostProcess:
             ) from None
         except (EOFError, BrokenPipeError):
             raise self._lost() from None
-        except MemoryShort:
+        except (MemoryShort, BadReply):
             self.close()
             raise
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
 
 import pyarrow as pa
 
 from batch_endpoints.errors import RunFailed
 from batch_endpoints.scoring.contract import Scored, UserError, returned_rows
+from batch_endpoints.scoring.replies import ItemsReply, RowsReply, ValuesReply
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,16 @@ class TableBatch:
         return pa.chunked_array([pa.repeat(item, len(rows)) for item, rows in named], pa.string()).combine_chunks()
 
 
-def read_table_reply(header: dict[str, Any], payload: bytes | bytearray, batch: TableBatch) -> Scored:
-    """Understand a reply to ``run`` of a table.
+def scored_table(reply: RowsReply | ItemsReply, batch: TableBatch) -> Scored:
+    """What a reply to ``run`` of a table means.
 
     Raises:
         RunFailed: the result leaves rows out.
     """
     given = batch.table.num_rows
-    if header["kind"] == "items":
-        return _predicted(header, payload, batch)
-    table = returned_rows(header, payload)
+    if isinstance(reply, ItemsReply):
+        return _predicted(reply, batch)
+    table = returned_rows(reply)
     if table.num_rows < given:
         raise RunFailed(
             f"run() returned {_count(table.num_rows)} for {_count(given)} of input",
@@ -109,17 +109,17 @@ def read_table_reply(header: dict[str, Any], payload: bytes | bytearray, batch: 
                 mend="Return one row for each row of input, or leave out output_columns.",
             )
         return Scored(table)
-    if header["kind"] != "values":
+    if not isinstance(reply, ValuesReply):
         return Scored(_with_input(table, batch, before_last=False))
     return Scored(_with_place(table, batch))
 
 
-def _predicted(header: dict[str, Any], payload: bytes | bytearray, batch: TableBatch) -> Scored:
+def _predicted(reply: ItemsReply, batch: TableBatch) -> Scored:
     """What a model without a script has made of the rows: one result, or the exception that it raised."""
-    (result,) = header["items"]
-    if "error" in result:
-        return Scored(None, dict.fromkeys(batch.items, UserError.read(result["error"])))
-    table, given = returned_rows(header["table"], payload), batch.table.num_rows
+    if error := reply.items[0].error:
+        return Scored(None, dict.fromkeys(batch.items, UserError.of(error)))
+    assert reply.table
+    table, given = returned_rows(reply.table), batch.table.num_rows
     if table.num_rows == given:
         return Scored(_with_place(table, batch))
     # a row alone may get one result, and yet not its own: such a model has one for the whole, or for some of it

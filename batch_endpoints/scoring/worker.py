@@ -11,15 +11,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from batch_endpoints.errors import HostKilled, HostLost, InitFailed, MemoryShort, RunFailed
 from batch_endpoints.policies.retry import MOST_MEMORY_KILLS, may_retry, memory_pause_seconds, pause_seconds
 from batch_endpoints.scoring.azure_layout import as_text
-from batch_endpoints.scoring.contract import Scored, UserError, read_reply
+from batch_endpoints.scoring.contract import Scored, UserError, scored_files
 from batch_endpoints.scoring.host_process import HostProcess
+from batch_endpoints.scoring.replies import ErrorReply, ItemsReply, LoadedReply, Reply, RowsReply
 from batch_endpoints.scoring.script_output import ScriptOutput
-from batch_endpoints.scoring.table_batches import TableBatch, read_table_reply
+from batch_endpoints.scoring.table_batches import TableBatch, scored_table
 from batch_endpoints.scoring.worker_log import WorkerLog
 
 INIT_SECONDS = 600.0  # loading a large model is allowed to take long (Azure ML: first_task_creation_timeout)
@@ -178,21 +178,22 @@ class ScoringWorker:
             self._host = None
 
     def _run_files(self, host: HostProcess, paths: Sequence[str], items: Sequence[str]) -> Scored:
-        header, payload = host.call({"op": "run", "paths": list(paths)}, self._contract.timeout_seconds)
-        if "error" in header:
-            return Scored(None, dict.fromkeys(items, UserError.read(header["error"])))
-        return self._laid_out(read_reply(header, payload, items), header)
+        reply = host.call({"op": "run", "paths": list(paths)}, self._contract.timeout_seconds)
+        return self._scored(reply, items, lambda rows: scored_files(rows, items))
 
     def _run_table(self, host: HostProcess, batch: TableBatch) -> Scored:
-        header, payload = host.call({"op": "run"}, self._contract.timeout_seconds, batch.payload())
-        if "error" in header:
-            return Scored(None, dict.fromkeys(batch.items, UserError.read(header["error"])))
-        return self._laid_out(read_table_reply(header, payload, batch), header)
+        reply = host.call({"op": "run"}, self._contract.timeout_seconds, batch.payload())
+        return self._scored(reply, batch.items, lambda rows: scored_table(rows, batch))
 
-    def _laid_out(self, scored: Scored, header: Mapping[str, Any]) -> Scored:
+    def _scored(self, reply: Reply, items: Sequence[str], read: Callable[[RowsReply | ItemsReply], Scored]) -> Scored:
+        if isinstance(reply, ErrorReply):
+            return Scored(None, dict.fromkeys(items, UserError.of(reply.error)))
+        assert not isinstance(reply, LoadedReply)  # none to run()
+        scored = read(reply)
         if scored.table is None or not self._contract.azure_layout:
             return scored
-        return replace(scored, table=as_text(scored.table, header.get("text")))
+        text = None if isinstance(reply, ItemsReply) else reply.text
+        return replace(scored, table=as_text(scored.table, text))
 
     def _try(self, items: Sequence[str], run: Callable[[HostProcess], Scored]) -> Scored:
         try:
@@ -266,16 +267,17 @@ class ScoringWorker:
             "azure_layout": self._contract.azure_layout,
         }
         try:
-            header, _ = host.call(request, INIT_SECONDS)
+            reply = host.call(request, INIT_SECONDS)
         except HostLost as lost:
             if self._stopped.is_set():
                 raise WorkerStopped from None
             raise lost if isinstance(lost, HostKilled) else self._not_loaded(lost) from None
-        if "error" in header:
-            error = UserError.read(header["error"])
+        if isinstance(reply, ErrorReply):
+            error = UserError.of(reply.error)
             self._log.not_loaded(f"the scoring script could not be loaded: {error.headline}", error.stack)
             raise InitFailed(error.headline, mend=error.stack)
-        self._format = header["format"]
+        assert isinstance(reply, LoadedReply)  # the only other one to init()
+        self._format = reply.format
 
     def _environment(self) -> dict[str, str]:
         contract = self._contract

@@ -711,3 +711,59 @@ def test_files_that_init_made_are_told_once_for_each_host(tmp_path):
         b.value("b")
         assert first == b.worker.files_of_init() == {b.output / "sub", b.output / "sub" / "labels.txt"}
         assert again == set()
+
+
+# what a script answers in the host's name
+
+FORGES = """
+import json, os, stat, struct
+def _pipes():
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        try:
+            is_pipe, flags = stat.S_ISFIFO(os.fstat(fd).st_mode), open(f"/proc/self/fdinfo/{name}").read()
+        except OSError:
+            continue
+        if is_pipe and int(flags.split("flags:")[1].split()[0], 8) & 3 == os.O_WRONLY:
+            yield fd
+def say(header, payload=b"", sizes=None):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    for fd in _pipes():
+        os.write(fd, struct.pack(">IQ", *(sizes or (len(header), len(payload)))) + header + payload)
+def run(mini_batch):
+    if mini_batch[0] != "/in/good":
+        BODY
+    return mini_batch
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="the pipe is found in /proc")
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("say({})", "it is not the one to this request"),
+        ("say(b'', sizes=(1, 1 << 63))", "it claims to have 1 and 9223372036854775808 bytes"),
+        ("say(b'', sizes=((1 << 32) - 1, 0))", "it claims to have 4294967295 and 0 bytes"),
+        ("say({'kind': 'values', 'values': [1], 'number': 1})", "it is not the one to this request"),
+        ("say({'kind': 'table', 'rows': 1, 'number': 3}, b'wild')", "its rows are damaged"),
+        ("say(b'[' * 5000)", "recursion limit"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_is_no_reply_ends_its_host_and_the_next_mini_batch_is_scored(tmp_path, body, why):
+    with bench(tmp_path, FORGES.replace("BODY", body)) as b:
+        assert b.value("good") == "/in/good"
+        reason = b.reason("bad")
+        assert b.value("good") == "/in/good"
+
+    assert reason.startswith("the scoring process sent a reply that cannot be used, so it was killed: ")
+    assert why in reason
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="the pipe is found in /proc")
+def test_a_reply_that_comes_one_call_too_late_is_not_taken_for_the_next_one(tmp_path):
+    twice = "say({'kind': 'values', 'values': ['mine'], 'number': 3})"  # the host's own comes after it
+    with bench(tmp_path, FORGES.replace("BODY", twice), max_retries=1) as b:
+        assert b.value("good") == "/in/good"
+        assert b.value("bad") == "mine"
+        assert b.value("good") == "/in/good"

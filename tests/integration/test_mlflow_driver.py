@@ -1,6 +1,5 @@
 """MLflow models without a scoring script, in real host processes: what a prediction looks like for each file."""
 
-import json
 import os
 import sys
 
@@ -11,11 +10,11 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 from PIL import Image
+from received import read_reply
 from sklearn.linear_model import LinearRegression
 
 from batch_endpoints.errors import InitFailed
 from batch_endpoints.scoring import host, mlflow_driver
-from batch_endpoints.scoring.contract import read_reply
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker
 
 # MLflow recommends type hints and input examples
@@ -97,7 +96,7 @@ class InProcess:
         mlflow_driver._model = self._model
         results = mlflow_driver.run_items([str(folder / name) for name in names])
         header, payload = host._items(results, "")
-        return read_reply(json.loads(json.dumps(header)), payload, names)
+        return read_reply(header, payload, names)
 
 
 SIGNATURES = {

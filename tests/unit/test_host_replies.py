@@ -3,7 +3,6 @@
 import datetime as dt
 import decimal
 import enum
-import json
 import math
 import sys
 
@@ -12,15 +11,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from mlflow.exceptions import MlflowException
+from received import read_reply
 
 from batch_endpoints.scoring import host
-from batch_endpoints.scoring.contract import read_reply
 
 
 def sent(result, items=("a",)):
     """The rows that arrive at the worker when a script returns ``result``."""
     header, payload = host._encode(result)
-    return read_reply(json.loads(json.dumps(header)), payload, items).table
+    return read_reply(header, payload, items).table
 
 
 class Colour(enum.Enum):
@@ -144,7 +143,7 @@ def test_a_frame_crosses_with_all_its_digits_where_there_is_no_pyarrow(monkeypat
     header, payload = host._encode(frame)
     monkeypatch.undo()
 
-    rows = read_reply(json.loads(json.dumps(header)), payload, ["a", "b"]).table.to_pydict()
+    rows = read_reply(header, payload, ["a", "b"]).table.to_pydict()
 
     assert payload == b""
     assert rows["p"][0] == 0.1 + 0.2
@@ -157,7 +156,7 @@ def test_results_by_item_carry_rows_and_errors_in_order():
     frames = [pd.DataFrame({"x": [1]}), ValueError("odd"), pd.DataFrame({"x": [2.5, 3]}), FileNotFoundError("gone")]
 
     header, payload = host._items(zip(frames, [7, 0, None, None], strict=True), "")
-    scored = read_reply(json.loads(json.dumps(header)), payload, ["a", "b", "c", "d"])
+    scored = read_reply(header, payload, ["a", "b", "c", "d"])
 
     assert scored.table.to_pydict() == {"x": [1.0, 2.5, 3.0], "file": ["a", "c", "c"]}
     assert {item: why.may_pass for item, why in scored.failed.items()} == {"b": False, "d": True}

@@ -4,9 +4,10 @@ import math
 
 import pyarrow as pa
 import pytest
+from received import read_reply
 
 from batch_endpoints.errors import RunFailed
-from batch_endpoints.scoring.contract import UserError, read_reply
+from batch_endpoints.scoring.contract import UserError
 
 NOT_NAMED = ", and no column says which files they are of"
 
@@ -50,7 +51,10 @@ def table(**columns):
         pytest.param(table(x=[1, 2]), ["a", "b"], {"x": [1, 2]}, id="a table with a row for each"),
         pytest.param(table(x=[1, 2, 3]), ["a", "b"], {"x": [1, 2, 3]}, id="a table with more rows"),
         pytest.param(
-            ({"kind": "columns", "names": ["x"], "data": [[1.5]]}, b""), ["a"], {"x": [1.5]}, id="without pyarrow"
+            ({"kind": "columns", "names": ["x"], "data": [[1.5]], "rows": 1}, b""),
+            ["a"],
+            {"x": [1.5]},
+            id="without pyarrow",
         ),
     ],
 )
@@ -124,14 +128,14 @@ def test_too_few_rows_that_name_no_file_are_refused(reply, message):
 
 
 def test_more_rows_than_files_are_taken_with_a_note_where_nothing_says_which_files_they_are_of():
-    reply = {"kind": "columns", "names": ["x"], "data": [[1, 2, 3]]}
+    reply = {"kind": "columns", "names": ["x"], "data": [[1, 2, 3]], "rows": 3}
     assert read_reply(reply, b"", ["a.csv", "b.csv"]).unattributed == (
         "run() returned 3 rows for 2 files and no column says which file each is of, so a file that the script "
         "leaves out cannot be noticed; return a column with the file's name"
     )
     assert read_reply(reply, b"", ["a.csv"]).unattributed == "", "they are all of it"
     assert read_reply(reply, b"", ["a.csv", "b.csv", "c.csv"]).unattributed == "", "a row for each"
-    named = {"kind": "columns", "names": ["f"], "data": [["a.csv", "a.csv", "b.csv"]]}
+    named = {"kind": "columns", "names": ["f"], "data": [["a.csv", "a.csv", "b.csv"]], "rows": 3}
     assert read_reply(named, b"", ["a.csv", "b.csv"]).unattributed == ""
 
 

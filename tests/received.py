@@ -1,0 +1,17 @@
+"""A reply as a host sends it, and what the worker makes of it: for tests without a process between them."""
+
+import json
+
+from batch_endpoints.scoring import replies
+from batch_endpoints.scoring.contract import scored_files
+
+
+def received(header, payload=b"", items=("a",)):
+    """A header and payload, as the reply to ``run`` of these items."""
+    request = {"op": "run", "number": 1, "paths": list(items)}
+    return replies.read_reply(json.dumps({**header, "number": 1}).encode(), payload, request)
+
+
+def read_reply(header, payload, items):
+    """What it means."""
+    return scored_files(received(header, payload, items), items)
