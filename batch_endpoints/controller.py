@@ -25,6 +25,7 @@ from batch_endpoints.storage.patience import HURRIED_SECONDS, patience
 logger = logging.getLogger(__name__)
 
 MAX_LAUNCHES = 3
+PENDING_SECONDS = 300.0  # that Ray may take to start a driver; on a machine that is loaded it takes some ten
 LOOK_SECONDS = 1.0  # how often Ray is asked for a driver that was alive; job folders are read at every tick
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _TROUBLE = (BatchEndpointError, OSError, ValueError)  # with one job's folder, or with its driver
@@ -55,6 +56,7 @@ class Controller:
         self._store, self._launcher, self._clock = store, launcher, clock
         self._max_running_jobs, self._max_launches = max_running_jobs, max_launches
         self._seen_alive: dict[_Watch, datetime] = {}
+        self._pending_since: dict[str, datetime] = {}  # by launch
         self._silent: set[str] = set()  # stores that have not answered in this tick
         self._told: dict[str, str] = {}  # the last warning about a job: not again at every tick
 
@@ -141,9 +143,9 @@ class Controller:
                 folder.write_job(job.spec)
         except InputError as error:  # a place that can never hold a job folder
             return self._end(job, "Failed", None, JobError(code=error.code, message=error.what, details=error.mend))
-        self._launcher.launch(_launch_id(job), job.folder)
+        self._launcher.launch(job.launch_id, job.folder)
         if self._store.job(job.name).ended:  # another controller saw a canceled job without a driver, and closed it
-            self._launcher.stop(_launch_id(job))
+            self._launcher.stop(job.launch_id)
         return job
 
     def _follow(self, job: BatchJob) -> BatchJob:
@@ -154,10 +156,12 @@ class Controller:
             if job.status != "CancelRequested":
                 raise
             # its folder is out of reach, perhaps for good: the work shall end all the same
-            if self._launcher.look(_launch_id(job)).status not in ("pending", "running"):
-                return self._end(job, "Canceled", job.state, None)
-            self._launcher.stop(_launch_id(job))
-            raise
+            status = self._launcher.look(job.launch_id).status
+            if status in ("pending", "running"):
+                self._launcher.stop(job.launch_id)
+            if status == "running":
+                raise
+            return self._end(job, "Canceled", job.state, None)
 
     def _look_after(self, job: BatchJob, folder: JobFolder) -> BatchJob:
         state = folder.state()
@@ -166,12 +170,14 @@ class Controller:
         watch = _watch(job)
         if timedelta(0) <= self._clock() - self._seen_alive.get(watch, _LONG_AGO) < timedelta(seconds=LOOK_SECONDS):
             return self._copy(job, state)
-        launch = self._launcher.look(_launch_id(job))
+        launch = self._launcher.look(job.launch_id)
         if launch.status in ("pending", "running"):
             self._seen_alive[watch] = self._clock()
         if job.status == "CancelRequested":
             return self._cancel(job, folder, launch, state)
-        if launch.status in ("pending", "running"):
+        if launch.status == "pending":
+            return self._wait_for_driver(job, launch, state)
+        if launch.status == "running":
             return self._copy(job, state)
         if launch.status == "absent":  # its cluster is gone, or a controller died between the record and the launch
             return self._launch_again(self._copy(job, state))
@@ -209,10 +215,25 @@ class Controller:
         )
         return self._end(job, "Failed", state, error)
 
+    def _wait_for_driver(self, job: BatchJob, launch: Launch, state: JobState | None) -> BatchJob:
+        """End a job whose driver does not start: a driver reserves nothing, so there is room for it at once."""
+        since = self._pending_since.setdefault(job.launch_id, self._clock())
+        waited = (self._clock() - since).total_seconds()
+        if waited < PENDING_SECONDS:
+            return self._copy(job, state)
+        self._launcher.stop(job.launch_id)
+        error = JobError(
+            code="DriverNotStarted",
+            message=f"Ray has not started the job's driver within {waited:.0f} s, though it needs no free CPU",
+            details=launch.message,
+        )
+        return self._end(job, "Failed", state, error)
+
     def _cancel(self, job: BatchJob, folder: JobFolder, launch: Launch, state: JobState | None) -> BatchJob:
-        folder.ask_to_cancel()
+        folder.ask_to_cancel()  # a driver that starts all the same ends by that
         if launch.status in ("pending", "running"):
-            self._launcher.stop(_launch_id(job))  # the driver gets a signal and writes its report
+            self._launcher.stop(job.launch_id)  # one that runs gets a signal and writes its report
+        if launch.status == "running":
             return job
         return self._end(job, "Canceled", state, None)
 
@@ -253,6 +274,8 @@ class Controller:
 
     def _forget_all_but(self, live: list[BatchJob]) -> None:
         watches, names = {_watch(job) for job in live}, {job.name for job in live}
+        launches = {job.launch_id for job in live}
+        self._pending_since = {launch: when for launch, when in self._pending_since.items() if launch in launches}
         self._seen_alive = {watch: when for watch, when in self._seen_alive.items() if watch in watches}
         self._told = {name: what for name, what in self._told.items() if name in names}
 
@@ -273,14 +296,9 @@ def _same_run(now: BatchJob, job: BatchJob) -> bool:
 
 def _watch(job: BatchJob) -> _Watch:
     """What was looked at: a cancel asked for in between deserves a look at once."""
-    return _launch_id(job), job.status == "CancelRequested"
+    return job.launch_id, job.status == "CancelRequested"
 
 
 def _store(uri: str) -> str:
     """Scheme and bucket of a job folder."""
     return "/".join(uri.split("/")[:3])
-
-
-def _launch_id(job: BatchJob) -> str:
-    """Ray takes a submission id once: the job's name, and for later launches the name with a number."""
-    return job.name if job.launches <= 1 else f"{job.name}-launch-{job.launches}"

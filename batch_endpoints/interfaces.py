@@ -110,17 +110,20 @@ class RecordStore(Protocol):
     def delete_asset(self, kind: AssetKind, name: str, version: str = "") -> None:
         """Delete one version; with "" all of them."""
 
-    def add_job(self, job: BatchJob, request_id: str = "") -> BatchJob:
-        """Store a new job, or return the one that this request id has made before.
+    def add_job(self, job: BatchJob, request_id: str = "", request_body: str = "") -> BatchJob:
+        """Store a new job, or return the one that this request id has made at this endpoint before.
 
         Of concurrent calls with one request id exactly one stores its job, and all return it.
 
+        Args:
+            request_body: the hash of what was asked for; "" where it is not known, which fits any other.
+
         Raises:
-            Conflict: another job has this name.
+            Conflict: another job has this name, or the request id belongs to another body.
         """
 
-    def job_of_request(self, request_id: str) -> BatchJob | None:
-        """The job that a request id has made, if any."""
+    def job_of_request(self, endpoint: str, request_id: str, request_body: str = "") -> BatchJob | None:
+        """The job that a request id has made at an endpoint, if any; raises as ``add_job``."""
 
     def job(self, name: str) -> BatchJob: ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable
@@ -12,7 +14,7 @@ from batch_endpoints.control_plane.job_parts import frozen_deployment, job_input
 from batch_endpoints.control_plane.places import places
 from batch_endpoints.control_plane.records import everything, found
 from batch_endpoints.control_plane.reruns import resumed, with_failed_items_again
-from batch_endpoints.errors import Conflict, InvocationError, NotFound, ServerError
+from batch_endpoints.errors import Conflict, InvocationError, NotFound
 from batch_endpoints.interfaces import Listing, Page, RecordStore
 from batch_endpoints.planning.overrides import effective_deployment
 from batch_endpoints.planning.routing import resolve_deployment
@@ -58,26 +60,30 @@ class Jobs:
             endpoint: where the request came in.
             invocation: the request.
             deployment: the one to use; "" means the invocation's own choice, or else the default.
-            request_id: a request that comes again with the same one gets the same job; "" is always a new one.
+            request_id: a request of this endpoint that comes again with the same one gets the same job; "" is always
+                a new one.
             invoker: who asks.
 
         Raises:
             NotFound: no such endpoint or deployment, or what the request refers to.
             InvocationError: it cannot run as asked; InputError where there is nothing to read.
             SpecError: a setting that is not valid.
-            Conflict: the name is taken, or the output exists.
+            Conflict: the name is taken, the output exists, or another request had this id.
         """
         if len(request_id) > LONGEST_REQUEST_ID:
             raise InvocationError(f"the request id has {len(request_id)} characters; {LONGEST_REQUEST_ID} at most")
-        if request_id and (earlier := self._store.job_of_request(request_id)):
+        if known := found(lambda: self._store.endpoint(endpoint)):
+            endpoint = known.name
+        asked = _digest(invocation, deployment) if request_id else ""
+        if request_id and (earlier := self._store.job_of_request(endpoint, request_id, asked)):
             return earlier
         try:
             job = self._new_job(endpoint, invocation, deployment, invoker)
         except Conflict:  # its own name: the same request has made this job a moment ago
-            if request_id and (earlier := self._store.job_of_request(request_id)):
+            if request_id and (earlier := self._store.job_of_request(endpoint, request_id, asked)):
                 return earlier
             raise
-        stored = self._store.add_job(job, request_id)
+        stored = self._store.add_job(job, request_id, asked)
         if stored.name == job.name:
             logger.info(
                 "job accepted", extra={"job": job.name, "endpoint": endpoint, "deployment": job.deployment_name}
@@ -195,7 +201,8 @@ class Jobs:
         inputs = job_inputs(self._assets, invocation.inputs)
         outputs = job_outputs(self._assets, invocation)
         effective = effective_deployment(chosen, invocation)
-        name = invocation.name or f"batchjob-{uuid.uuid4()}"
+        uid = str(uuid.uuid4())
+        name = invocation.name or f"batchjob-{uid}"
         if invocation.name and found(lambda: self._store.job(name)):
             raise Conflict(f"a job '{name}' exists already", mend="Name it otherwise, or leave the name out.")
         frozen = frozen_deployment(self._assets, effective)
@@ -219,10 +226,11 @@ class Jobs:
             invoker=invoker,
             created_at=now,
         )
-        folder = self._folder(name)
+        folder = self._folder(uid)
         if not spec.overwrite:
             named_output(spec, folder).check_free()
         return BatchJob(
+            uid=uid,
             name=name,
             endpoint_name=endpoint_name,
             deployment_name=chosen.name,
@@ -238,22 +246,19 @@ class Jobs:
             modified_at=now,
         )
 
-    def _folder(self, name: str) -> str:
+    def _folder(self, uid: str) -> str:
         """Where a new job gets its folder."""
         root = local_path(self._jobs_root)
-        folder = (root / name).as_uri() if root else f"{self._jobs_root}/{name}"
-        try:
-            taken = open_filesystem(folder).exists("job.json")  # its report would pass for that of the new one
-        except OSError as error:
-            raise ServerError(f"job folders cannot be reached: {error}") from None
-        if taken:
-            raise Conflict(
-                f"a job '{name}' has left its folder here, though there is no record of it",
-                mend=f"Name the job otherwise, or take {root / name if root else folder} away.",
-            )
-        return folder
+        return (root / uid).as_uri() if root else f"{self._jobs_root}/{uid}"
 
     def _compute(self, name: str) -> Compute:
         compute = self._assets.get("computes", name)
         assert isinstance(compute, Compute)
         return compute
+
+
+def _digest(invocation: Invocation, deployment: str) -> str:
+    """The hash of what a request asks for, however its keys were spelled and ordered."""
+    asked = invocation.model_dump(mode="json", exclude_defaults=True)
+    canonical = json.dumps([deployment, asked], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -10,6 +10,8 @@ from pydantic_core import PydanticCustomError
 
 ENDPOINT_NAME = re.compile(r"[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?")
 ASSET_NAME = re.compile(r"[a-zA-Z0-9][-\w.]*")
+JOB_NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9_.]*")
+LONGEST_JOB_NAME = 118  # bytes; a disk's names have 255, and names of parts of a job begin with the job's
 
 
 class Spec(BaseModel):
@@ -44,8 +46,28 @@ def _endpoint_name(name: str) -> str:
 
 
 def _asset_name(name: str) -> str:
-    if not (len(name) <= 255 and ASSET_NAME.fullmatch(name)):
-        raise ValueError("expected at most 255 letters, digits, '-', '_' and '.', with a letter or digit first")
+    if not (len(name.encode(errors="replace")) <= 255 and ASSET_NAME.fullmatch(name)):
+        raise ValueError(
+            "expected at most 255 bytes of letters, digits, '-', '_' and '.', with a letter or digit first"
+        )
+    return name
+
+
+def _output_name(name: str) -> str:
+    if not (len(name) <= LONGEST_JOB_NAME and JOB_NAME.fullmatch(name)):
+        raise ValueError(
+            f"expected at most {LONGEST_JOB_NAME} letters and digits of ASCII, '-', '_' and '.', with a letter or "
+            "digit first"
+        )
+    return name
+
+
+def _job_name(name: str) -> str:
+    if not (len(name) <= LONGEST_JOB_NAME and JOB_NAME.fullmatch(name)) or "--" in name:
+        raise ValueError(
+            f"expected at most {LONGEST_JOB_NAME} letters and digits of ASCII, '-', '_' and '.', with a letter or "
+            "digit first and without '--'"
+        )
     return name
 
 
@@ -54,6 +76,12 @@ EndpointName = Annotated[str, AfterValidator(_endpoint_name)]
 
 AssetName = Annotated[str, AfterValidator(_asset_name)]
 """Name or version of an asset, a compute or a job: becomes part of paths, so it has no slash."""
+
+JobName = Annotated[str, AfterValidator(_job_name)]
+"""Name that a client gives a job; '--' is for the names that the server makes up for parts of a job."""
+
+OutputName = Annotated[str, AfterValidator(_output_name)]
+"""Name of a job's output: a folder's name, with room for what is put around it."""
 
 OptionalName = Annotated[str, AfterValidator(lambda name: _asset_name(name) if name else "")]
 """An asset's name where it may have none: written in place, in a deployment."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from batch_endpoints.specs.assets import Credentials, Model, Strings
-from batch_endpoints.specs.base import AssetName, Spec
+from batch_endpoints.specs.base import AssetName, JobName, OutputName, Spec
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
 from batch_endpoints.specs.mltable import MLTable
@@ -94,8 +94,8 @@ class Invocation(Spec):
     endpoint: str = Field("", description="in an invocation file: the endpoint, where the caller names none")
     deployment: str = Field("", description="'' is the endpoint's default deployment")
     inputs: dict[str, JobInput] = Field(default_factory=dict)
-    outputs: dict[AssetName, JobOutput] = Field(default_factory=dict)
-    name: AssetName | None = Field(None, description="None: the server makes one up")
+    outputs: dict[OutputName, JobOutput] = Field(default_factory=dict)
+    name: JobName | None = Field(None, description="None: the server makes one up")
     display_name: str = ""
     description: str = ""
     experiment_name: str = ""
@@ -216,6 +216,11 @@ class JobState(Spec):
 class BatchJob(Spec):
     """A job's record: what was asked, where it runs, and the driver's last word."""
 
+    uid: str = Field(
+        "",
+        description="made by the server, so that nobody can choose it: names its folder and its Ray jobs; '' is that "
+        "of a record from before there were any, whose name is used instead",
+    )
     name: AssetName
     endpoint_name: str
     deployment_name: str
@@ -243,6 +248,12 @@ class BatchJob(Spec):
     @property
     def ended(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def launch_id(self) -> str:
+        """The Ray job of its last launch: Ray takes an id once, so later launches have a number."""
+        own = self.uid or self.name
+        return own if self.launches <= 1 else f"{own}-launch-{self.launches}"
 
     def replaced(self, **changes: Any) -> BatchJob:
         """A copy with other values."""

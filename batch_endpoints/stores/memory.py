@@ -24,7 +24,7 @@ class MemoryRecordStore:
         self._deployments: dict[str, dict[str, AnyDeployment]] = {}
         self._assets: dict[AssetKind, dict[str, dict[str, tuple[int, AnyAsset]]]] = {}
         self._jobs: dict[str, tuple[int, BatchJob]] = {}
-        self._requests: dict[str, str] = {}
+        self._requests: dict[tuple[str, str], tuple[str, str]] = {}  # (endpoint, id): (job's name, body)
 
     def save_endpoint(self, endpoint: BatchEndpoint) -> None:
         with self._lock:
@@ -120,21 +120,25 @@ class MemoryRecordStore:
             if not version or not self._assets[kind][name]:
                 del self._assets[kind][name]
 
-    def add_job(self, job: BatchJob, request_id: str = "") -> BatchJob:
+    def add_job(self, job: BatchJob, request_id: str = "", request_body: str = "") -> BatchJob:
         with self._lock:
-            if before := self.job_of_request(request_id):
+            if before := self.job_of_request(job.endpoint_name, request_id, request_body):
                 return before
             if job.name in self._jobs:
                 raise wording.job_exists(job.name)
             self._jobs[job.name] = next(self._numbers), job
             if request_id:
-                self._requests[request_id] = job.name
+                self._requests[job.endpoint_name, request_id] = job.name, request_body
             return job
 
-    def job_of_request(self, request_id: str) -> BatchJob | None:
+    def job_of_request(self, endpoint: str, request_id: str, request_body: str = "") -> BatchJob | None:
         with self._lock:
-            name = self._requests.get(request_id)
-            return self.job(name) if name else None
+            if (endpoint, request_id) not in self._requests:
+                return None
+            name, body = self._requests[endpoint, request_id]
+            if request_body and body and body != request_body:
+                raise wording.other_body(request_id, name)
+            return self.job(name)
 
     def job(self, name: str) -> BatchJob:
         with self._lock:

@@ -160,20 +160,20 @@ class SqlRecordStore:
             if not connection.execute(statement).rowcount:
                 raise _no_asset(connection, kind, name, version)
 
-    def add_job(self, job: BatchJob, request_id: str = "") -> BatchJob:
-        values = {"name": job.name, "request_id": request_id or None, **_job_columns(job)}
+    def add_job(self, job: BatchJob, request_id: str = "", request_body: str = "") -> BatchJob:
+        request = {"request_id": request_id or None, "request_body": request_body or None}
+        values = {"uid": job.uid or job.name, "name": job.name, **request, **_job_columns(job)}
         with self._database.writing() as connection:
             if self._database.add(connection, JOBS, **values):
                 return job
-            before = connection.scalar(_job_of_request(request_id)) if request_id else None
+            before = _job_of_request(connection, job.endpoint_name, request_id, request_body)
             if before is None:
                 raise wording.job_exists(job.name)
-        return read_job(before)
+        return before
 
-    def job_of_request(self, request_id: str) -> BatchJob | None:
+    def job_of_request(self, endpoint: str, request_id: str, request_body: str = "") -> BatchJob | None:
         with self._database.reading() as connection:
-            document = connection.scalar(_job_of_request(request_id))
-        return None if document is None else read_job(document)
+            return _job_of_request(connection, endpoint, request_id, request_body)
 
     def job(self, name: str) -> BatchJob:
         with self._database.reading() as connection:
@@ -240,8 +240,15 @@ def _versions(connection: Connection, kind: AssetKind, name: str) -> list[str]:
     return list(connection.scalars(_newest_first(kind, name, ASSETS.c.version)))
 
 
-def _job_of_request(request_id: str) -> Select[Any]:
-    return select(JOBS.c.document).where(JOBS.c.request_id == request_id)
+def _job_of_request(connection: Connection, endpoint: str, request_id: str, request_body: str) -> BatchJob | None:
+    query = select(JOBS.c.request_body, JOBS.c.document)
+    row = connection.execute(query.where(JOBS.c.endpoint == endpoint, JOBS.c.request_id == request_id)).first()
+    if row is None:
+        return None
+    job = read_job(row.document)
+    if request_body and row.request_body and row.request_body != request_body:
+        raise wording.other_body(request_id, job.name)
+    return job
 
 
 def _job_columns(job: BatchJob) -> dict[str, str]:

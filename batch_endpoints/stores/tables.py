@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that makes these tables; revisions are four digits, so that they compare as text."""
 
 METADATA = MetaData()
@@ -50,14 +50,17 @@ JOBS = Table(
     "jobs",
     METADATA,
     Column("number", NUMBER, primary_key=True),
+    Column("uid", NAME, nullable=False),  # made by the server; of a job from before there were any its name
     Column("name", NAME, nullable=False),
     Column("request_id", NAME),  # NULL where the client gave none
+    Column("request_body", NAME),  # the hash of what that request asked for; NULL where it was never noted
     Column("endpoint", NAME, nullable=False),
     Column("deployment", NAME, nullable=False),
     Column("status", NAME, nullable=False),
     Column("document", Text, nullable=False),
+    UniqueConstraint("uid", name="jobs_uid"),
     UniqueConstraint("name", name="jobs_name"),
-    UniqueConstraint("request_id", name="jobs_request"),
+    UniqueConstraint("endpoint", "request_id", name="jobs_request"),
     Index("jobs_of_endpoint", "endpoint", "number"),
     Index("jobs_of_status", "status", "number"),
 )

@@ -41,6 +41,13 @@ def job_exists(name: str) -> Conflict:
     return Conflict(f"there is a job '{name}' already", mend="Give another name, or none to get one made up.")
 
 
+def other_body(request_id: str, job: str) -> Conflict:
+    return Conflict(
+        f"the request id '{request_id}' belongs to another request of this endpoint, which has made job '{job}'",
+        mend="Send another id (repeatability_request-id) with another request; the same one repeats a request.",
+    )
+
+
 def _there_are(names: Sequence[str]) -> str:
     return f"There {'is' if len(names) == 1 else 'are'}: {_some(names)}." if names else "There is none yet."
 

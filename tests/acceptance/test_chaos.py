@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from processes import is_python, kill
 
+from batch_endpoints.storage.filesystem import local_path
+
 SCRIPT = """
 import os
 import time
@@ -80,7 +82,7 @@ def disturb(server, job, rng):
 
     Returns: what was killed, in order.
     """
-    folder = server.home / "jobs" / job
+    folder = local_path(server.client.job(job).document["folder"])
     victims, in_vain, committed = [], 0, 0
     deadline = time.monotonic() + 120
     while not (folder / "report.json").exists() and time.monotonic() < deadline:

@@ -15,6 +15,8 @@ import requests
 from conftest import deploy_script
 from processes import runs, wait_for
 
+from batch_endpoints.storage.filesystem import local_path
+
 TIMEOUT, TRIES = 4, 2
 TOO_LATE = rf"run\(\) did not end within {TIMEOUT} seconds, so its process was killed"
 
@@ -157,7 +159,7 @@ def test_no_process_is_left(server, told):
 
 
 def test_the_log_has_all_that_was_printed_and_tells_each_failed_try(server, told):
-    logs = (server.home / "jobs" / told.job.name / "logs").glob("worker-*.log")
+    logs = (local_path(told.job.document["folder"]) / "logs").glob("worker-*.log")
     assert sum(log.stat().st_size for log in logs) > 100_000_000
 
     trouble = told.job.logs(errors=True)

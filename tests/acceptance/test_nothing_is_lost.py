@@ -10,6 +10,7 @@ import pytest
 from processes import command_of, is_python, kill, runs, slowdown, wait_for
 
 from batch_endpoints.cli.local_ray import free_ports
+from batch_endpoints.storage.filesystem import local_path
 
 GATED = """
 import os, time
@@ -38,7 +39,7 @@ def run(mini_batch):
 
 
 def folder_of(server, job):
-    return server.home / "jobs" / job.name
+    return local_path(job.document["folder"])
 
 
 def commits(server, job):
@@ -146,7 +147,7 @@ def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(she
         shell("endpoint", "create", "-f", tmp_path / "endpoint.yml")
         shell("deployment", "create", "-f", tmp_path / "deployment.yml", "--set-default")
         job = json.loads(shell("endpoint", "invoke", "-n", "lasting", "--input", numbered_files(40)))["name"]
-        folder = shell.home / "jobs" / job
+        folder = local_path(json.loads(shell("job", "show", "-n", job))["folder"])
         wait_for(lambda: list((folder / "commits").rglob("*.json")), "the first commits")
 
         head = json.loads((shell.home / "server.json").read_text())["ray"]["pid"]

@@ -10,6 +10,7 @@ import requests
 from processes import kill, wait_for
 
 from batch_endpoints.errors import Conflict
+from batch_endpoints.storage.filesystem import local_path
 
 SCRIPT = """
 import time
@@ -37,7 +38,7 @@ def test_failed_items_are_scored_again_into_the_same_output_whatever_is_killed(
 
     (tmp_path / "service").touch()
     server("job", "retry-failed", "-n", job.name, "--set", "error_threshold=5")
-    retried = server.home / "jobs" / job.name / "retries" / "1" / "commits"
+    retried = local_path(job.document["folder"]) / "retries" / "1" / "commits"
     wait_for(lambda: len(list(retried.rglob("*.json"))) >= 2, "the first commits of the retry")
     assert predictions(server, job) == [n for n in range(60) if n % 3 != 1]
     assert kill(server.pids("ray::ScoringActor")[0])

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import requests
 
+from batch_endpoints.storage.filesystem import local_path
+
 
 @pytest.fixture(scope="module")
 def job(server, tumor):
@@ -49,7 +51,7 @@ def test_every_row_has_the_models_prediction_in_the_order_of_the_input(server, t
 def test_a_corrupt_file_is_a_failed_item_with_its_reason(job, server):
     progress = job["properties"]["progress"]
     assert (progress["items"], progress["itemsSucceeded"], progress["itemsFailed"]) == (9, 8, 1)
-    folder = server.home / "jobs" / job["name"]
+    folder = local_path(job["properties"]["folder"])
     (failed,) = [json.loads(line) for line in (folder / "failed_items.jsonl").read_text().splitlines()]
     assert failed["file"] == "broken.csv"
     assert "EOF inside string" in failed["reason"]

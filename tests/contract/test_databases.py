@@ -7,6 +7,7 @@ import subprocess
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from batch_endpoints.errors import Refused, ServerError
-from batch_endpoints.specs import BatchEndpoint, ModelDeployment
+from batch_endpoints.specs import BatchEndpoint, BatchJob, JobSpec, Model, ModelDeployment
 from batch_endpoints.stores import migrate, migrations, open_store
 from batch_endpoints.stores.database import Database
 from batch_endpoints.stores.tables import METADATA, REVISION
@@ -90,20 +91,78 @@ def test_a_migration_that_fails_leaves_nothing_behind(bare_url, bare_database):
         assert inspect(connection).get_table_names() == ["jobs"]
 
 
-def test_a_deployment_of_before_keeps_the_default_name_with_the_ending_of_its_format(bare_url, bare_database):
+def of_revision(revision, url, database, monkeypatch, rows):
+    """A database as an earlier version of the program has left it; rows are documents and columns by table."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrations, "REVISION", revision)
+        migrate(url)
+    with database.writing() as connection:
+        for table, values in rows:
+            names = ", ".join(f'"{name}"' for name in values)
+            places = ", ".join(f":{name}" for name in values)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)
+
+
+def test_a_deployment_of_before_keeps_the_default_name_with_the_ending_of_its_format(
+    bare_url, bare_database, monkeypatch
+):
+    given = ModelDeployment(name="xgb", endpoint_name="heart", model="m", settings={"output_format": "parquet"})
+    document = given.model_dump_json().replace('"output_file_name":null', '"output_file_name":"predictions.csv"')
+    with pytest.raises(ValueError, match=r"the name 'predictions\.csv' says csv"):
+        ModelDeployment.model_validate_json(document)
+    rows = [
+        ("endpoints", {"name": "heart", "document": BatchEndpoint(name="heart").model_dump_json()}),
+        ("deployments", {"endpoint": "heart", "name": "xgb", "document": document}),
+    ]
+    of_revision("0001", bare_url, bare_database, monkeypatch, rows)
     migrate(bare_url)
     store = open_store(bare_url)
-    store.save_endpoint(BatchEndpoint(name="heart"))
-    given = ModelDeployment(name="xgb", endpoint_name="heart", model="m", settings={"output_format": "parquet"})
-    store.save_deployment(given)
-    with bare_database.writing() as connection:
-        before = """replace(document, '"output_file_name"\\:null', '"output_file_name":"predictions.csv"')"""
-        connection.execute(text(f"UPDATE deployments SET document = {before}"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    with pytest.raises(ValueError, match=r"the name 'predictions\.csv' says csv"):
-        store.deployment("heart", "xgb")
-    migrate(bare_url)
     assert store.deployment("heart", "xgb") == given
+    store.close()
+
+
+def test_jobs_of_before_keep_their_folders_and_an_open_one_its_launches(bare_url, bare_database, monkeypatch):
+    now = datetime(2026, 5, 4, tzinfo=timezone.utc)
+    jobs = {
+        name: BatchJob(
+            name=name,
+            endpoint_name="heart",
+            deployment_name="xgb",
+            spec=JobSpec(name=name, deployment=ModelDeployment(name="xgb", model=Model(path="/m")), inputs={}),
+            folder=f"file:///jobs/{name}",
+            status=status,
+            launches=launches,
+            created_at=now,
+            modified_at=now,
+        )
+        for name, status, launches in (("v2", "Failed", 1), ("v2-launch-2", "Failed", 1), ("going", "Running", 2))
+    }
+    rows = [
+        (
+            "jobs",
+            {
+                "number": number,
+                "name": job.name,
+                "request_id": f"request-{job.name}",
+                "endpoint": "heart",
+                "deployment": "xgb",
+                "status": job.status,
+                "document": job.model_dump_json(exclude={"uid"}),
+            },
+        )
+        for number, job in enumerate(jobs.values(), start=1)
+    ]
+    of_revision("0002", bare_url, bare_database, monkeypatch, rows)
+    migrate(bare_url)
+    store = open_store(bare_url)
+    after = {name: store.job(name) for name in jobs}
+    assert {name: job.replaced(uid="") for name, job in after.items()} == jobs
+    assert after["going"].launch_id == "going-launch-2"
+    again = {store.update_job(name, lambda job: job.replaced(launches=2)).launch_id for name in jobs}
+    assert len(again) == 3
+    assert not again & {"v2-launch-2", "v2"}
+    assert store.job_of_request("heart", "request-v2", "the hash of a body").name == "v2"
+    assert store.job_of_request("iris", "request-v2") is None
     store.close()
 
 

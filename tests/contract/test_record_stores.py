@@ -510,7 +510,7 @@ def test_a_job_comes_back_as_it_was_added(store):
 def test_a_request_id_makes_one_job(store):
     first = store.add_job(job("run-1"), "request-1")
     assert store.add_job(job("run-2"), "request-1") == first
-    assert store.job_of_request("request-1") == first
+    assert store.job_of_request("heart", "request-1") == first
     assert names(store.jobs()) == ["run-1"]
 
 
@@ -518,15 +518,35 @@ def test_a_request_that_comes_again_gets_the_job_as_it_is_now(store):
     store.add_job(job("run-1"), "request-1")
     store.update_job("run-1", lambda found: found.replaced(status="Running"))
     assert store.add_job(job("run-1"), "request-1").status == "Running"
-    assert store.job_of_request("request-1").status == "Running"
+    assert store.job_of_request("heart", "request-1").status == "Running"
+
+
+def test_a_request_id_belongs_to_one_endpoint(store):
+    for endpoint in ("heart", "iris"):
+        store.save_endpoint(BatchEndpoint(name=endpoint))
+    first = store.add_job(job("run-1"), "request-1", "body-1")
+    assert store.job_of_request("iris", "request-1", "body-2") is None
+    other = store.add_job(job("run-2", "iris"), "request-1", "body-2")
+    assert store.job_of_request("heart", "request-1") == first
+    assert store.job_of_request("iris", "request-1") == other
+
+
+def test_a_request_id_belongs_to_one_body(store):
+    first = store.add_job(job("run-1"), "request-1", "body-1")
+    assert store.add_job(job("run-2"), "request-1", "body-1") == first
+    with pytest.raises(Conflict, match="'request-1' belongs to another request of this endpoint, which has made job"):
+        store.add_job(job("run-3"), "request-1", "body-2")
+    with pytest.raises(Conflict, match="'request-1' belongs"):
+        store.job_of_request("heart", "request-1", "body-2")
+    assert names(store.jobs()) == ["run-1"]
 
 
 def test_jobs_without_a_request_id_are_jobs_of_their_own(store):
     store.add_job(job("run-1"))
     store.add_job(job("run-2"))
     assert names(store.jobs()) == ["run-2", "run-1"]
-    assert store.job_of_request("") is None
-    assert store.job_of_request("request-1") is None
+    assert store.job_of_request("heart", "") is None
+    assert store.job_of_request("heart", "request-1") is None
 
 
 @pytest.mark.parametrize("request_id", ["", "request-2"])
@@ -535,7 +555,7 @@ def test_the_name_of_a_job_is_taken_once(store, request_id):
     with pytest.raises(Conflict, match="there is a job 'run-1' already"):
         store.add_job(job("run-1", description="another"), request_id)
     assert store.job("run-1").description == ""
-    assert store.job_of_request("request-2") is None
+    assert store.job_of_request("heart", "request-2") is None
 
 
 def test_of_concurrent_requests_with_one_id_one_makes_the_job(store):
@@ -803,7 +823,7 @@ def test_records_are_there_when_the_store_is_opened_again(shared_url, shared_sto
     shared_store.add_job(job("run-1"), "request-1")
     shared_store.close()
     again = open_store(shared_url)
-    assert again.job_of_request("request-1") == job("run-1")
+    assert again.job_of_request("heart", "request-1") == job("run-1")
     again.close()
 
 

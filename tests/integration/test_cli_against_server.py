@@ -27,7 +27,7 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
 from batch_endpoints.storage.commits import Commit, CommittedFile
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.filesystem import local_path, open_filesystem
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts
@@ -80,6 +80,11 @@ class Server:
         self._uvicorn.should_exit = True
         self._thread.join()
         self._socket.close()
+
+    def folder_of(self, job: str) -> Path:
+        folder = local_path(self.store.job(job).folder)
+        assert folder is not None
+        return folder
 
     def ends(self, job: str, state: JobState) -> None:
         """What controller and driver would do to its record."""
@@ -476,7 +481,7 @@ def test_who_ends_a_server_hears_how_many_jobs_have_not_ended(cli, server, deplo
 
 def test_a_completed_job_is_streamed_read_and_downloaded(cli, server, deployed, monkeypatch, tmp_path):
     cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "done")
-    folder = server.home / "jobs" / "done"
+    folder = server.folder_of("done")
     (folder / "logs").mkdir(parents=True)
     (folder / "logs" / "driver.log").write_text("planned\nscored\n")
     (folder / "report.json").write_text("{}")
@@ -566,7 +571,7 @@ def test_what_a_job_has_committed_is_read_before_its_output_is_there(cli, server
 
 def test_the_logs_of_a_job_are_read_by_worker_and_by_errors(cli, server, deployed):
     cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "told")
-    logs = server.home / "jobs" / "told" / "logs"
+    logs = server.folder_of("told") / "logs"
     logs.mkdir(parents=True)
     (logs / "driver.log").write_text("2026-11-24T00:29:20.000Z INFO Running\n")
     (logs / "worker-n-1-abcd.log").write_text("2026-11-24T00:29:19.000Z ERROR try 1 failed\nTraceback ü\n")
@@ -614,7 +619,7 @@ def test_a_failed_job_says_why_everywhere(cli, server, deployed):
 @pytest.mark.parametrize(("status", "exit_code"), [("Completed", 0), ("Canceled", 1)])
 def test_only_show_errors_leaves_of_a_followed_job_how_it_ended(cli, server, deployed, status, exit_code):
     cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", "silent")
-    logs = server.home / "jobs" / "silent" / "logs"
+    logs = server.folder_of("silent") / "logs"
     logs.mkdir(parents=True)
     (logs / "driver.log").write_text("hello\n")
     server.ends("silent", JobState(status=status))
@@ -625,7 +630,7 @@ def test_only_show_errors_leaves_of_a_followed_job_how_it_ended(cli, server, dep
 
 def test_a_job_is_followed_while_it_goes_on(server, deployed):
     job = BatchEndpointsClient().invoke("tumor", input=deployed / "data", job_name="going", max_retries=1)
-    logs = server.home / "jobs" / "going" / "logs"
+    logs = server.folder_of("going") / "logs"
     logs.mkdir(parents=True)
     heard = []
     for event in job.stream():

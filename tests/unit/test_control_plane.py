@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.control_plane.records import everything, merge_patch
@@ -420,7 +421,7 @@ def test_a_job_is_frozen_without_any_reference(server):
     spec = job.spec
     assert (job.status, job.name[:9], job.created_at) == ("NotStarted", "batchjob-", NOW)
     assert (job.endpoint_name, job.deployment_name, job.created_by) == ("heart", "v-1", "ada")
-    assert job.folder == (server.folder / "jobs" / job.name).as_uri()
+    assert job.folder == (server.folder / "jobs" / job.uid).as_uri()
     assert (job.tags, job.display_name) == ({"run": "1"}, "Nightly")
     assert spec.model.path.startswith((server.folder / "uploads" / "trees").as_uri())
     assert spec.model.path.endswith("/model.bin")
@@ -660,6 +661,42 @@ def test_concurrent_requests_with_one_id_make_one_job(server, named):
     assert len(jobs) == 20
     assert len({job.name for job in jobs}) == 1
     assert len(server.jobs.list(page=Page()).items) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        pytest.param({"path": "/elsewhere"}, "another request", id="another input"),
+        pytest.param({"name": "nightly"}, "another request", id="another name"),
+        pytest.param({"deployment": "v-1"}, "another request", id="a deployment named"),
+    ],
+)
+def test_a_request_id_belongs_to_one_body(server, changes, why):
+    path = changes.pop("path", "/data")
+    job = server.with_default().invoke("/data", request_id="r1", tags={"a": "1", "b": "2"})
+    assert server.invoke("/data", request_id="r1", tags={"b": "2", "a": "1"}).name == job.name
+    with pytest.raises(Conflict, match=why):
+        server.invoke(path, request_id="r1", tags={"a": "1", "b": "2"}, **changes)
+    assert len(server.jobs.list(page=Page()).items) == 1
+
+
+def test_a_request_id_belongs_to_one_endpoint(server):
+    server.with_default().invoke(request_id="r1")
+    with pytest.raises(NotFound, match="no endpoint 'lungs'"):
+        server.jobs.invoke("lungs", Invocation(inputs={"data": JobInput(path="/data")}), request_id="r1")
+
+
+@pytest.mark.parametrize("name", ["x" * 119, "v2--step", "v2--", "größe", "-v2", "a/b", ""])
+def test_a_name_that_no_job_can_have_is_refused(server, name):
+    with pytest.raises(ValidationError, match="at most 118"):
+        server.with_default().invoke(name=name)
+
+
+def test_folder_and_launches_of_a_job_do_not_follow_from_its_name(server):
+    job = server.with_default().invoke(name="x" * 118)
+    other = server.invoke(name="v2-launch-2")
+    assert job.folder.endswith(f"/{job.uid}")
+    assert len({job.launch_id, other.launch_id, "v2-launch-2"}) == 3
 
 
 def test_a_request_id_of_endless_length_is_refused(server):

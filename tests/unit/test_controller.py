@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from batch_endpoints import controller
-from batch_endpoints.controller import LOOK_SECONDS, Controller
+from batch_endpoints.controller import LOOK_SECONDS, PENDING_SECONDS, Controller
 from batch_endpoints.errors import InputError, ServerError
 from batch_endpoints.interfaces import Launch
 from batch_endpoints.specs import BatchJob, JobError, JobSpec, JobState, Model, ModelDeployment, Progress
@@ -466,6 +466,59 @@ class TestCancel:
         house.controller().reconcile()
         assert house.status("a") == "Canceled"
         assert house.cluster.stopped == house.cluster.launched == ["a"]
+
+
+def test_a_jobs_uid_names_its_launches_whatever_others_are_called(house):
+    house.store.add_job(house.job("v2").replaced(uid="uid-1", name="v3"))
+    job = house.store.update_job("v3", lambda job: job.replaced(launches=2))
+    assert job.launch_id == "uid-1-launch-2"
+
+
+def test_a_driver_that_ray_does_not_start_ends_its_job_with_the_reason(house):
+    house.job("a")
+    house.job("b")
+    controller = house.controller(max_running_jobs=1)
+    controller.reconcile()
+    house.cluster.drivers["a"] = Launch("pending", "Job has not started yet.")
+    house.later()
+    controller.reconcile()
+    house.later(PENDING_SECONDS - 1)
+    controller.reconcile()
+    assert (house.status("a"), house.cluster.stopped) == ("Starting", [])
+    house.later(1)
+    controller.reconcile()
+    error = house.store.job("a").state.error
+    assert (house.status("a"), error.code, error.details) == (
+        "Failed",
+        "DriverNotStarted",
+        "Job has not started yet.",
+    )
+    assert "within 300 s" in error.message
+    assert house.cluster.stopped == ["a"]
+    assert house.cluster.launched == ["a", "b"], "its place is free"
+
+
+def test_a_driver_that_starts_late_is_waited_for(house):
+    house.job("a")
+    controller = house.controller()
+    controller.reconcile()
+    for status in ("pending", "running"):
+        house.cluster.drivers["a"] = Launch(status)
+        house.later(PENDING_SECONDS - 1)
+        controller.reconcile()
+    house.later(PENDING_SECONDS)
+    controller.reconcile()
+    assert house.status("a") == "Starting"
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_canceled_job_ends_at_once_while_its_driver_is_pending(house, reachable, silent):
+    folder = None if reachable else "s3://silent/a"
+    house.job("a", "CancelRequested", launches=1, folder=folder)
+    house.cluster.drivers["a"] = Launch("pending")
+    house.controller().reconcile()
+    assert (house.status("a"), house.cluster.stopped) == ("Canceled", ["a"])
+    assert not reachable or house.folder("a").cancel_asked
 
 
 def test_a_job_stopped_through_ray_is_canceled(house):
