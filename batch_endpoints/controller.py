@@ -18,9 +18,9 @@ from batch_endpoints.interfaces import JobLauncher, Launch, Page, RecordStore
 from batch_endpoints.policies.lifecycle import may_move
 from batch_endpoints.specs import TERMINAL, BatchJob, JobError, JobState, JobStatus
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.patience import HURRIED_SECONDS, patience
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
-from batch_endpoints.storage.patience import HURRIED_SECONDS, patience
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from batch_endpoints.control_plane.deployments import Deployments
 from batch_endpoints.control_plane.endpoints import Endpoints
 from batch_endpoints.control_plane.jobs import Jobs
 from batch_endpoints.interfaces import RecordStore
-from batch_endpoints.storage.access import Access
+from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.inputs import check_readable
 from batch_endpoints.storage.uploads import Uploads
 

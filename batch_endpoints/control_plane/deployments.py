@@ -22,7 +22,7 @@ from batch_endpoints.specs import (
     compute_name,
     to_document,
 )
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 
 PATCHABLE = ("description", "tags", "settings", "resources", "properties")
 

@@ -28,8 +28,9 @@ from batch_endpoints.specs import (
     JobStatus,
     ModelDeployment,
 )
-from batch_endpoints.storage.access import Access
-from batch_endpoints.storage.filesystem import local_path, open_filesystem
+from batch_endpoints.storage.files.access import Access
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.named_outputs import named_output
 
 logger = logging.getLogger(__name__)

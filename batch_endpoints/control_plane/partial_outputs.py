@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from batch_endpoints.errors import Conflict, NotFound
 from batch_endpoints.specs import BatchJob
-from batch_endpoints.storage.access import AMBIENT
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.access import AMBIENT
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.rounds import read_rounds

@@ -20,10 +20,9 @@ from batch_endpoints.specs import (
     datastore_path,
 )
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.access import Access, is_below, is_within
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.access import Access, is_below, is_within
+from batch_endpoints.storage.files.addresses import check_scheme, local_path, scheme_of
 from batch_endpoints.storage.mltable import read_mltable
-from batch_endpoints.storage.schemes import check_scheme, scheme_of
 from batch_endpoints.storage.uploads import SCHEME, Uploads
 
 

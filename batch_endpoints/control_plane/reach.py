@@ -7,11 +7,8 @@ from batch_endpoints.errors import Refused, SpecError
 from batch_endpoints.interfaces import AnyAsset
 from batch_endpoints.specs import Data, Datastore, Model
 from batch_endpoints.specs.uris import secret_in, shown
-from batch_endpoints.storage.access import OWN_SETTINGS
-from batch_endpoints.storage.azure_places import CLOUDS
-from batch_endpoints.storage.filesystem import local_path
-from batch_endpoints.storage.s3_places import s3_place
-from batch_endpoints.storage.schemes import BY_HOST, check_scheme, scheme_of
+from batch_endpoints.storage.files.access import OWN_SETTINGS
+from batch_endpoints.storage.files.addresses import BY_HOST, CLOUDS, check_scheme, local_path, s3_place, scheme_of
 
 FROM_LOOPBACK = (
     "on the server's own machine: `batch-endpoints up` with the same home and without --host, `batch-endpoints "

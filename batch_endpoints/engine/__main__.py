@@ -25,7 +25,8 @@ from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces import MiniBatchRunner
 from batch_endpoints.specs import JobState
-from batch_endpoints.storage.filesystem import local_path, open_filesystem
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
 

@@ -25,11 +25,11 @@ from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobError, JobSpec, OutputFormat
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, totals
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import write_parts
-from batch_endpoints.storage.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from batch_endpoints.engine.interpreter import chosen_by_model
 from batch_endpoints.scoring.worker import ScoringContract
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.access import Access, secret_variables
+from batch_endpoints.storage.files.access import Access, secret_variables
 from batch_endpoints.storage.inputs import copy_tree, fetch_tree
 
 SUITS_MODEL = "BATCH_ENDPOINTS_SUITS_MODEL"  # tells scoring/mlflow_driver.py that this interpreter was looked at

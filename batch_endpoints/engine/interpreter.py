@@ -8,7 +8,7 @@ from batch_endpoints.environments.interpreters import Interpreter, find_interpre
 from batch_endpoints.environments.plan import RECORDED_FILES, states_interpreter
 from batch_endpoints.errors import EnvironmentFailed
 from batch_endpoints.specs import Environment, JobSpec
-from batch_endpoints.storage.access import Access
+from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.inputs import read_texts
 
 _TRY_IT = "To try it without a job: batch-endpoints environment build -f <its file>"

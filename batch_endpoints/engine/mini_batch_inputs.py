@@ -13,8 +13,8 @@ from batch_endpoints.engine.ahead import Ahead
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.planning.partitions import Part
-from batch_endpoints.storage.access import AMBIENT, Access
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.access import AMBIENT, Access
+from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.inputs import fetch, in_place
 from batch_endpoints.storage.partitions import PartReader, PartRows
 

@@ -19,8 +19,8 @@ from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.commits import CommittedFile
+from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.partitions import PartReader, reading_of
 from batch_endpoints.storage.script_files import store_files

@@ -31,7 +31,7 @@ from batch_endpoints.planning.resources import WorkerPlan, visible_gpu
 from batch_endpoints.policies.short_work import ShortWork
 from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobError
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.place import open_filesystem
 
 # of which actor, to which bundle: None is `ready`
 _Answer = tuple[Any, Bundle | None, "Future[BundleOutcome | str | None]"]

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from batch_endpoints.interfaces import Filesystem
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.job_folder import upload_log
 
 logger = logging.getLogger(__name__)

@@ -24,9 +24,9 @@ from batch_endpoints.scoring.signature import signature_columns, takes_tensors
 from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
-from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.access import Access
+from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.joined_tables import joined
 from batch_endpoints.storage.partitions import cut_tables, said

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from batch_endpoints.ingress.jobs import job_answer
 from batch_endpoints.specs import BatchJob
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.logs import JobLogs, Section, chosen_logs, logs_on_disk
 
 _POLL_SECONDS = 0.3

@@ -10,9 +10,10 @@ import pyarrow.fs
 
 from batch_endpoints.errors import InputError, NotFound
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.access import AMBIENT, Access
-from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
-from batch_endpoints.storage.whole_files import ASIDE
+from batch_endpoints.storage.files.access import AMBIENT, Access
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.atomic_files import ASIDE
+from batch_endpoints.storage.files.place import in_store, open_uri, store_filesystem
 
 
 class OutputFile(NamedTuple):

@@ -17,14 +17,15 @@ from batch_endpoints.errors import BatchEndpointError, InputError, Refused, Stor
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.access import AMBIENT, LEADS_OUT, Access
 from batch_endpoints.storage.file_list import FileList
-from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
+from batch_endpoints.storage.files.access import AMBIENT, LEADS_OUT, Access
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.atomic_files import whole_file
+from batch_endpoints.storage.files.patience import HURRIED_SECONDS, patience
+from batch_endpoints.storage.files.place import in_store, open_uri, store_filesystem
+from batch_endpoints.storage.files.read_errors import cannot_read
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.listing import is_streamed, walk
-from batch_endpoints.storage.patience import HURRIED_SECONDS, patience
-from batch_endpoints.storage.unreadable import cannot_read
-from batch_endpoints.storage.whole_files import whole_file
 
 
 class InputListing(NamedTuple):
@@ -100,7 +101,7 @@ def fetch(root: str, path: str, scratch: Path, access: Access = AMBIENT) -> Path
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         if is_streamed(root):
-            from batch_endpoints.storage.streams import copy_stream  # its libraries take time to load
+            from batch_endpoints.storage.files.web import copy_stream  # its libraries take time to load
 
             copy_stream(root, target, access)
         elif in_store(root):

@@ -33,7 +33,7 @@ from batch_endpoints.planning.made import Made
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.specs import JobSpec, JobState, SkippedFile, check
 from batch_endpoints.storage.commits import CommitLog, of_retry
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

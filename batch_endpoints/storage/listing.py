@@ -14,11 +14,11 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.access import AMBIENT, LEADS_OUT, Access
-from batch_endpoints.storage.claim_files import is_claim
-from batch_endpoints.storage.filesystem import in_store, local_path, open_uri, store_filesystem
+from batch_endpoints.storage.files.access import AMBIENT, LEADS_OUT, Access
+from batch_endpoints.storage.files.addresses import STREAMED, local_path, scheme_of
+from batch_endpoints.storage.files.claim_files import is_claim
+from batch_endpoints.storage.files.place import in_store, open_uri, store_filesystem
 from batch_endpoints.storage.globs import Pattern, split_pattern
-from batch_endpoints.storage.schemes import STREAMED, scheme_of
 
 Found = InputFile | SkippedFile
 """What a listing tells of: a file to be scored, or something that is none, with the reason."""
@@ -244,7 +244,7 @@ def _without_query(uri: str) -> tuple[str, str]:
 
 
 def _size_of_stream(uri: str, access: Access) -> int:
-    from batch_endpoints.storage.streams import size_of_stream  # its libraries take time to load
+    from batch_endpoints.storage.files.web import size_of_stream  # its libraries take time to load
 
     try:
         return size_of_stream(uri, access)

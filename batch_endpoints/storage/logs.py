@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from batch_endpoints.errors import NotFound
 from batch_endpoints.specs.log_lines import STAMP, TROUBLE
-from batch_endpoints.storage.filesystem import local_path, open_filesystem
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.place import open_filesystem
 
 _PIECE_BYTES = 1 << 16  # held of each log at a time
 

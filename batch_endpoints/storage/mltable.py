@@ -13,8 +13,8 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import MLTable, SkippedFile, check
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.specs.yaml_text import parse_yaml
-from batch_endpoints.storage.access import AMBIENT, Access
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.access import AMBIENT, Access
+from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.inputs import InputListing, list_files, read_texts
 from batch_endpoints.storage.listing import is_streamed
 

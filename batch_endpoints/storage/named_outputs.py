@@ -11,9 +11,10 @@ from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RenamedFile, RowsFile, rows_file
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.access import AMBIENT, Access
-from batch_endpoints.storage.claim_files import claims_folder, is_claim
-from batch_endpoints.storage.filesystem import OutputPlace, local_path, output_filesystem
+from batch_endpoints.storage.files.access import AMBIENT, Access
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.claim_files import claims_folder, is_claim
+from batch_endpoints.storage.files.place import OutputPlace, output_filesystem
 from batch_endpoints.storage.names_before import names_of_others
 from batch_endpoints.storage.output_folder import folder_files, write_folder
 from batch_endpoints.storage.outputs import write_rows

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 from batch_endpoints.errors import BatchEndpointError, Conflict, InputError
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.claim_files import claim_file
-from batch_endpoints.storage.filesystem import ArrowFilesystem, LocalFilesystem, local_path, open_filesystem
+from batch_endpoints.storage.files.addresses import STORES, local_path, scheme_of
+from batch_endpoints.storage.files.claim_files import claim_file
+from batch_endpoints.storage.files.patience import HURRIED_SECONDS, Tries, patience
+from batch_endpoints.storage.files.place import ArrowFilesystem, LocalFilesystem, open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
-from batch_endpoints.storage.patience import HURRIED_SECONDS, Tries, patience
-from batch_endpoints.storage.schemes import STORES, scheme_of
 
 if TYPE_CHECKING:
-    from batch_endpoints.storage.objects import ObjectFilesystem
+    from batch_endpoints.storage.files.object_store import ObjectFilesystem
 
 logger = logging.getLogger(__name__)
 

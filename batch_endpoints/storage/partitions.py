@@ -13,15 +13,15 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, PartitionSize, TableOutline, partitions
 from batch_endpoints.specs import TableReading
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.access import AMBIENT, Access
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.patience import patiently
+from batch_endpoints.storage.files.read_errors import BROKEN, cannot_read
 from batch_endpoints.storage.inputs import fetch
-from batch_endpoints.storage.patience import patiently
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.small_texts import read_together
 from batch_endpoints.storage.table_files import TableFile, is_plain_csv, open_table
-from batch_endpoints.storage.unreadable import BROKEN, cannot_read
 
 _OF_FILE = "types of "  # in the metadata of what ``said`` returns, and then a path
 

@@ -12,17 +12,18 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import Cuts, Part
 from batch_endpoints.specs import ReadDelimited, TableReading
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.access import AMBIENT, Access
 from batch_endpoints.storage.arrow_tables import ArrowTable
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.columnar_tables import ParquetTable
-from batch_endpoints.storage.filesystem import in_store, local_path, open_object, open_seekable
+from batch_endpoints.storage.files.access import AMBIENT, Access
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.place import in_store, open_object, open_seekable
+from batch_endpoints.storage.files.read_errors import BROKEN, cannot_read
 from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.listing import is_streamed
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.text_tables import CsvTable
-from batch_endpoints.storage.unreadable import BROKEN, cannot_read
 
 _TEXT = (".csv", ".jsonl", ".ndjson")
 _PARQUET, _ARROW = (".parquet", ".pqt"), (".arrow", ".feather", ".ipc")
@@ -135,7 +136,7 @@ def _source(
 
 
 def _ranges(uri: str, access: Access) -> Any:
-    from batch_endpoints.storage.web_ranges import open_ranges  # its libraries take time to load
+    from batch_endpoints.storage.files.web import open_ranges  # its libraries take time to load
 
     return open_ranges(uri, access)
 

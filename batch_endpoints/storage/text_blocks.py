@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from batch_endpoints.storage.object_streams import ObjectReader
+from batch_endpoints.storage.files.object_streams import ObjectReader
 
 BLOCK = 1 << 20  # what is looked at at once; in the cache of a CPU it is faster than more
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from processes import is_python, kill
 
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 
 SCRIPT = """
 import os

@@ -15,7 +15,7 @@ import requests
 from conftest import deploy_script
 from processes import runs, wait_for
 
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 
 TIMEOUT, TRIES = 4, 2
 TOO_LATE = rf"run\(\) did not end within {TIMEOUT} seconds, so its process was killed"

@@ -10,7 +10,7 @@ import pytest
 from processes import command_of, is_python, kill, runs, slowdown, wait_for
 
 from batch_endpoints.cli.local_ray import free_ports
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 
 GATED = """
 import os, time

@@ -10,7 +10,7 @@ import requests
 from processes import kill, wait_for
 
 from batch_endpoints.errors import Conflict
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 
 SCRIPT = """
 import time

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import requests
 
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.commits import Commit, CommitLog
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts
 
@@ -28,7 +28,7 @@ _PLANNER = """
 import json, random, sys, time
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
 count, uri = int(sys.argv[1]), sys.argv[2]

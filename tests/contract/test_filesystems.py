@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from object_stores import STORES
 
-from batch_endpoints.storage.filesystem import (
+from batch_endpoints.storage.files.place import (
     ArrowFilesystem,
     LocalFilesystem,
     open_filesystem,
@@ -172,7 +172,7 @@ def test_a_large_file_is_written_and_read_in_pieces(files):
 def test_more_names_than_a_store_gives_at_once(files, place, monkeypatch):
     if place.startswith("file:"):
         pytest.skip("a disk gives all of them")
-    monkeypatch.setattr("batch_endpoints.storage.objects.PAGE", 3)
+    monkeypatch.setattr("batch_endpoints.storage.files.object_store.PAGE", 3)
     names = [f"{number:04}" for number in range(10)]
     for name in names:
         files.replace(f"commits/{name}", b"")

@@ -12,7 +12,7 @@ from batch_endpoints.errors import Conflict, InputError, NotFound
 from batch_endpoints.planning.partitions import PartitionSize
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.downloads import open_output_file, output_files
-from batch_endpoints.storage.filesystem import LocalFilesystem, open_filesystem
+from batch_endpoints.storage.files.place import LocalFilesystem, open_filesystem
 from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files, read_texts
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput
@@ -76,7 +76,7 @@ def test_a_bucket_that_is_not_there_is_told(store):
 
 
 def test_a_listing_is_asked_for_page_by_page(store, monkeypatch):
-    monkeypatch.setattr("batch_endpoints.storage.objects.PAGE", 2)
+    monkeypatch.setattr("batch_endpoints.storage.files.object_store.PAGE", 2)
     names = [f"{number}.txt" for number in range(5)]
     put(store, *(f"in/{name}" for name in names))
     assert [(file.path, file.size) for file in list_files(f"{store.PLACE}/in")[1]] == [(name, 8) for name in names]

@@ -14,7 +14,7 @@ from pathlib import Path
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
 ECHO = """

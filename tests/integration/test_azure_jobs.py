@@ -22,8 +22,8 @@ from batch_endpoints.specs import (
     Model,
     ModelDeployment,
 )
-from batch_endpoints.storage.access import Access
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.access import Access
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.inputs import fetch, list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.stores.memory import MemoryRecordStore
@@ -32,7 +32,7 @@ from batch_endpoints.stores.memory import MemoryRecordStore
 @pytest.fixture
 def stranger(azure, azure_url, monkeypatch):
     """The store, to a machine that knows where it is and nothing else."""
-    azure_client = pytest.importorskip("batch_endpoints.storage.azure_client")
+    azure_client = pytest.importorskip("batch_endpoints.storage.files.azure")
     monkeypatch.setattr(azure_client, "machine_identity", lambda cloud, find: None)
     where = f"AccountName={ACCOUNT};BlobEndpoint={azure_url}/{ACCOUNT}"
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", where)

@@ -27,7 +27,8 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
 from batch_endpoints.storage.commits import Commit, CommittedFile
-from batch_endpoints.storage.filesystem import local_path, open_filesystem
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts

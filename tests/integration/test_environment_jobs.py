@@ -17,7 +17,7 @@ from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.environments.interpreters import find_interpreter
 from batch_endpoints.specs import Environment
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-environment"

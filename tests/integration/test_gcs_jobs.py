@@ -10,8 +10,8 @@ from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import Credentials, JobSpec
-from batch_endpoints.storage.access import Access
-from batch_endpoints.storage.filesystem import open_filesystem, store_filesystem
+from batch_endpoints.storage.files.access import Access
+from batch_endpoints.storage.files.place import open_filesystem, store_filesystem
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 

@@ -31,12 +31,12 @@ from batch_endpoints.specs import (
     ModelDeployment,
     load_yaml,
 )
-from batch_endpoints.storage.access import Access
 from batch_endpoints.storage.downloads import open_output_file, output_files
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.access import Access
+from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.s3 import S3Filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.logs import merged_logs
-from batch_endpoints.storage.s3 import S3Filesystem
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

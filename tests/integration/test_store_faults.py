@@ -27,14 +27,14 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import Part, partition_size
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage import s3_client
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.commits import CommitLog
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files import s3 as s3_client
+from batch_endpoints.storage.files.patience import patience
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.inputs import fetch, fetch_tree, list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.partitions import PartReader, cut_tables, open_table
-from batch_endpoints.storage.patience import patience
 
 
 @pytest.fixture
@@ -45,7 +45,9 @@ def folder(store):
 @pytest.fixture
 def behind(request, store, monkeypatch):
     """Puts a proxy with chosen faults between this process and the store; pauses are short."""
-    monkeypatch.setattr("batch_endpoints.storage.patience.pause_seconds", lambda attempt, jitter: 0.002 * jitter)
+    monkeypatch.setattr(
+        "batch_endpoints.storage.files.patience.pause_seconds", lambda attempt, jitter: 0.002 * jitter
+    )
     url = request.getfixturevalue(f"{request.node.callspec.params['store']}_url")
     proxies = []
 
@@ -352,7 +354,7 @@ def test_a_worker_that_waits_for_a_store_ends_at_once_when_it_is_told_to(
         return "503"
 
     behind(choose)
-    monkeypatch.setattr("batch_endpoints.storage.patience.pause_seconds", lambda attempt, jitter: 600)
+    monkeypatch.setattr("batch_endpoints.storage.files.patience.pause_seconds", lambda attempt, jitter: 600)
     job = JobFolder(open_filesystem(folder), folder)
     job.write_job(spec)
     files = tuple((f"deep/part-{number:03}.txt",) for number in range(20))

@@ -5,9 +5,9 @@ import pytest
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import Credentials, Datastore
-from batch_endpoints.storage.access import Access, credentials_for, secret, secret_variables
-from batch_endpoints.storage.filesystem import open_uri
-from batch_endpoints.storage.s3_client import s3_keys
+from batch_endpoints.storage.files.access import Access, credentials_for, secret, secret_variables
+from batch_endpoints.storage.files.place import open_uri
+from batch_endpoints.storage.files.s3 import s3_keys
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 OUTER, INNER = Credentials(access_key_id="outer"), Credentials(access_key_id="inner")

@@ -5,9 +5,9 @@ import pytest
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError, SpecError
 from batch_endpoints.specs import Credentials, Datastore
-from batch_endpoints.storage.access import Access, credentials_for
-from batch_endpoints.storage.azure_places import CLOUDS, AzurePlace, azure_place, is_azure
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.access import Access, credentials_for
+from batch_endpoints.storage.files.addresses import CLOUDS, AzurePlace, azure_place, is_azure
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.listing import is_streamed
 from batch_endpoints.stores.memory import MemoryRecordStore
 
@@ -68,7 +68,7 @@ def test_each_cloud_of_azures_is_known(cloud):
 
 @pytest.mark.parametrize("host", ["pond.dfs.core.evil.com", "pond.blob.core.windows.net.evil.com", "pond.dfs.core.x"])
 def test_nobody_logs_in_to_a_host_that_is_in_no_cloud(monkeypatch, host):
-    azure = pytest.importorskip("batch_endpoints.storage.azure")
+    azure = pytest.importorskip("batch_endpoints.storage.files.azure")
     monkeypatch.setattr(azure, "container_client", None)
     with pytest.raises(InputError, match=rf"'abfss://lake@{host}/a' is in no cloud of Azure's.*core.windows.net"):
         open_filesystem(f"abfss://lake@{host}/a")
@@ -92,7 +92,7 @@ def test_a_signature_in_a_uri_is_refused_and_not_repeated():
 
 
 def login(monkeypatch, **credentials):
-    client = pytest.importorskip("batch_endpoints.storage.azure_client")
+    client = pytest.importorskip("batch_endpoints.storage.files.azure")
     return client.azure_login(PLACE, Credentials(**credentials) if credentials else None)
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
-from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.files.place import LocalFilesystem
 
 
 class Memory:

@@ -32,7 +32,7 @@ from batch_endpoints.specs import (
     Progress,
     check,
 )
-from batch_endpoints.storage.filesystem import local_path
+from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.uploads import Upload, UploadedFile
 from batch_endpoints.stores.memory import MemoryRecordStore
 

@@ -10,7 +10,7 @@ from batch_endpoints.controller import LOOK_SECONDS, PENDING_SECONDS, Controller
 from batch_endpoints.errors import InputError, ServerError
 from batch_endpoints.interfaces import Launch
 from batch_endpoints.specs import BatchJob, JobError, JobSpec, JobState, Model, ModelDeployment, Progress
-from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.files.place import LocalFilesystem
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.stores.memory import MemoryRecordStore
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from batch_endpoints.engine.driver_log import NAME, stored_log
-from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.files.place import LocalFilesystem
 
 
 class Watched(LocalFilesystem):

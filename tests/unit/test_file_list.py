@@ -9,7 +9,7 @@ from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.storage import inputs
 from batch_endpoints.storage.file_list import FileList
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
 NAMES = ["b", "a/é", "a/z", "a/\uffff", "a/𐀀", "a", "", "a/b"]

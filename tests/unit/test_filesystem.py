@@ -7,8 +7,9 @@ import pyarrow.fs
 import pytest
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.storage import filesystem
-from batch_endpoints.storage.filesystem import (
+from batch_endpoints.storage.files import place as filesystem
+from batch_endpoints.storage.files.addresses import s3_place
+from batch_endpoints.storage.files.place import (
     ArrowFilesystem,
     LocalFilesystem,
     local_path,
@@ -16,7 +17,6 @@ from batch_endpoints.storage.filesystem import (
     open_uri,
     output_filesystem,
 )
-from batch_endpoints.storage.s3_places import s3_place
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_job_folders_are_on_a_disk_or_in_a_store(tmp_path):
     ],
 )
 def test_without_its_client_a_store_says_what_to_install(monkeypatch, uri, module, extra):
-    for name in ("s3", "s3_client", "gcs", "gcs_client", "azure", "azure_client"):
-        monkeypatch.delitem(sys.modules, f"batch_endpoints.storage.{name}", raising=False)
+    for name in ("s3", "gcs", "azure"):
+        monkeypatch.delitem(sys.modules, f"batch_endpoints.storage.files.{name}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     for look in (open_filesystem, output_filesystem):
         with pytest.raises(InputError, match=rf"needs the package {module}.*\nInstall batch-endpoints\[{extra}\]\."):

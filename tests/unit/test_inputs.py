@@ -15,11 +15,11 @@ from faulty_proxy import FaultyProxy
 from batch_endpoints.errors import InputError, Refused, StoreUnavailable
 from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.storage import inputs, listing
-from batch_endpoints.storage.access import Access
+from batch_endpoints.storage.files.access import Access
+from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.globs import split_pattern
 from batch_endpoints.storage.inputs import check_readable, copy_tree, fetch, fetch_tree, list_files, read_texts
 from batch_endpoints.storage.partitions import PartReader
-from batch_endpoints.storage.patience import patience
 from batch_endpoints.storage.table_files import open_table
 
 
@@ -395,7 +395,7 @@ def test_a_file_that_http_gives_to_nobody_unknown_has_not_failed(web, tmp_path):
 @pytest.fixture
 def faulty_web(web, monkeypatch):
     """Puts a proxy with chosen faults before the web server; pauses are short."""
-    monkeypatch.setattr("batch_endpoints.storage.patience.pause_seconds", lambda attempt, jitter: 0.001)
+    monkeypatch.setattr("batch_endpoints.storage.files.patience.pause_seconds", lambda attempt, jitter: 0.001)
     monkeypatch.setenv("BATCH_ENDPOINTS_STORE_TIMEOUT", "0.3")
     with ExitStack() as stack:
         yield lambda choose: stack.enter_context(FaultyProxy(web, choose, stall_seconds=30))

@@ -23,7 +23,7 @@ from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.script_output import ScriptOutput
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.commits import CommitLog
-from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.files.place import LocalFilesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
 SPEC = {

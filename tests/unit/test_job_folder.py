@@ -11,7 +11,7 @@ from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.job_plan import JobPlan, plan_job
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment, SkippedFile
-from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.files.place import LocalFilesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
 NOW = datetime(2024, 1, 2, tzinfo=timezone.utc)

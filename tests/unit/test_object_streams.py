@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from batch_endpoints.storage import object_streams
-from batch_endpoints.storage.object_streams import ObjectReader
+from batch_endpoints.storage.files import object_streams
+from batch_endpoints.storage.files.object_streams import ObjectReader
 from batch_endpoints.storage.text_blocks import blocks
 
 SOME = 10  # seconds, for what takes none

@@ -7,8 +7,8 @@ import pytest
 from batch_endpoints.errors import Conflict
 from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment
 from batch_endpoints.storage import output_claims
-from batch_endpoints.storage.claim_files import claim_file
-from batch_endpoints.storage.filesystem import open_filesystem
+from batch_endpoints.storage.files.claim_files import claim_file
+from batch_endpoints.storage.files.place import open_filesystem
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output

@@ -4,9 +4,9 @@ from contextlib import contextmanager
 
 from batch_endpoints.specs import rows_file
 from batch_endpoints.storage.commits import Commit
-from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.files.patience import Tries, patience
+from batch_endpoints.storage.files.place import LocalFilesystem
 from batch_endpoints.storage.output_folder import write_folder
-from batch_endpoints.storage.patience import Tries, patience
 
 
 def test_whoever_copies_parts_has_the_patience_of_who_asked_for_it(tmp_path):

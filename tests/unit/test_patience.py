@@ -5,8 +5,8 @@ from contextvars import copy_context
 
 import pytest
 
-from batch_endpoints.storage import patience as module
-from batch_endpoints.storage.patience import Tries, patience
+from batch_endpoints.storage.files import patience as module
+from batch_endpoints.storage.files.patience import Tries, patience
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from batch_endpoints.planning.resources import WorkerPlan
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobError
 from batch_endpoints.storage.commits import Commit, CommitLog, totals
-from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.files.place import LocalFilesystem
 
 
 class Reference:

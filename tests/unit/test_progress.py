@@ -10,7 +10,7 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobState
 from batch_endpoints.storage.commits import Commit, CommitLog, Totals
-from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.files.place import LocalFilesystem
 from batch_endpoints.storage.job_folder import JobFolder
 
 

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from batch_endpoints.storage.commits import Commit, CommittedFile
-from batch_endpoints.storage.filesystem import LocalFilesystem
+from batch_endpoints.storage.files.place import LocalFilesystem
 from batch_endpoints.storage.script_files import store_files, write_files
 
 

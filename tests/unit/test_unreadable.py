@@ -10,11 +10,11 @@ from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
 from google.auth.exceptions import InvalidOperation, RefreshError
 
 from batch_endpoints.errors import InputError, StoreUnavailable
-from batch_endpoints.storage.azure import AzureFilesystem
-from batch_endpoints.storage.gcs import GcsFilesystem
+from batch_endpoints.storage.files.azure import AzureFilesystem
+from batch_endpoints.storage.files.gcs import GcsFilesystem
+from batch_endpoints.storage.files.read_errors import cannot_read
+from batch_endpoints.storage.files.s3 import S3Filesystem
 from batch_endpoints.storage.inputs import fetch
-from batch_endpoints.storage.s3 import S3Filesystem
-from batch_endpoints.storage.unreadable import cannot_read
 
 
 def s3(status, code):

@@ -9,10 +9,10 @@ from batch_endpoints.scoring.worker_log import WorkerLog
 from batch_endpoints.specs import Data, Datastore, Model
 from batch_endpoints.specs.uris import secret_in, shown, shown_text
 from batch_endpoints.storage.commits import FailedItem
-from batch_endpoints.storage.filesystem import open_uri, output_filesystem
+from batch_endpoints.storage.files.patience import patience
+from batch_endpoints.storage.files.place import open_uri, output_filesystem
 from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files
 from batch_endpoints.storage.partitions import open_table
-from batch_endpoints.storage.patience import patience
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 WITH_SECRETS = {

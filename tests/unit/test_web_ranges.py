@@ -15,8 +15,8 @@ from batch_endpoints.errors import InputError, StoreUnavailable
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import partition_size
 from batch_endpoints.storage.column_types import ColumnTypes
+from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.partitions import PartReader, cut_tables
-from batch_endpoints.storage.patience import patience
 
 ROWS = 200_000
 TABLE = pa.table({"n": range(ROWS), "x": [random.Random(0).random() for _ in range(ROWS)]})
@@ -35,7 +35,7 @@ def content(name):
 @pytest.fixture
 def web(monkeypatch):
     """A server with files of all formats; what it does is changed by its attributes."""
-    monkeypatch.setattr("batch_endpoints.storage.patience.pause_seconds", lambda attempt, jitter: 0.001)
+    monkeypatch.setattr("batch_endpoints.storage.files.patience.pause_seconds", lambda attempt, jitter: 0.001)
     monkeypatch.setenv("BATCH_ENDPOINTS_STORE_TIMEOUT", "1")
 
     class Handler(BaseHTTPRequestHandler):

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from batch_endpoints.storage.objects import ObjectFilesystem
-from batch_endpoints.storage.whole_files import whole_file
+from batch_endpoints.storage.files.atomic_files import whole_file
+from batch_endpoints.storage.files.object_store import ObjectFilesystem
 
 UNNAMED = getattr(os, "O_TMPFILE", 1 << 62)
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batch_endpoints.storage.objects import Upload
+    from batch_endpoints.storage.files.object_store import Upload
 
 PIECE_BYTES = 8 << 20  # read or written by one request
 _FIRST_BYTES = 1 << 20  # of what is read ahead: many look no further

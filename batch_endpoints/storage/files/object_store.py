@@ -18,9 +18,9 @@ from typing import BinaryIO, ClassVar, Literal, NamedTuple, Protocol, TypeVar, c
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.storage.object_streams import PIECE_BYTES, ObjectReader, ObjectWriter
-from batch_endpoints.storage.patience import Tries
-from batch_endpoints.storage.whole_files import whole_file
+from batch_endpoints.storage.files.atomic_files import whole_file
+from batch_endpoints.storage.files.object_streams import PIECE_BYTES, ObjectReader, ObjectWriter
+from batch_endpoints.storage.files.patience import Tries
 
 PAGE = 1000  # names listed by one request, as many as stores give
 CONNECT_SECONDS = 10

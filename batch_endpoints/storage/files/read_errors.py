@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.objects import StoreClosed
+from batch_endpoints.storage.files.object_store import StoreClosed
 
 BROKEN = (OSError, EOFError, pa.ArrowException, UnicodeDecodeError)
 """What readers of tables raise for what is in a file; the last one for names of columns."""

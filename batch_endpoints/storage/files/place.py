@@ -8,50 +8,27 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, cast
-from urllib.parse import unquote
 
 import pyarrow.fs
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.access import AMBIENT, Access, credentials_for
-from batch_endpoints.storage.azure_places import is_azure
-from batch_endpoints.storage.schemes import STORES, check_scheme, scheme_of
-from batch_endpoints.storage.whole_files import ASIDE, whole_file
+from batch_endpoints.storage.files.access import AMBIENT, Access, credentials_for
+from batch_endpoints.storage.files.addresses import STORES, check_scheme, is_azure, local_path, scheme_of
+from batch_endpoints.storage.files.atomic_files import ASIDE, whole_file
 
 if TYPE_CHECKING:
-    from batch_endpoints.storage.object_streams import ObjectReader
-    from batch_endpoints.storage.objects import ObjectFilesystem
+    from batch_endpoints.storage.files.object_store import ObjectFilesystem
+    from batch_endpoints.storage.files.object_streams import ObjectReader
 
 _CLIENTS = ("boto3", "botocore", "google", "azure")
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}  # what SMB, FUSE and the like say to a hard link
 _FIRST_BYTES = 64 << 10  # read when a file is opened; the rest is read where Arrow wants it
-_FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
-
-
-def local_path(uri: str) -> Path | None:
-    """The path of a bare path or a ``file://`` URI; None for anything remote.
-
-    ``?`` and ``#`` are characters of a name here, not the begin of a query.
-
-    Raises:
-        InputError: ``file:`` with something that is no slash behind it.
-    """
-    if found := _FILE_URI.fullmatch(uri):
-        if found["host"] not in (None, "", "localhost"):
-            raise InputError(
-                f"'{uri}' names the machine '{found['host']}'", mend="Write file:/// and the whole path."
-            )
-        if not found["path"].startswith("/"):
-            raise InputError(f"'{uri}' is relative, and to what?", mend="Write file:/// and the whole path.")
-        return Path(unquote(found["path"]))
-    return None if "://" in uri else Path(uri).absolute()
 
 
 class LocalFilesystem:
@@ -188,15 +165,15 @@ def store_filesystem(uri: str, access: Access = AMBIENT) -> ObjectFilesystem:
     with _client_wanted(uri):
         match _store(uri):
             case "azure":
-                from batch_endpoints.storage.azure import AzureFilesystem
+                from batch_endpoints.storage.files.azure import AzureFilesystem
 
                 return AzureFilesystem(uri, credentials)
             case "gcs":
-                from batch_endpoints.storage.gcs import GcsFilesystem
+                from batch_endpoints.storage.files.gcs import GcsFilesystem
 
                 return GcsFilesystem(uri, credentials)
             case _:
-                from batch_endpoints.storage.s3 import S3Filesystem
+                from batch_endpoints.storage.files.s3 import S3Filesystem
 
                 return S3Filesystem(uri, credentials)
 
@@ -251,7 +228,7 @@ def open_uri(uri: str, access: Access = AMBIENT) -> tuple[pyarrow.fs.FileSystem,
     credentials = credentials_for(uri, access)
     if _store(uri) == "s3":
         with _client_wanted(uri):
-            from batch_endpoints.storage.s3_client import s3_arrow
+            from batch_endpoints.storage.files.s3 import s3_arrow
         return s3_arrow(uri, credentials)
     if credentials is not None:
         raise InputError(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from batch_endpoints.errors import InputError, Refused
 from batch_endpoints.specs import Credentials, JobSpec
-from batch_endpoints.storage.azure_places import azure_place
+from batch_endpoints.storage.files.addresses import azure_place
 
 T = TypeVar("T")
 OWN_SETTINGS = (
