@@ -1,8 +1,8 @@
 """A job has a uid that the server made, and a request id belongs to one endpoint and one body.
 
-Jobs of before keep their folders, which their records name. One that is still open keeps its name as its uid, by which
-its driver is found; one that has ended gets a uid of its own, since a later launch of it by its name could be the first
-one of a job that was named ``<name>-launch-2``.
+Jobs of before keep their folders, which their records name. One that is still open keeps its name as its uid, by
+which its driver is found; one that has ended gets a uid of its own, since a later launch of it by its name could be
+the first one of a job that was named ``<name>-launch-2``.
 """
 
 import uuid
