@@ -182,6 +182,9 @@ def _write_output(job: JobSpec, output: NamedOutput, folder: JobFolder, keeper: 
         written = output.write(folder.files, read_rounds(folder))
     write_renamed(folder.files, written.renamed)
     keeper.rename(written.renamed)
+    keeper.describe_columns(written.columns)
+    for note in written.notes:
+        keeper.note(note)
     return written.output
 
 

@@ -117,6 +117,11 @@ class ProgressKeeper:
                 f"'{first.kept_as}': {first.reason}; renamed_files.jsonl in the job folder has all"
             )
 
+    def describe_columns(self, columns: Mapping[str, str] | None) -> None:
+        """The output's columns, with their types."""
+        with self._lock:
+            self._change(columns=columns)
+
     def begin_run(
         self,
         mini_batches: int,

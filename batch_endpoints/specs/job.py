@@ -205,6 +205,11 @@ class JobState(Spec):
         (), description="in the report: the first 100 of them; skipped.jsonl has all"
     )
     renamed_files: RenamedFiles | None = Field(None, description="None where the output has none")
+    columns: dict[str, str] | None = Field(
+        None,
+        description="in the report: the columns of the output's rows, each with its type as Arrow names it; text "
+        "reads back to the same values by these. None without rows, in Azure's layout, and for a folder of text",
+    )
     attempts: int | None = Field(
         None, description="in the report: tries of all mini-batches that are committed, the repeated ones included"
     )

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, tell_missing, without_values
+from batch_endpoints.storage.number_types import NumberRange, is_number, numbers_as
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
@@ -23,11 +24,32 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
     if any(table.schema != tables[0].schema for table in tables):
-        tables = _without_empty_columns(tables)
+        tables = _with_exact_numbers(_without_empty_columns(tables))
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise InputError(f"the files of this mini-batch have columns of different types: {error}") from None
+
+
+def _with_exact_numbers(tables: Sequence[pa.Table]) -> Sequence[pa.Table]:
+    """Whole numbers beside doubles are doubles where that changes none of them, otherwise as in an output."""
+    for name in dict.fromkeys(name for table in tables for name in table.column_names):
+        columns = [table[name] for table in tables if name in table.column_names]
+        kinds = [column.type for column in columns]
+        if not (any(map(pa.types.is_integer, kinds)) and any(map(pa.types.is_floating, kinds))):
+            continue
+        numbers = NumberRange()
+        for column in columns:
+            numbers.add(column)
+        kind = numbers.kind(doubles=True)
+        if is_number(kind):
+            tables = [_replaced(table, name, kind) for table in tables]
+    return tables
+
+
+def _replaced(table: pa.Table, name: str, kind: pa.DataType) -> pa.Table:
+    at = table.column_names.index(name) if name in table.column_names else -1
+    return table if at < 0 else table.set_column(at, name, numbers_as(table.column(at), kind))
 
 
 def wider_types(tables: Sequence[pa.Table]) -> pa.Schema | None:

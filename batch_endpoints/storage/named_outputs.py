@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -25,10 +25,17 @@ DEFAULT_NAME = "score"  # Azure ML's name of a model deployment's only output
 
 
 class Written(NamedTuple):
-    """An output that is there: its place, and files that scripts wrote and that have other names in it."""
+    """An output that is there: its place, and files that scripts wrote and that have other names in it.
+
+    Args:
+        columns: of its rows; see ``JobState.columns``.
+        notes: what the format of the rows cannot tell apart.
+    """
 
     output: JobOutput
     renamed: list[RenamedFile]
+    columns: dict[str, str] | None = None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -110,11 +117,13 @@ class NamedOutput:
         if self.shared and any(commit.files for commit in commits):
             others = names_of_others(files, target, rounds, self._rows_names)
         renamed = write_files(files, commits, target, self._rows_names(rounds), others)
+        written = None
         if self.rows and self.rows.is_folder:
             write_folder(files, rounds, target, self.rows)
         elif self.rows:
-            write_rows(files, in_order(rounds), target, self.rows)
-        return Written(JobOutput(type="uri_folder", path=place.as_uri() if place else self.folder), renamed)
+            written = write_rows(files, in_order(rounds), target, self.rows)
+        uri = place.as_uri() if place else self.folder
+        return Written(JobOutput(type="uri_folder", path=uri), renamed, *(written or ()))
 
     def _rows_names(self, rounds: Rounds) -> Collection[str]:
         """The files that the rows go to."""

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain, groupby
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 
@@ -16,8 +16,8 @@ from batch_endpoints.errors import OutputFailed
 from batch_endpoints.interfaces import Filesystem
 from batch_endpoints.specs import OutputFormat, RenamedFile, RowsFile, SkippedFile, Spec
 from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow
-from batch_endpoints.storage.common_columns import TooNarrow, aligned, common_schema, widened
-from batch_endpoints.storage.formats import compressed, table_writer
+from batch_endpoints.storage.common_columns import CommonColumns, TooNarrow
+from batch_endpoints.storage.formats import TableWriter, compressed, notes_of, stored_columns, table_writer
 
 # of a table that is written at once: more of them would cost memory and save nothing
 _ENOUGH_ROWS, _ENOUGH_BYTES = 10_000, 1 << 20
@@ -28,6 +28,18 @@ class OutputFilesystem(Protocol):
     """As much of a file system as an output needs."""
 
     def open_output(self, path: str) -> AbstractContextManager[BinaryIO]: ...
+
+
+class WrittenRows(NamedTuple):
+    """What a file of rows holds.
+
+    Args:
+        columns: name -> type as Arrow names it; None where rows are no columns.
+        notes: sentences on values that the format cannot tell apart.
+    """
+
+    columns: dict[str, str] | None
+    notes: Sequence[str]
 
 
 def write_parts(
@@ -94,11 +106,13 @@ def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(some).combine_chunks()
 
 
-def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFilesystem, rows: RowsFile) -> None:
+def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFilesystem, rows: RowsFile) -> WrittenRows:
     """Write the rows of all parts, in the order of the commits, as one file.
 
     Parts may differ in their columns: the output has all of them, null where a part has none. Where types differ
-    they become the wider one, or text.
+    they become the wider one of their kind, or text; see ``common_columns``.
+
+    Returns: the columns, and what the format cannot tell apart.
 
     Raises:
         OutputFailed: the format has no way to hold them.
@@ -106,26 +120,36 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
     parts = [part for commit in commits for part in commit.parts]
     with _as(rows.format):
         schemas = (_schema(files, part) for part in _unlike(parts))
-        schema = common_schema(schemas, bytes_are_text=rows.format in ("csv", "jsonl"))
+        columns = CommonColumns(schemas, as_text=rows.format in ("csv", "jsonl"))
         while True:
             try:
-                _write_rows(files, parts, target, rows, schema)
-                return
+                writer = _write_rows(files, parts, target, rows, columns)
+                return WrittenRows(stored_columns(columns.schema, rows.format), notes_of(writer))
             except TooNarrow as error:  # which only its values show: nothing is there yet, so it begins anew
-                schema = widened(schema, error.columns)
+                for name in error.columns:
+                    columns.widen(name, _column(files, parts, name))
 
 
 def _write_rows(
-    files: Filesystem, parts: Sequence[str], target: OutputFilesystem, rows: RowsFile, schema: pa.Schema
-) -> None:
+    files: Filesystem, parts: Sequence[str], target: OutputFilesystem, rows: RowsFile, columns: CommonColumns
+) -> TableWriter:
     with (
         target.open_output(rows.name) as file,
         compressed(file, rows.compression) as sink,
-        table_writer(rows.format)(sink, schema) as writer,
+        table_writer(rows.format)(sink, columns.schema) as writer,
     ):
         for _, gathered in _gathered(chain.from_iterable(_tables(files, part) for part in parts)):
             for table in gathered:
-                writer.write_table(aligned(table, schema))
+                writer.write_table(columns.aligned(table))
+    return writer
+
+
+def _column(files: Filesystem, parts: Sequence[str], name: str) -> Iterator[pa.ChunkedArray]:
+    """All values of a column."""
+    for part in parts:
+        for table in _tables(files, part):
+            if name in table.column_names:
+                yield table.column(name)
 
 
 def write_failed_items(files: Filesystem, failed: Sequence[FailedItem | FailedRow]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_EXPONENT = 1e16  # from here Python writes floating point with one; all of it is whole
 _BEYOND_PYTHON = (pa.ArrowException, ArithmeticError, LookupError, ValueError)
 
 
@@ -20,12 +22,68 @@ def python_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 def python_values(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     """A column's values; with a nanosecond, a year after 9999 or an unknown time zone in it, all of them as text.
 
-    Times of an unknown zone stand in UTC.
+    Times of an unknown zone stand in UTC, a duration is ``5 ns``, and floating point that Python would write as
+    ``1e+16`` is a whole number.
     """
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return _floats(column)
+    if holds(kind, _is_short_float):
+        column = _with_doubles(column)
+    if holds(kind, pa.types.is_duration):
+        return [_value(value) for value in column] if pa.types.is_nested(kind) else _texts(column)
     try:
         return list(column.to_pylist())
     except _BEYOND_PYTHON:
-        return [_value(value) for value in column] if pa.types.is_nested(column.type) else _texts(column)
+        return [_value(value) for value in column] if pa.types.is_nested(kind) else _texts(column)
+
+
+def plain_float(value: float) -> float | int:
+    """The number, as a whole one where Python would write that with an exponent."""
+    return int(value) if abs(value) >= _EXPONENT and math.isfinite(value) else value
+
+
+def holds(kind: pa.DataType, wanted: Callable[[pa.DataType], bool]) -> bool:
+    """Is it of such values, or nested with such in it?"""
+    if pa.types.is_nested(kind):
+        return any(holds(kind.field(at).type, wanted) for at in range(kind.num_fields))
+    return wanted(kind)
+
+
+def _floats(column: pa.ChunkedArray | pa.Array) -> list[Any]:
+    column = _with_doubles(column)
+    values = list(column.to_pylist())
+    largest = pc.max(pc.abs(column)).as_py()
+    if largest is None or largest < _EXPONENT:
+        return values
+    return [value if value is None else plain_float(value) for value in values]
+
+
+def _is_short_float(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) and kind.bit_width < 64)
+
+
+def _with_doubles(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Shorter floating point, also in lists and structs, as doubles of the same text: 0.1, no 0.10000000149011612."""
+    kind = column.type
+    if _is_short_float(kind):
+        return column.cast(pa.string()).cast(pa.float64())
+    if not holds(kind, _is_short_float):
+        return column
+    if isinstance(column, pa.ChunkedArray):
+        return pa.chunked_array(list(map(_with_doubles, column.chunks)) or [_with_doubles(column.combine_chunks())])
+    if pa.types.is_struct(kind):
+        fields = [column.field(at) for at in range(kind.num_fields)]
+        names = [field.name for field in kind]
+        return pa.StructArray.from_arrays(list(map(_with_doubles, fields)), names, mask=column.is_null())
+    if pa.types.is_fixed_size_list(kind):
+        column = column.cast(pa.list_(kind.value_type))
+    elif not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return column
+    if column.offset:  # Arrow makes no array of some of another one's offsets
+        column = column.take(pa.arange(0, len(column)))
+    values = _with_doubles(column.values)
+    return type(column).from_arrays(column.offsets, values, mask=column.is_null())
 
 
 def _value(value: pa.Scalar) -> Any:

@@ -1,8 +1,10 @@
 import csv
 import io
 import json
+import math
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.csv
@@ -27,12 +29,16 @@ def files(tmp_path):
 
 def written(files, name, *tables):
     """The bytes of an output of these tables, each of its own commit."""
+    return written_columns(files, name, *tables)[1]
+
+
+def written_columns(files, name, *tables):
     commits = [
         Commit(bundle=0, start=at, end=at + 1, parts=write_parts(files, 0, at, [table]))
         for at, table in enumerate(tables)
     ]
-    write_rows(files, commits, files, rows_file(name, None))
-    return files.read(name)
+    found = write_rows(files, commits, files, rows_file(name, None))
+    return found.columns, files.read(name)
 
 
 def rows(content):
@@ -130,6 +136,61 @@ def test_no_value_is_lost_where_the_common_type_of_two_columns_cannot_hold_it(fi
     assert list(map(str, found)) == [first, last, first]
 
 
+BIG = 9007199254740993  # which no double can hold
+PARTS = {
+    "whole doubles": ([BIG, None], [3.0, None], "int64", [str(BIG), None, "3", None]),
+    "a gap alone": (
+        [BIG, 1234567890123456789],
+        [None, math.nan],
+        "int64",
+        [str(BIG), "1234567890123456789", None, None],
+    ),
+    "large whole doubles": ([1], [1e17], "int64", ["1", "100000000000000000"]),
+    "beyond int64": ([1], [1e19], "uint64", ["1", "10000000000000000000"]),
+    "beyond uint64": ([-1], [1e19], "decimal128(20, 0)", ["-1", "10000000000000000000"]),
+    "fractions": ([BIG], [0.1, -2.0], "decimal128(17, 1)", [str(BIG), "0.1", "-2"]),
+    "small fractions": ([1], [1.5e-7], "decimal128(9, 8)", ["1", "0.00000015"]),
+    "many digits": ([BIG], [1.25e-30], "decimal256(48, 32)", [str(BIG), "1.25e-30"]),
+    "too many digits": ([BIG], [1e-200], "string", [str(BIG), "1e-200"]),
+    "infinity": ([BIG], [math.inf], "string", [str(BIG), "inf"]),
+    "32 bits": ([BIG], pa.array([0.1, None], pa.float32()), "decimal128(17, 1)", [str(BIG), "0.1", None]),
+    "16 bits": ([BIG], pa.array([0.5, 1.0], pa.float16()), "decimal128(17, 1)", [str(BIG), "0.5", "1"]),
+}
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["whole numbers first", "whole numbers last"])
+@pytest.mark.parametrize("name", ["p.csv", "p.jsonl", "p.parquet", "p.arrow"])
+@pytest.mark.parametrize("case", PARTS)
+def test_whole_numbers_beside_doubles_are_never_rounded(files, name, case, order):
+    whole, doubles, kind, expected = PARTS[case]
+    expected = (expected[: len(whole)], expected[len(whole) :])[::order]
+    columns, content = written_columns(files, name, *[pa.table({"a": a}) for a in (whole, doubles)][::order])
+    assert columns["a"] == kind
+    found = read_back(name, content)
+    for text, value in zip(chain(*expected), found, strict=True):
+        if text is None or (text == "inf" and name == "p.jsonl"):
+            assert value is None
+        else:
+            assert str(value) == text if kind == "string" else Decimal(value) == Decimal(text)
+        if kind.endswith("int64") and value is not None:
+            assert str(value).isdigit(), "whole numbers have no exponent and no point"
+
+
+def read_back(name, content):
+    """The values of column a, of text as it stands there."""
+    source = pa.BufferReader(content)
+    match name.rpartition(".")[2]:
+        case "csv":
+            return [row[0] or None for row in rows(content)[1:]]
+        case "jsonl":
+            lines = content.decode().splitlines()
+            return [json.loads(line, parse_float=str, parse_int=str)["a"] for line in lines]
+        case "parquet":
+            return pyarrow.parquet.read_table(source)["a"].to_pylist()
+        case _:
+            return pa.ipc.open_file(source).read_all()["a"].to_pylist()
+
+
 def test_whole_numbers_that_all_fit_stay_what_they_were(files):
     tables = [pa.table({"a": pa.array([7], kind)}) for kind in (pa.uint64(), pa.int64())]
     found = pyarrow.parquet.read_table(pa.BufferReader(written(files, "p.parquet", *tables)))
@@ -173,6 +234,82 @@ def test_jsonl_has_text_for_what_python_has_no_type_for(files, column, expected)
     content = written(files, "p.jsonl", pa.table({"a": column, "b": [True, False]}))
     found = [json.loads(line) for line in content.splitlines()]
     assert found == [{"a": expected, "b": True}, {"a": None, "b": False}]
+
+
+@pytest.mark.parametrize(
+    ("column", "csv_texts", "json_texts"),
+    [
+        pytest.param(
+            pa.array([1e15, 9007199254740992.0, 1e17, -3e20, 0.5, math.nan, None]),
+            [
+                "1000000000000000",
+                "9007199254740992",
+                "100000000000000000",
+                "-300000000000000000000",
+                "0.5",
+                "nan",
+                "",
+            ],
+            [
+                "1000000000000000.0",
+                "9007199254740992.0",
+                "100000000000000000",
+                "-300000000000000000000",
+                "0.5",
+                None,
+                None,
+            ],
+            id="doubles",
+        ),
+        pytest.param(
+            pa.array([1e20, 0.1], pa.float32()),
+            ["100000002004087734272", "0.1"],
+            ["100000000000000000000", "0.1"],
+            id="32 bits",
+        ),
+        pytest.param(pa.array([Decimal("1200")], pa.decimal128(5, -2)), ["1200"], ["1200"], id="decimals"),
+        pytest.param(pa.array([Decimal("0.0000001")]), ["0.0000001"], ["0.0000001"], id="small decimals"),
+        pytest.param(
+            pa.array([[1e17, 0.5, 1.0]]),
+            ["[100000000000000000, 0.5, 1.0]"],
+            [["100000000000000000", "0.5", "1.0"]],
+            id="in lists",
+        ),
+        pytest.param(
+            pa.array(
+                [{"f": 0.1, "l": [0.2, None]}, None], pa.struct({"f": pa.float32(), "l": pa.list_(pa.float32())})
+            ),
+            ['{"f": 0.1, "l": [0.2, null]}', ""],
+            [{"f": "0.1", "l": ["0.2", None]}, None],
+            id="32 bits in objects",
+        ),
+    ],
+)
+def test_text_has_numbers_at_their_shortest_and_whole_ones_without_an_exponent(files, column, csv_texts, json_texts):
+    table = pa.table({"a": column, "t": ['a "b",\n'] * len(column)})
+    found = rows(written(files, "p.csv", table))[1:]
+    assert found == [[text, 'a "b",\n'] for text in csv_texts]
+    assert read_back("p.jsonl", written(files, "p.jsonl", table)) == json_texts
+
+
+def test_the_report_has_the_columns_that_a_reader_finds_and_what_the_format_cannot_tell_apart(tmp_path):
+    files = LocalFilesystem(tmp_path)
+    table = pa.table({"t": ["", None], "n": [math.nan, None], "o": [{}, None], "s": pa.array([0, None], pa.int8())})
+    commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [table]))]
+    found = {
+        name: named_output(job(output_file_name=f"p.{name}"), tmp_path.as_uri()).write(files, [commits])
+        for name in ("csv", "jsonl", "parquet", "arrow")
+    }
+    kinds = {"t": "string", "n": "double", "o": "struct<>", "s": "int8"}
+    assert {name: written.columns for name, written in found.items()} == {
+        name: kinds | ({"o": "string"} if name == "parquet" else {}) for name in found
+    }
+    assert {name: [note.rpartition(": ")[2] for note in written.notes] for name, written in found.items()} == {
+        "csv": ["t"],
+        "jsonl": ["n"],
+        "parquet": [],
+        "arrow": [],
+    }
 
 
 def test_values_that_a_format_cannot_hold_are_refused_in_a_sentence(files):
