@@ -19,7 +19,7 @@ from batch_endpoints.policies.lifecycle import may_move
 from batch_endpoints.specs import TERMINAL, BatchJob, JobError, JobState, JobStatus
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, patience
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class Controller:
         if store in self._silent:
             raise StoreUnavailable(f"the store '{shown(store)}' does not answer")
         try:
-            yield JobFolder(open_filesystem(job.folder), job.folder, job.spec.resumption)
+            yield JobFolder(writable_place(job.folder), job.folder, job.spec.resumption)
         except (TimeoutError, StoreUnavailable):
             self._silent.add(store)
             raise

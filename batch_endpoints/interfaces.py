@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Generic, Literal, Protocol, TypeVar
+from pathlib import Path
+from typing import BinaryIO, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
 from batch_endpoints.specs import (
     BatchEndpoint,
@@ -23,6 +25,7 @@ from batch_endpoints.specs import (
     ParallelComponent,
     PipelineComponent,
     PipelineComponentDeployment,
+    SkippedFile,
 )
 
 AnyDeployment = ModelDeployment | PipelineComponentDeployment
@@ -141,11 +144,79 @@ class RecordStore(Protocol):
     def update_job(self, name: str, change: Callable[[BatchJob], BatchJob]) -> BatchJob: ...
 
 
-class Filesystem(Protocol):
-    """The files of one job folder; paths are relative to it, with forward slashes."""
+Found = InputFile | SkippedFile
+"""What a walk finds: a file, or something that is none, with the reason."""
 
-    def read(self, path: str) -> bytes:
-        """Raises FileNotFoundError."""
+
+class Walk(NamedTuple):
+    """The files of a place, in no order; each has its path below ``root``: a URI, or a path of this machine."""
+
+    root: str
+    found: Iterator[Found]
+
+
+class PathPattern(Protocol):
+    """Which files are wanted; paths are relative, with forward slashes."""
+
+    def matches(self, path: str) -> bool: ...
+
+    def may_hold_matches(self, folder: str) -> bool:
+        """Can there be wanted files below this folder?"""
+
+
+class RangeReader(Protocol):
+    """A file whose bytes are asked for where they are needed; all of them are of one version of it."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = ..., /) -> int: ...
+
+    def ahead(self) -> Iterator[bytes]:
+        """The rest, piece by piece: the next ones are on their way while one is looked at."""
+
+
+class Place(Protocol):
+    """What a URI names, wherever it is: a folder with the files below it, or one file.
+
+    Paths are relative to it, with forward slashes; "" is the file that the URI itself names. What goes wrong is an
+    OSError: FileNotFoundError where nothing is there, TimeoutError where it may be there later.
+    """
+
+    @property
+    def name(self) -> str:
+        """The last part of its address."""
+
+    @property
+    def disk(self) -> Path | None:
+        """Where it is on this machine's disk; None where files have to be fetched."""
+
+    def walk(self, pattern: PathPattern | None = None) -> Walk:
+        """All files below a folder, or the one file that it is, with its folder as the root.
+
+        Raises:
+            FileNotFoundError: nothing is there.
+            Refused: it is not open.
+        """
+
+    def exists(self, path: str = "") -> bool: ...
+
+    def size(self, path: str = "") -> int:
+        """In bytes."""
+
+    def read(self, path: str) -> bytes: ...
+
+    def open_input(self, path: str) -> BinaryIO:
+        """A file that will be read from its begin to its end."""
+
+    def open_ranges(self, path: str) -> RangeReader | None:
+        """A file that will be read here and there; None where it has to be fetched for that."""
+
+    def fetch(self, path: str, scratch: Path) -> Path:
+        """A file on this machine's disk: in place where it is there, otherwise a copy below ``scratch``."""
+
+
+class WritablePlace(Place, Protocol):
+    """A folder that files are written to: of a job, an output, or uploads."""
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a whole file; readers see the old or the new content, never a part."""
@@ -153,15 +224,17 @@ class Filesystem(Protocol):
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write a file that is not there. Of all who try, one gets True, and its content stays."""
 
-    def names(self, folder: str) -> list[str]:
-        """All files below a folder, relative to it, sorted; none where there is no folder."""
-
-    def open_input(self, path: str) -> BinaryIO: ...
-
     def open_output(self, path: str) -> AbstractContextManager[BinaryIO]:
         """A new file that appears, whole, when the context ends well."""
 
-    def exists(self, path: str) -> bool: ...
+    def names(self, folder: str) -> list[str]:
+        """All files below a folder, relative to it, sorted; none where there is no folder."""
+
+    def delete(self, path: str) -> None:
+        """Remove a file; harmless where there is none."""
+
+    def tidy(self, folder: str) -> None:
+        """Remove a folder that has become empty, where folders are more than parts of names."""
 
 
 LaunchStatus = Literal["absent", "pending", "running", "succeeded", "failed", "stopped"]

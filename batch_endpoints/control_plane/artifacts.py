@@ -8,7 +8,7 @@ from typing import BinaryIO
 from batch_endpoints.errors import Conflict, NotFound
 from batch_endpoints.specs import BatchJob, JobState
 from batch_endpoints.storage.downloads import open_output_file
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 
 _REPORTS = ("report.json", "failed_items.jsonl", "skipped.jsonl", "renamed_files.jsonl")
 
@@ -28,7 +28,7 @@ def report(job: BatchJob) -> JobState:
 
 def artifacts(job: BatchJob) -> list[str]:
     """The files that are there, relative to the job's folder."""
-    files = open_filesystem(job.folder)
+    files = writable_place(job.folder)
     reports = [path for path in _REPORTS if files.exists(path)]
     return reports + [f"logs/{log}" for log in files.names("logs")]
 

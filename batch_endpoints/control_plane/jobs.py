@@ -30,7 +30,7 @@ from batch_endpoints.specs import (
 )
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.addresses import local_path
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.named_outputs import named_output
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ class Jobs:
     def failed_items(self, name: str) -> bytes:
         """What is in ``failed_items.jsonl``; empty where nothing has failed, or the job has not ended."""
         try:
-            return open_filesystem(self._store.job(name).folder).read("failed_items.jsonl")
+            return writable_place(self._store.job(name).folder).read("failed_items.jsonl")
         except FileNotFoundError:
             return b""
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from batch_endpoints.errors import Conflict, NotFound
 from batch_endpoints.specs import BatchJob
 from batch_endpoints.storage.files.access import AMBIENT
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.rounds import read_rounds
@@ -27,7 +27,7 @@ def write_partial_output(job: BatchJob, name: str) -> str:
     output = _partial(job, name)
     if job.status == "Completed":
         raise Conflict(f"job '{job.name}' is Completed, so its output is whole", mend="Leave out --partial.")
-    folder = JobFolder(open_filesystem(job.folder), job.folder)
+    folder = JobFolder(writable_place(job.folder), job.folder)
     rounds = read_rounds(folder)
     if not any(rounds):
         raise Conflict(f"job '{job.name}' is {job.status} and has committed nothing yet")

@@ -8,7 +8,7 @@ from batch_endpoints.interfaces import AnyAsset
 from batch_endpoints.specs import Data, Datastore, Model
 from batch_endpoints.specs.uris import secret_in, shown
 from batch_endpoints.storage.files.access import OWN_SETTINGS
-from batch_endpoints.storage.files.addresses import BY_HOST, CLOUDS, check_scheme, local_path, s3_place, scheme_of
+from batch_endpoints.storage.files.addresses import CLOUDS, check_scheme, local_path, s3_place, scheme_of
 
 FROM_LOOPBACK = (
     "on the server's own machine: `batch-endpoints up` with the same home and without --host, `batch-endpoints "
@@ -40,10 +40,7 @@ def chosen_host(uri: str) -> str:
 
     HTTP is no such case: whoever that asks gets nothing of this machine's.
     """
-    scheme = scheme_of(uri)
-    if scheme == "s3":
-        return s3_place(uri).chosen
-    return uri.partition("://")[2].partition("/")[0] if scheme in BY_HOST else ""
+    return s3_place(uri).chosen if scheme_of(uri) == "s3" else ""
 
 
 def host_refused(uri: str, what: str) -> Refused:
@@ -52,9 +49,9 @@ def host_refused(uri: str, what: str) -> Refused:
     Args:
         what: whose URI it is.
     """
-    by = "the parameter endpoint_override of " if scheme_of(uri) == "s3" else ""
     return Refused(
-        f"{what}: {by}'{shown(uri)}' names a host, and this server lets no client elsewhere choose whom it asks",
+        f"{what}: the parameter endpoint_override of '{shown(uri)}' names a host, and this server lets "
+        "no client elsewhere choose whom it asks",
         mend=f"Leave it out, upload the data, or register a datastore for that place {FROM_LOOPBACK}",
     )
 

@@ -26,7 +26,7 @@ from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces import MiniBatchRunner
 from batch_endpoints.specs import JobState
 from batch_endpoints.storage.files.addresses import local_path
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 
 
@@ -42,7 +42,7 @@ def main() -> int:
     _end_when_told()
     on_ray = not arguments.local and bool(os.environ.get("RAY_ADDRESS"))
     try:
-        folder = JobFolder(open_filesystem(uri), uri)
+        folder = JobFolder(writable_place(uri), uri)
         if place:
             freeze(place, folder)
         with nullcontext() if place else stored_log(folder.files, log):

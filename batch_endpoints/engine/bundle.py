@@ -26,7 +26,7 @@ from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobError, JobSpec, OutputFormat
 from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, totals
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import write_parts
@@ -46,11 +46,11 @@ class BundleScorer:
     """
 
     def __init__(self, folder_uri: str, input_root: str) -> None:
-        self._files = open_filesystem(folder_uri)
+        self._files = writable_place(folder_uri)
         self._folder_uri, self._input_root = folder_uri, input_root
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
-        self._log = StoredLog(self._files, folder_uri, self._scratch, self._name)
+        self._log = StoredLog(self._files, self._scratch, self._name)
         self.visible_gpu: str | None = None
         self._code: MiniBatchScorer | None = None
         self._turns = Turns(self._name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.poison_rows import Failure, Outcome
-from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.storage.commits import Commit, CommitLog
@@ -19,7 +19,7 @@ class Crashes:
     A lost node counts nowhere: its mini-batches are begun again however often that happens.
     """
 
-    def __init__(self, files: Filesystem) -> None:
+    def __init__(self, files: WritablePlace) -> None:
         self._files = files
         self._at: dict[int, tuple[int, int]] = {}  # bundle -> the mini-batch it was at, and how often
         self.suspected: set[int] = set()  # bundles that workers crashed at, and that are not done

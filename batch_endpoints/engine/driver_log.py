@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from batch_endpoints.errors import BatchEndpointError
-from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.specs.log_lines import stamp
 
 NAME = "logs/driver.log"
@@ -39,7 +39,7 @@ def log_to(place: Path | None) -> Path:
 
 
 @contextmanager
-def stored_log(files: Filesystem, log: Path, seconds: float = STORE_SECONDS) -> Iterator[None]:
+def stored_log(files: WritablePlace, log: Path, seconds: float = STORE_SECONDS) -> Iterator[None]:
     """While the block runs, and at its end, add this driver's log to those of earlier ones; then remove it here.
 
     Args:
@@ -57,7 +57,7 @@ def stored_log(files: Filesystem, log: Path, seconds: float = STORE_SECONDS) -> 
         shutil.rmtree(log.parent, ignore_errors=True)
 
 
-def _store(files: Filesystem, log: Path, ended: threading.Event, seconds: float) -> None:
+def _store(files: WritablePlace, log: Path, ended: threading.Event, seconds: float) -> None:
     earlier: bytes | None = None
     told, last = b"", False
     while not last:
@@ -74,7 +74,7 @@ def _store(files: Filesystem, log: Path, ended: threading.Event, seconds: float)
                 print(f"the driver's log could not be stored: {error}", file=sys.stderr)
 
 
-def _earlier(files: Filesystem) -> bytes:
+def _earlier(files: WritablePlace) -> bytes:
     try:
         return files.read(NAME)
     except FileNotFoundError:

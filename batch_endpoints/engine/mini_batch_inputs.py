@@ -14,8 +14,8 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.storage.files.access import AMBIENT, Access
-from batch_endpoints.storage.files.addresses import local_path
-from batch_endpoints.storage.inputs import fetch, in_place
+from batch_endpoints.storage.files.place import open_place
+from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.partitions import PartReader, PartRows
 
 _Wanted = tuple[tuple[tuple[str, Part], ...], pa.Schema | None]
@@ -32,8 +32,8 @@ class MiniBatchFiles:
 
     def __init__(self, root: str, scratch: Path, access: Access = AMBIENT) -> None:
         self._root, self._scratch, self._access = root, scratch, access
-        self._folder = local_path(root) if root else None
-        self._ahead = None if self._folder else Ahead(self._fetch, _FILES_AT_ONCE)
+        here = bool(root) and open_place(root, access).disk is not None
+        self._ahead = None if here else Ahead(self._fetch, _FILES_AT_ONCE)
 
     @contextmanager
     def of(
@@ -77,10 +77,7 @@ class MiniBatchFiles:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _place(self, number: int, file: str) -> str:
-        if self._ahead:
-            return str(self._ahead.get((number, file)))
-        assert self._folder
-        return in_place(self._folder, file, self._access, self._folder)
+        return str(self._ahead.get((number, file)) if self._ahead else self._fetch((number, file)))
 
     def _fetch(self, wanted: tuple[int, str]) -> Path:
         number, file = wanted

@@ -31,7 +31,7 @@ from batch_endpoints.planning.resources import WorkerPlan, visible_gpu
 from batch_endpoints.policies.short_work import ShortWork
 from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobError
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 
 # of which actor, to which bundle: None is `ready`
 _Answer = tuple[Any, Bundle | None, "Future[BundleOutcome | str | None]"]
@@ -77,7 +77,7 @@ class Pool:
         self._slot: dict[Actor, int] = {}  # on nodes with GPUs
         self._visible: dict[Actor, str] = {}  # there
         self._gpus: dict[str, int] = {}
-        self._files = open_filesystem(folder_uri)
+        self._files = writable_place(folder_uri)
         self._crashes = Crashes(self._files)
         self._closing: dict[ray.ObjectRef[None], Actor] = {}
         # answers come as futures, not from ray.wait: a signal ends this wait at once, and it costs the same for any

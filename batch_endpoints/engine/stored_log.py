@@ -7,8 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from batch_endpoints.interfaces import Filesystem
-from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.storage.job_folder import upload_log
 
 logger = logging.getLogger(__name__)
@@ -26,10 +25,9 @@ class StoredLog:
         worker: its name.
     """
 
-    def __init__(self, files: Filesystem, folder_uri: str, scratch: Path, worker: str) -> None:
-        place = local_path(folder_uri)
-        self.file = (place or scratch) / "logs" / f"worker-{worker}.log"
-        self._files, self._is_there = files, place is not None
+    def __init__(self, files: WritablePlace, scratch: Path, worker: str) -> None:
+        self.file = (files.disk or scratch) / "logs" / f"worker-{worker}.log"
+        self._files, self._is_there = files, files.disk is not None
         self._stored = (0, 0.0)  # bytes, and when
         self._storing = threading.Lock()
 

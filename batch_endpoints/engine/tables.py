@@ -15,7 +15,7 @@ import pyarrow as pa
 from batch_endpoints.engine.mini_batch_inputs import TableReader
 from batch_endpoints.engine.poison_rows import Cut, Failure, Outcome, score_rows
 from batch_endpoints.engine.read_tables import add_unreadable_rows, read_tables
-from batch_endpoints.errors import InitFailed, InputError
+from batch_endpoints.errors import InitFailed, InputError, Refused
 from batch_endpoints.planning.job_plan import JobPlan, plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
 from batch_endpoints.planning.partitions import WHOLE, Part, PartitionSize, packed, partition_size, suitable_size
@@ -26,8 +26,7 @@ from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.files.addresses import local_path
-from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.inputs import read_texts
 from batch_endpoints.storage.joined_tables import joined
 from batch_endpoints.storage.partitions import cut_tables, said
 from batch_endpoints.storage.table_files import is_arrow, is_compressed, is_table, is_text
@@ -61,7 +60,7 @@ def plan_mini_batches(
     no_code = job.deployment.code_configuration is None
     with tempfile.TemporaryDirectory(prefix="batch-endpoints-") as folder:
         scratch = Path(folder)
-        mlmodel = _mlmodel(job, scratch) if no_code else b""
+        mlmodel = _mlmodel(job) if no_code else b""
         columns = signature_columns(mlmodel)
         types = ColumnTypes() if columns is None else signature_types(columns, carried)
 
@@ -197,12 +196,9 @@ def refuse_paths(deployment: ModelDeployment, in_parts: bool) -> None:
         )
 
 
-def _mlmodel(job: JobSpec, scratch: Path) -> bytes:
+def _mlmodel(job: JobSpec) -> bytes:
     """What the model says of itself; nothing where that cannot be read, which the workers will tell."""
-    place = local_path(job.model.path)
-    if place and not place.exists():
-        return b""
     try:
-        return fetch(job.model.path, "MLmodel", scratch, Access.of(job)).read_bytes()
-    except (InputError, OSError):
+        return read_texts(job.model.path, ["MLmodel"], Access.of(job)).get("MLmodel", "").encode()
+    except (InputError, Refused, UnicodeDecodeError):
         return b""

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from batch_endpoints.ingress.jobs import job_answer
 from batch_endpoints.specs import BatchJob
-from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.logs import JobLogs, Section, chosen_logs, logs_on_disk
 
 _POLL_SECONDS = 0.3
@@ -40,7 +40,7 @@ async def follow(look: Callable[[], BatchJob], *, worker: str = "", errors: bool
                 told, spoke = answer, time.monotonic()
                 yield _event("progress", json.dumps(answer))
             # the record was read before the logs: when it says that the job has ended, its logs are complete
-            if logs is None and (job.ended or local_path(job.folder)):  # in a store nothing can be added
+            if logs is None and (job.ended or open_place(job.folder).disk):  # in a store nothing can be added
                 names = await run_in_threadpool(chosen_logs, job.folder, "")
                 place = await run_in_threadpool(stack.enter_context, logs_on_disk(job.folder, names))
                 logs = JobLogs(place, worker=worker, errors=errors)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.specs import Spec
 
@@ -103,7 +103,7 @@ class CommitLog:
         retry: of which plan; see ``JobPlan``.
     """
 
-    def __init__(self, files: Filesystem, retry: int = 0) -> None:
+    def __init__(self, files: WritablePlace, retry: int = 0) -> None:
         self._files, self._folder = files, f"{of_retry(retry)}commits"
         self._known: dict[str, Commit] = {}
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
-
-import pyarrow.fs
+from typing import BinaryIO, NamedTuple
 
 from batch_endpoints.errors import InputError, NotFound
+from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.files.access import AMBIENT, Access
-from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.addresses import plain
 from batch_endpoints.storage.files.atomic_files import ASIDE
-from batch_endpoints.storage.files.place import in_store, open_uri, store_filesystem
+from batch_endpoints.storage.files.place import open_place
 
 
 class OutputFile(NamedTuple):
@@ -29,20 +28,17 @@ def output_files(uri: str, access: Access = AMBIENT) -> list[OutputFile]:
     Raises:
         InputError: it cannot be read.
     """
-    if in_store(uri):
-        return sorted(_store_files(uri, access))
-    top = local_path(uri)
-    if top is None:
-        return sorted(_remote_files(uri, access))
-    if top.is_file():
-        return [OutputFile(top.name, top.stat().st_size)]
-    found = []
-    for folder, _, names in os.walk(top):
-        for name in names:
-            path = Path(folder, name)
-            if not name.startswith(ASIDE) and _inside(path, top):
-                found.append(OutputFile(path.relative_to(top).as_posix(), path.stat().st_size))
-    return sorted(found)
+    try:
+        found = open_place(uri, _within(uri, access)).walk().found
+        return sorted(
+            OutputFile(file.path, file.size)
+            for file in found
+            if isinstance(file, InputFile) and not file.path.rpartition("/")[2].startswith(ASIDE)
+        )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(uri, error) from None
 
 
 def open_output_file(uri: str, path: str, access: Access = AMBIENT) -> Path | BinaryIO:
@@ -58,66 +54,24 @@ def open_output_file(uri: str, path: str, access: Access = AMBIENT) -> Path | Bi
     Raises:
         NotFound: it is not there, or not inside the output.
     """
-    if in_store(uri):
-        return _open_store_file(uri, path, access)
-    top = local_path(uri)
-    if top is not None:
-        if top.is_file() and path == top.name:
-            return top
-        if _inside(top / path, top):
-            return top / path
-    elif ".." not in path.split("/"):
-        files, root = open_uri(uri, access)
-        found = files.get_file_info(root)
-        if found.type != pyarrow.fs.FileType.File:
-            found = files.get_file_info(f"{root}/{path}")
-        if found.type == pyarrow.fs.FileType.File and f"/{found.path}".endswith(f"/{path}"):
-            return cast(BinaryIO, files.open_input_stream(found.path))
-    raise NotFound(f"the output '{shown(uri)}' has no file '{path}'")
-
-
-def _store_files(uri: str, access: Access) -> list[OutputFile]:
-    try:
-        store = store_filesystem(uri, access)
-        if store.key and store.exists(""):
-            return [OutputFile(store.key.rpartition("/")[2], store.stat("").size)]
-        return [OutputFile(file.path, file.size) for file in store.files()]
-    except OSError as error:
-        raise InputError(f"the output '{shown(uri)}' cannot be read: {error.strerror}") from None
-
-
-def _open_store_file(uri: str, path: str, access: Access) -> BinaryIO:
-    folder, _, name = uri.rpartition("/")
-    for root in (uri, folder) if name == path else (uri,):
+    place = open_place(uri, _within(uri, access))
+    for below in (path, "") if path == place.name else (path,):
         try:
-            return store_filesystem(root, access).open_input(path)
-        except FileNotFoundError:
+            if not place.disk:
+                return place.open_input(below)
+            if (file := place.fetch(below, place.disk)).is_file():
+                return file
+        except (FileNotFoundError, InputError, ValueError):  # the last one is a NUL in its name
             continue
         except OSError as error:
-            raise InputError(f"the output '{shown(uri)}' cannot be read: {error.strerror}") from None
+            raise _unreadable(uri, error) from None
     raise NotFound(f"the output '{shown(uri)}' has no file '{path}'")
 
 
-def _inside(file: Path, top: Path) -> bool:
-    """Is it a file, really below ``top``? Neither ``..`` nor a link leads out."""
-    try:
-        real = file.resolve(strict=True)
-    except (OSError, ValueError):  # not there; a NUL in its name
-        return False
-    return real.is_file() and real.is_relative_to(top.resolve())
+def _within(uri: str, access: Access) -> Access:
+    """On a disk neither ``..`` nor a link leads out of the output."""
+    return replace(access, folders=(plain(uri),))
 
 
-def _remote_files(uri: str, access: Access) -> list[OutputFile]:
-    files, root = open_uri(uri, access)
-    try:
-        info = files.get_file_info(root)
-        if info.type == pyarrow.fs.FileType.File:
-            return [OutputFile(info.base_name, info.size)]
-        below = files.get_file_info(pyarrow.fs.FileSelector(root, recursive=True, allow_not_found=True))
-    except OSError as error:
-        raise InputError(f"the output '{shown(uri)}' cannot be read: {shown_text(error)}") from None
-    return [
-        OutputFile(found.path[len(root) :].lstrip("/"), found.size)
-        for found in below
-        if found.type == pyarrow.fs.FileType.File
-    ]
+def _unreadable(uri: str, error: OSError) -> InputError:
+    return InputError(f"the output '{shown(uri)}' cannot be read: {error.strerror or shown_text(error)}")

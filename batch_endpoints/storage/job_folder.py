@@ -27,13 +27,12 @@ import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from batch_endpoints.errors import InputError, SpecError
-from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.planning.made import Made
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.specs import JobSpec, JobState, SkippedFile, check
 from batch_endpoints.storage.commits import CommitLog, of_retry
-from batch_endpoints.storage.files.addresses import local_path
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ class JobFolder:
         resumption: how often the job was resumed: marks and reports of its earlier runs are history.
     """
 
-    def __init__(self, files: Filesystem, uri: str, resumption: int = 0) -> None:
+    def __init__(self, files: WritablePlace, uri: str, resumption: int = 0) -> None:
         self.files, self.uri, self.resumption = files, uri.rstrip("/"), resumption
         self._commits: dict[int, CommitLog] = {}
         self._plans: dict[int, JobPlan] = {}
@@ -78,7 +77,7 @@ class JobFolder:
         Raises:
             InputError: it does not, so that commits of two workers would replace each other.
         """
-        if local_path(self.uri):
+        if self.files.disk:
             return
         if self.files.put_if_absent("job.json", self.files.read("job.json")):  # the same content: no harm is done
             raise InputError(
@@ -221,7 +220,7 @@ class JobFolder:
         return f"{name}-{self.resumption}" if self.resumption else name
 
 
-def upload_log(files: Filesystem, log: Path) -> None:
+def upload_log(files: WritablePlace, log: Path) -> None:
     """Store a log that was written on this machine, or replace what was stored of it before."""
     with files.open_output(f"logs/{log.name}") as copy, log.open("rb") as source:
         while block := source.read(1 << 20):

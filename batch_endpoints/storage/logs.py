@@ -7,7 +7,6 @@ come in the order of their times: as good as the clocks of the nodes agree. No l
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,8 +18,7 @@ from typing import NamedTuple
 
 from batch_endpoints.errors import NotFound
 from batch_endpoints.specs.log_lines import STAMP, TROUBLE
-from batch_endpoints.storage.files.addresses import local_path
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import open_place, writable_place
 
 _PIECE_BYTES = 1 << 16  # held of each log at a time
 
@@ -54,7 +52,7 @@ def chosen_logs(folder_uri: str, worker: str) -> list[str]:
     Raises:
         NotFound: no log has such a name.
     """
-    names = sorted(open_filesystem(folder_uri).names("logs"), key=_reading_order)
+    names = sorted(writable_place(folder_uri).names("logs"), key=_reading_order)
     chosen = [name for name in names if worker in name.removesuffix(".log")]
     if worker and not chosen:
         raise NotFound(
@@ -67,16 +65,13 @@ def chosen_logs(folder_uri: str, worker: str) -> list[str]:
 @contextmanager
 def logs_on_disk(folder_uri: str, names: Iterable[str]) -> Iterator[Path]:
     """The folder of these logs: in place where it is local, otherwise a copy while the block runs."""
-    place = local_path(folder_uri)
-    if place is not None:
-        yield place / "logs"
+    files = open_place(f"{folder_uri}/logs")
+    if files.disk:
+        yield files.disk
         return
-    files = open_filesystem(folder_uri)
     with tempfile.TemporaryDirectory(prefix="batch-endpoints-") as folder:
         for name in names:
-            copy = Path(folder, name)
-            with files.open_input(f"logs/{name}") as source, copy.open("wb") as target:
-                shutil.copyfileobj(source, target)
+            files.fetch(name, Path(folder))
         yield Path(folder)
 
 

@@ -14,9 +14,8 @@ from batch_endpoints.specs import MLTable, SkippedFile, check
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.specs.yaml_text import parse_yaml
 from batch_endpoints.storage.files.access import AMBIENT, Access
-from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.addresses import kind_of, local_path
 from batch_endpoints.storage.inputs import InputListing, list_files, read_texts
-from batch_endpoints.storage.listing import is_streamed
 
 FILE = "MLTable"
 
@@ -92,7 +91,7 @@ def _absolute(path: str, folder: str, query: str, locate: Callable[[str], str]) 
 def _common(roots: Iterable[str]) -> str:
     """The folder that all of these are in, or are; "" where there is none."""
     parts = [root.split("/") for root in roots]
-    if any(is_streamed(root) or "?" in root for root in roots):
+    if any(kind_of(root) == "web" or "?" in root for root in roots):
         return ""
     shared = []
     for names in zip(*parts, strict=False):
@@ -105,7 +104,7 @@ def _common(roots: Iterable[str]) -> str:
 
 def _from(root: str, top: str, path: str) -> str:
     """The path of a file below ``top``, as named from another root."""
-    if is_streamed(top):
+    if kind_of(top) == "web":
         return top
     if "?" in top:
         raise InputError(

@@ -8,13 +8,12 @@ from itertools import chain
 from typing import NamedTuple
 
 from batch_endpoints.errors import Conflict, InputError
-from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RenamedFile, RowsFile, rows_file
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.files.access import AMBIENT, Access
-from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.claim_files import claims_folder, is_claim
-from batch_endpoints.storage.files.place import OutputPlace, output_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.names_before import names_of_others
 from batch_endpoints.storage.output_folder import folder_files, write_folder
 from batch_endpoints.storage.outputs import write_rows
@@ -89,16 +88,16 @@ class NamedOutput:
             what = "exists already" if self.rows else "is a folder with files in it"
             raise Conflict(f"the output '{place}' {what}", mend="Name another path, or ask for overwrite.")
 
-    def place(self) -> OutputPlace:
+    def place(self) -> WritablePlace:
         """Where its files go."""
-        return output_filesystem(self.folder, self.access)
+        return writable_place(self.folder, self.access)
 
     @property
     def claims(self) -> str:
         """The hidden folder that says whose output this will be; see ``output_claims``."""
         return claims_folder(self.file_name)
 
-    def write(self, files: Filesystem, rounds: Rounds) -> Written:
+    def write(self, files: WritablePlace, rounds: Rounds) -> Written:
         """Make the output of what is committed.
 
         Args:
@@ -108,9 +107,8 @@ class NamedOutput:
         Returns: the output with its URI.
         """
         target = self.place()
-        place = local_path(self.folder)
-        if place:
-            place.mkdir(parents=True, exist_ok=True)  # also where no file comes: it is what the job names
+        if target.disk:
+            target.disk.mkdir(parents=True, exist_ok=True)  # also where no file comes: it is what the job names
         # round by round: a file keeps the name that it had before failed items were tried again
         commits = list(chain.from_iterable(rounds))
         others = frozenset[str]()
@@ -122,7 +120,7 @@ class NamedOutput:
             write_folder(files, rounds, target, self.rows)
         elif self.rows:
             written = write_rows(files, in_order(rounds), target, self.rows)
-        uri = place.as_uri() if place else self.folder
+        uri = target.disk.as_uri() if target.disk else self.folder
         return Written(JobOutput(type="uri_folder", path=uri), renamed, *(written or ()))
 
     def _rows_names(self, rounds: Rounds) -> Collection[str]:

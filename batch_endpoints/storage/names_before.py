@@ -9,22 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from itertools import chain
-from typing import Protocol
 
-from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.storage.commits import of_retry
 from batch_endpoints.storage.rounds import Rounds
 from batch_endpoints.storage.script_files import named_files
 
 
-class NamesFilesystem(Protocol):
-    """As much of a file system as this needs."""
-
-    def names(self, folder: str) -> list[str]: ...
-
-
 def names_of_others(
-    files: Filesystem, target: NamesFilesystem, rounds: Rounds, rows_names: Callable[[Rounds], Collection[str]]
+    files: WritablePlace, target: WritablePlace, rounds: Rounds, rows_names: Callable[[Rounds], Collection[str]]
 ) -> frozenset[str]:
     """The files that are not this job's, as they were when it first came to write these rounds.
 
@@ -45,7 +38,7 @@ def names_of_others(
     return found if noted is None else noted
 
 
-def _noted(files: Filesystem, retry: int) -> frozenset[str] | None:
+def _noted(files: WritablePlace, retry: int) -> frozenset[str] | None:
     try:
         return frozenset(json.loads(files.read(_path(retry))))
     except FileNotFoundError:

@@ -15,20 +15,17 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from batch_endpoints.errors import BatchEndpointError, Conflict, InputError
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.files.addresses import STORES, local_path, scheme_of
+from batch_endpoints.storage.files.addresses import kind_of, scheme_of
 from batch_endpoints.storage.files.claim_files import claim_file
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, Tries, patience
-from batch_endpoints.storage.files.place import ArrowFilesystem, LocalFilesystem, open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
-
-if TYPE_CHECKING:
-    from batch_endpoints.storage.files.object_store import ObjectFilesystem
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +46,7 @@ def claim(output: NamedOutput, folder: JobFolder) -> None:
         raise InputError(f"nothing can be written to '{shown(output.folder)}': {shown_text(error)}") from None
 
 
-def _claim(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, holder: str) -> None:
+def _claim(place: WritablePlace, output: NamedOutput, holder: str) -> None:
     mine = claim_file(holder)
     others = _others(place, output, mine)
     if live := _live(others):
@@ -74,11 +71,11 @@ def take_over(output: NamedOutput, folder: JobFolder) -> None:
     It does not matter whether this job has claimed it, or replaces whatever is there.
     """
     place = output.place()
-    if isinstance(place, ArrowFilesystem) or output.folder.startswith(f"{folder.uri}/"):
+    if output.folder.startswith(f"{folder.uri}/"):
         return
     for name, holder in _others(place, output, claim_file(_name(folder))).items():
         try:
-            other = JobFolder(open_filesystem(holder), holder)
+            other = JobFolder(writable_place(holder), holder)
             if other.files.exists("job.json"):
                 other.lose_output(to=_name(folder))
         except (BatchEndpointError, OSError) as error:
@@ -99,21 +96,19 @@ def release(job: JobSpec, folder: JobFolder) -> None:
         logger.warning("the claim on the output of job '%s' cannot be given up: %s", job.name, error)
 
 
-def _put(place: LocalFilesystem | ObjectFilesystem, path: str, holder: str) -> None:
+def _put(place: WritablePlace, path: str, holder: str) -> None:
     try:
         place.replace(path, holder.encode())
     except FileNotFoundError:  # on a disk: a job that ended has removed the empty folder a moment ago
         place.replace(path, holder.encode())
 
 
-def _remove(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, name: str) -> None:
+def _remove(place: WritablePlace, output: NamedOutput, name: str) -> None:
     place.delete(f"{output.claims}/{name}")
-    if isinstance(place, LocalFilesystem):
-        with suppress(OSError):  # another job's claim is in there, or there is none at all
-            (place.root / output.claims).rmdir()
+    place.tidy(output.claims)
 
 
-def _others(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, mine: str) -> dict[str, str]:
+def _others(place: WritablePlace, output: NamedOutput, mine: str) -> dict[str, str]:
     """All other claims on an output, with the jobs that hold them.
 
     Others may write there too, and must not choose which hosts this machine asks: what no job has put is none.
@@ -123,9 +118,16 @@ def _others(place: LocalFilesystem | ObjectFilesystem, output: NamedOutput, mine
         if name != mine:
             with suppress(FileNotFoundError):  # given up a moment ago
                 holder = place.read(f"{output.claims}/{name}").decode(errors="replace")
-                if scheme_of(holder) in ("file", *STORES) and "?" not in holder and claim_file(holder) == name:
+                if claim_file(holder) == name and _may_be_a_job(holder):
                     found[name] = holder
     return found
+
+
+def _may_be_a_job(uri: str) -> bool:
+    try:
+        return bool(scheme_of(uri)) and "?" not in uri and kind_of(uri) != "web"
+    except InputError:
+        return False
 
 
 def _live(claims: dict[str, str]) -> dict[str, str]:
@@ -139,22 +141,21 @@ def _taken(output: NamedOutput, live: dict[str, str]) -> Conflict:
     )
 
 
-def _place(output: NamedOutput) -> LocalFilesystem | ObjectFilesystem | None:
-    """Where claims on an output are; None where none are needed, or the protocol promises too little for them."""
-    place = output.place() if output.shared else None
-    return None if isinstance(place, ArrowFilesystem) else place
+def _place(output: NamedOutput) -> WritablePlace | None:
+    """Where claims on an output are; None where none are needed."""
+    return output.place() if output.shared else None
 
 
 def _name(folder: JobFolder) -> str:
     """The URI of a job folder, whichever way it is reached."""
-    place = local_path(folder.uri)
+    place = folder.files.disk
     return place.resolve().as_uri() if place else folder.uri
 
 
 def _has_ended(uri: str) -> bool:
     """Has a job ended, or is it about to, without giving up its claim? One that is removed has."""
     try:
-        folder = JobFolder(open_filesystem(uri), uri)
+        folder = JobFolder(writable_place(uri), uri)
         if not folder.files.exists("job.json"):
             return True
         folder = folder.run_of(folder.job())

@@ -7,24 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from contextvars import copy_context
-from typing import BinaryIO, Protocol
 
-from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.specs import RowsFile
 from batch_endpoints.storage.rounds import Rounds, in_order
 
 _COPIERS = 8  # most of what copying takes is waiting for a store
 _PREFIX = "part-"
-
-
-class FolderFilesystem(Protocol):
-    """As much of a file system as an output that is a folder needs."""
-
-    def open_output(self, path: str) -> AbstractContextManager[BinaryIO]: ...
-    def names(self, folder: str) -> list[str]: ...
-    def delete(self, path: str) -> None: ...
 
 
 def folder_files(rounds: Rounds, rows: RowsFile) -> dict[str, str]:
@@ -36,7 +26,7 @@ def folder_files(rounds: Rounds, rows: RowsFile) -> dict[str, str]:
     return {f"{rows.name}{name}{rows.part_suffix}": part for name, part in _named(rounds)}
 
 
-def write_folder(files: Filesystem, rounds: Rounds, target: FolderFilesystem, rows: RowsFile) -> None:
+def write_folder(files: WritablePlace, rounds: Rounds, target: WritablePlace, rows: RowsFile) -> None:
     """Put all parts into the folder, and what an earlier job has left there out of it.
 
     Args:

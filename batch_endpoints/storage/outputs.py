@@ -6,14 +6,14 @@ import hashlib
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from itertools import chain, groupby
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 
 from batch_endpoints.errors import OutputFailed
-from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.specs import OutputFormat, RenamedFile, RowsFile, SkippedFile, Spec
 from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow
 from batch_endpoints.storage.common_columns import CommonColumns, TooNarrow
@@ -22,12 +22,6 @@ from batch_endpoints.storage.formats import TableWriter, compressed, notes_of, s
 # of a table that is written at once: more of them would cost memory and save nothing
 _ENOUGH_ROWS, _ENOUGH_BYTES = 10_000, 1 << 20
 _COLUMNS = re.compile(r"-([0-9a-f]{16})-[0-9a-f]{12}\.\w+")  # in the name of a part
-
-
-class OutputFilesystem(Protocol):
-    """As much of a file system as an output needs."""
-
-    def open_output(self, path: str) -> AbstractContextManager[BinaryIO]: ...
 
 
 class WrittenRows(NamedTuple):
@@ -43,7 +37,7 @@ class WrittenRows(NamedTuple):
 
 
 def write_parts(
-    files: Filesystem, bundle: int, start: int, tables: Iterable[pa.Table], format: OutputFormat = "arrow"
+    files: WritablePlace, bundle: int, start: int, tables: Iterable[pa.Table], format: OutputFormat = "arrow"
 ) -> tuple[str, ...]:
     """Store rows under names nobody else uses: one file for each run of tables with the same columns.
 
@@ -106,7 +100,7 @@ def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(some).combine_chunks()
 
 
-def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFilesystem, rows: RowsFile) -> WrittenRows:
+def write_rows(files: WritablePlace, commits: Sequence[Commit], target: WritablePlace, rows: RowsFile) -> WrittenRows:
     """Write the rows of all parts, in the order of the commits, as one file.
 
     Parts may differ in their columns: the output has all of them, null where a part has none. Where types differ
@@ -131,7 +125,7 @@ def write_rows(files: Filesystem, commits: Sequence[Commit], target: OutputFiles
 
 
 def _write_rows(
-    files: Filesystem, parts: Sequence[str], target: OutputFilesystem, rows: RowsFile, columns: CommonColumns
+    files: WritablePlace, parts: Sequence[str], target: WritablePlace, rows: RowsFile, columns: CommonColumns
 ) -> TableWriter:
     with (
         target.open_output(rows.name) as file,
@@ -144,7 +138,7 @@ def _write_rows(
     return writer
 
 
-def _column(files: Filesystem, parts: Sequence[str], name: str) -> Iterator[pa.ChunkedArray]:
+def _column(files: WritablePlace, parts: Sequence[str], name: str) -> Iterator[pa.ChunkedArray]:
     """All values of a column."""
     for part in parts:
         for table in _tables(files, part):
@@ -152,25 +146,25 @@ def _column(files: Filesystem, parts: Sequence[str], name: str) -> Iterator[pa.C
                 yield table.column(name)
 
 
-def write_failed_items(files: Filesystem, failed: Sequence[FailedItem | FailedRow]) -> None:
+def write_failed_items(files: WritablePlace, failed: Sequence[FailedItem | FailedRow]) -> None:
     """``failed_items.jsonl``: one line per failed item or row; no file where nothing has ever failed."""
     if failed or files.exists("failed_items.jsonl"):
         _write_lines(files, "failed_items.jsonl", _told_in_full(failed))
 
 
-def write_skipped(files: Filesystem, skipped: Sequence[SkippedFile]) -> None:
+def write_skipped(files: WritablePlace, skipped: Sequence[SkippedFile]) -> None:
     """``skipped.jsonl``: one line for each file that was left out of the plan; no file where there are none."""
     if skipped:
         _write_lines(files, "skipped.jsonl", skipped)
 
 
-def write_renamed(files: Filesystem, renamed: Sequence[RenamedFile]) -> None:
+def write_renamed(files: WritablePlace, renamed: Sequence[RenamedFile]) -> None:
     """``renamed_files.jsonl``: one line for each; no file where there are none."""
     if renamed:
         _write_lines(files, "renamed_files.jsonl", renamed)
 
 
-def _write_lines(files: Filesystem, name: str, lines: Iterable[Spec]) -> None:
+def _write_lines(files: WritablePlace, name: str, lines: Iterable[Spec]) -> None:
     with files.open_output(name) as file:
         for line in lines:
             file.write(line.model_dump_json(exclude_none=True).encode() + b"\n")
@@ -200,19 +194,19 @@ def _unlike(parts: Iterable[str]) -> Iterable[str]:
     return first.values()
 
 
-def _schema(files: Filesystem, part: str) -> pa.Schema:
+def _schema(files: WritablePlace, part: str) -> pa.Schema:
     with _open_part(files, part) as reader:
         return reader.schema
 
 
-def _tables(files: Filesystem, part: str) -> Iterator[pa.Table]:
+def _tables(files: WritablePlace, part: str) -> Iterator[pa.Table]:
     with _open_part(files, part) as reader:
         for index in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(index)])
 
 
 @contextmanager
-def _open_part(files: Filesystem, part: str) -> Iterator[pa.ipc.RecordBatchFileReader]:
+def _open_part(files: WritablePlace, part: str) -> Iterator[pa.ipc.RecordBatchFileReader]:
     with files.open_input(part) as file:
         # a buffer costs nothing, and Arrow reads what is a file through its threads, which takes far longer
         mapped = isinstance(file, pa.MemoryMappedFile)

@@ -15,8 +15,8 @@ from batch_endpoints.specs import TableReading
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
 from batch_endpoints.storage.files.access import AMBIENT, Access
-from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.patience import patiently
+from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.files.read_errors import BROKEN, cannot_read
 from batch_endpoints.storage.inputs import fetch
 from batch_endpoints.storage.readable_rows import UnreadableRow
@@ -113,6 +113,7 @@ class PartReader:
         self._reading = TableReading() if columns is None else reading_of(columns)
         if self._wanted is None and self._reading.keep:
             self._wanted = list(self._reading.keep)
+        self._is_here = not root or open_place(root, access).disk is not None
         self._open: tuple[str, TableFile] | None = None
 
     def read(self, path: str, part: Part) -> pa.Table:
@@ -158,7 +159,8 @@ class PartReader:
 
     def _together(self, ranges: Sequence[tuple[str, Part]]) -> Sequence[pa.Table | None]:
         """The tables of files that can be read together; None for all others."""
-        folder, types, wanted = local_path(self._root), self._types, self._wanted
+        folder = open_place(self._root, self._access).disk if self._root else None
+        types, wanted = self._types, self._wanted
         known = types is not None and wanted is not None and set(wanted) <= set(types.names)
         small = known and self._reading == TableReading()
         if not (folder and small and all(part == WHOLE and is_plain_csv(path) for path, part in ranges)):
@@ -174,7 +176,7 @@ class PartReader:
         return self._types if own is None else pa.ipc.read_schema(pa.py_buffer(own))
 
     def _read(self, path: str, part: Part, types: pa.Schema | None) -> PartRows:
-        if part == WHOLE and local_path(self._root) is None:  # once, instead of piece by piece
+        if part == WHOLE and not self._is_here:  # once, instead of piece by piece
             copy = fetch(self._root, path, self._scratch, self._access)
             try:
                 here = PartReader(self._scratch.as_uri(), self._types, self._scratch, isolates=self._isolates)

@@ -9,15 +9,14 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from batch_endpoints.interfaces import Filesystem
+from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.specs import RenamedFile
 from batch_endpoints.storage.commits import Commit, CommittedFile
 from batch_endpoints.storage.free_names import FreeNames, short_name
-from batch_endpoints.storage.outputs import OutputFilesystem
 
 
 def store_files(
-    files: Filesystem,
+    files: WritablePlace,
     folder: Path,
     note: Callable[[str], None],
     of_init: Collection[Path] = (),
@@ -55,9 +54,9 @@ def store_files(
 
 
 def write_files(
-    files: Filesystem,
+    files: WritablePlace,
     commits: Iterable[Commit],
-    target: OutputFilesystem,
+    target: WritablePlace,
     rows_names: Collection[str] = (),
     others: Collection[str] = (),
 ) -> list[RenamedFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -16,12 +17,11 @@ from batch_endpoints.storage.arrow_tables import ArrowTable
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.columnar_tables import ParquetTable
 from batch_endpoints.storage.files.access import AMBIENT, Access
-from batch_endpoints.storage.files.addresses import local_path
-from batch_endpoints.storage.files.place import in_store, open_object, open_seekable
+from batch_endpoints.storage.files.object_streams import PIECE_BYTES
+from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.files.read_errors import BROKEN, cannot_read
 from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.json_tables import JsonLinesTable
-from batch_endpoints.storage.listing import is_streamed
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.text_tables import CsvTable
 
@@ -100,10 +100,7 @@ def open_table(
                 return CsvTable(shown(path), text, not compression, reading.delimited if reading else ReadDelimited())
             return JsonLinesTable(shown(path), text, not compression)
         if kind in (*_PARQUET, *_ARROW):
-            # of an Arrow file so much is asked for one by one that each request has to be made again by itself
-            source = _source(root, path, scratch, access, by_arrow=kind in _PARQUET, in_ranges=not compression)
-            if compression:
-                source = pa.BufferReader(pa.CompressedInputStream(source, compression).read())
+            source = _source(root, path, scratch, access, compression)
             return ParquetTable(source, in_rows) if kind in _PARQUET else ArrowTable(source, in_rows)
     except BROKEN as error:
         raise cannot_read(path, error) from None
@@ -120,40 +117,39 @@ def _kind(path: str) -> tuple[str, str | None]:
     return (PurePosixPath(name.stem).suffix if compression else name.suffix), compression
 
 
-def _source(
-    root: str, path: str, scratch: Path, access: Access, *, by_arrow: bool = True, in_ranges: bool = False
-) -> Any:
-    root, path, scratch = own_root(root, path, scratch)
-    folder = local_path(root)
-    if folder is not None:
-        return pa.memory_map(str(fetch(root, path, scratch, access)))
-    if is_streamed(root):
-        target = scratch / path
-        if in_ranges and not target.exists() and (reader := _ranges(root, access)):
-            return pa.PythonFile(reader, mode="r")
-        return pa.memory_map(str(target if target.exists() else fetch(root, path, scratch, access)))
-    return open_seekable(root, path, access, by_arrow=by_arrow)
-
-
-def _ranges(uri: str, access: Access) -> Any:
-    from batch_endpoints.storage.files.web import open_ranges  # its libraries take time to load
-
-    return open_ranges(uri, access)
+def _source(root: str, path: str, scratch: Path, access: Access, compression: str | None) -> Any:
+    """A file for Arrow's readers, which jump about in it."""
+    reader = _reader(root, path, scratch, access)
+    if compression:
+        return pa.BufferReader(pa.CompressedInputStream(_stream(reader), compression).read())
+    return pa.memory_map(str(reader)) if isinstance(reader, Path) else pa.PythonFile(reader, mode="r")
 
 
 def _text(root: str, path: str, scratch: Path, access: Access, at: int, compression: str | None) -> Any:
-    root, path, scratch = own_root(root, path, scratch)
-    source: Any
-    if local_path(root) is not None:
-        source = pa.OSFile(str(fetch(root, path, scratch, access)))
-    elif in_store(root) and not compression:
-        source = open_object(root, path, access)
-    else:
-        source = _source(root, path, scratch, access, by_arrow=False)
-    if compression:
-        source = pa.CompressedInputStream(source, compression)
-        while at:  # compressed files are read from their beginning
-            at -= len(source.read(min(at, 1 << 20))) or at
-    else:
+    reader = _reader(root, path, scratch, access)
+    if not compression:
+        source: Any = pa.OSFile(str(reader)) if isinstance(reader, Path) else reader
         source.seek(at)
+        return source
+    source = pa.CompressedInputStream(_stream(reader), compression)
+    while at:  # compressed files are read from their beginning
+        at -= len(source.read(min(at, 1 << 20))) or at
     return source
+
+
+def _reader(root: str, path: str, scratch: Path, access: Access) -> Any:
+    """A file where it is, or the path of what is on this disk: it was there, or had to be copied."""
+    root, path, scratch = own_root(root, path, scratch)
+    place = open_place(root, access)
+    copy = scratch / path
+    if not place.disk and copy.exists():
+        return copy
+    reader = place.open_ranges(path)
+    return fetch(root, path, scratch, access) if reader is None else reader
+
+
+def _stream(reader: Any) -> Any:
+    """… that is read from its begin to its end."""
+    if isinstance(reader, Path):
+        return pa.OSFile(str(reader))
+    return pa.PythonFile(io.BufferedReader(reader, PIECE_BYTES), mode="r")

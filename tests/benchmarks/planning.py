@@ -16,7 +16,7 @@ from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.commits import Commit, CommitLog
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts
 
@@ -28,16 +28,16 @@ _PLANNER = """
 import json, random, sys, time
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 
 count, uri = int(sys.argv[1]), sys.argv[2]
 files = [InputFile(f"year={n % 10}/part-{n:07}.parquet", n) for n in range(count)]
 random.Random(1).shuffle(files)
 began = time.monotonic()
-plan = JobFolder(open_filesystem(uri), uri).write_plan(plan_job("/data", files, 10, 2))
+plan = JobFolder(writable_place(uri), uri).write_plan(plan_job("/data", files, 10, 2))
 planned = time.monotonic() - began
-found = JobFolder(open_filesystem(uri), uri).plan()
+found = JobFolder(writable_place(uri), uri).plan()
 # not getrusage's, which has in it what the process that started this one held
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps({
@@ -101,7 +101,7 @@ def write_committed_job(place: Path, folder: Path, committed: int) -> None:
     input.mkdir()
     (input / f"{committed:07}").write_text("left")
     uri = folder.as_uri()
-    files = open_filesystem(uri)
+    files = writable_place(uri)
     job_folder = JobFolder(files, uri)
     document = {
         "name": "resumed",

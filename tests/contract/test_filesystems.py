@@ -7,12 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from object_stores import STORES
 
-from batch_endpoints.storage.files.place import (
-    ArrowFilesystem,
-    LocalFilesystem,
-    open_filesystem,
-    output_filesystem,
-)
+from batch_endpoints.storage.files.disk import Disk
+from batch_endpoints.storage.files.place import writable_place
 
 
 @pytest.fixture(params=["local", *STORES])
@@ -26,20 +22,15 @@ def place(request, tmp_path):
 
 @pytest.fixture
 def files(place):
-    return open_filesystem(place)
+    return writable_place(place)
 
 
-@pytest.fixture(params=["local", "arrow", *STORES])
+@pytest.fixture(params=["local", *STORES])
 def outputs(request, tmp_path):
     if request.param in STORES:
         request.getfixturevalue(request.param)
-        return output_filesystem(f"{STORES[request.param].PLACE}/out")
-    (tmp_path / "out" / "deep").mkdir(parents=True)  # a store has no folders; a disk behind pyarrow.fs needs them
-    return (
-        output_filesystem(str(tmp_path / "out"))
-        if request.param == "local"
-        else ArrowFilesystem(tmp_path.as_uri() + "/out")
-    )
+        return writable_place(f"{STORES[request.param].PLACE}/out")
+    return writable_place(str(tmp_path / "out"))
 
 
 def test_a_file_that_is_put_can_be_read(files):
@@ -91,7 +82,7 @@ def test_of_16_threads_that_put_one_file_one_wins(files):
 
 def _put(place, start, number, won):
     start.wait()
-    if open_filesystem(place).put_if_absent("x", str(number).encode()):
+    if writable_place(place).put_if_absent("x", str(number).encode()):
         won.put(number)
 
 
@@ -149,10 +140,10 @@ def test_the_files_of_an_output_are_named_and_deleted(outputs):
 
 
 def test_a_writer_that_loses_leaves_nothing_behind(tmp_path):
-    files = LocalFilesystem(tmp_path / "job")
+    files = Disk(tmp_path / "job")
     files.put_if_absent("x", b"one")
     files.put_if_absent("x", b"two")
-    assert [path.name for path in files.root.iterdir()] == ["x"]
+    assert [path.name for path in files.disk.iterdir()] == ["x"]
 
 
 def test_a_large_file_is_written_and_read_in_pieces(files):

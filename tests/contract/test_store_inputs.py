@@ -1,18 +1,21 @@
 """What inputs and outputs are in each kind of object store."""
 
+import errno
 import gzip
 import io
+import os
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from batch_endpoints.errors import Conflict, InputError, NotFound
+from batch_endpoints.errors import Conflict, InputError, NotFound, StoreUnavailable
 from batch_endpoints.planning.partitions import PartitionSize
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.downloads import open_output_file, output_files
-from batch_endpoints.storage.files.place import LocalFilesystem, open_filesystem
+from batch_endpoints.storage.files.disk import Disk
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files, read_texts
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput
@@ -22,7 +25,7 @@ from batch_endpoints.storage.partitions import PartReader, cut_tables
 
 def put(store, *keys):
     for key in keys:
-        open_filesystem(store.PLACE).replace(key, key.encode())
+        writable_place(store.PLACE).replace(key, key.encode())
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,7 @@ def test_an_input_is_a_file_a_folder_or_a_pattern(store, tmp_path, path, root, f
     put(
         store, "in/a.csv", "in/deep/b.csv", "in/deep/c d.txt", "inner/x", "odd/[1].csv", "odd/1.csv", "odd/ü#%20+.csv"
     )
-    open_filesystem(store.PLACE).replace("in/deep/", b"")  # what consoles make of a folder
+    writable_place(store.PLACE).replace("in/deep/", b"")  # what consoles make of a folder
     listed, files, skipped = list_files(f"{store.PLACE}/{path}")
     assert (listed, [file.path for file in files]) == (f"{store.PLACE}/{root}", found)
     assert skipped == []
@@ -51,7 +54,7 @@ def test_an_input_is_a_file_a_folder_or_a_pattern(store, tmp_path, path, root, f
 
 
 def test_an_output_in_a_store_is_claimed_by_one_job_and_the_claim_is_no_input(store, tmp_path):
-    folders = [JobFolder(LocalFilesystem(tmp_path / name), (tmp_path / name).as_uri()) for name in "ab"]
+    folders = [JobFolder(Disk(tmp_path / name), (tmp_path / name).as_uri()) for name in "ab"]
     for folder in folders:
         folder.files.put_if_absent("job.json", b"{}")
     output = NamedOutput("score", f"{store.PLACE}/claimed", None, shared=True)
@@ -62,6 +65,34 @@ def test_an_output_in_a_store_is_claimed_by_one_job_and_the_claim_is_no_input(st
     assert [file.path for file in list_files(output.folder).files] == ["data.txt"]
     take_over(output, folders[1])
     assert folders[0].output_taken_by == folders[1].uri
+
+
+def test_a_key_that_would_leave_the_scratch_folder_is_refused(store, tmp_path):
+    for path in ("../../x", "a/./x", "/x", "a//x"):
+        with pytest.raises(InputError, match="a name that no disk can keep"):
+            fetch(f"{store.PLACE}/in", path, tmp_path / "scratch")
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_a_disk_that_is_full_has_failed_no_file(store, tmp_path, monkeypatch):
+    put(store, "in/1.csv")
+    link = os.link
+
+    def full(source, target, **options):
+        if str(target).endswith("/1.csv"):
+            raise OSError(errno.ENOSPC, "No space left on device", target)
+        link(source, target, **options)
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(StoreUnavailable, match=rf"'{store.PLACE}/in/1.csv' cannot be read now: .*No space left"):
+        fetch(f"{store.PLACE}/in", "1.csv", tmp_path / "scratch")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_compressed_file_is_fetched_as_it_is(store, tmp_path):
+    content = gzip.compress(b"x\n1\n")
+    writable_place(store.PLACE).replace("in/d.csv.gz", content)
+    assert fetch(f"{store.PLACE}/in", "d.csv.gz", tmp_path).read_bytes() == content
 
 
 @pytest.mark.parametrize(("path", "why"), [("/no", "/no' does not exist"), ("/no/*.csv", "matches no file")])
@@ -107,7 +138,7 @@ def test_an_output_is_listed_and_opened(store):
 @pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "stream.arrow", "t.csv", "t.csv.gz"])
 def test_parts_of_a_table_are_read_where_it_is(store, tmp_path, name):
     table = pa.table({"n": range(50_000), "text": [f"row {number}" for number in range(50_000)]})
-    with open_filesystem(store.PLACE).open_output(f"in/{name}") as file:
+    with writable_place(store.PLACE).open_output(f"in/{name}") as file:
         if name == "t.parquet":
             pyarrow.parquet.write_table(table, file, row_group_size=5_000)
         elif name.endswith(".arrow"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 
 ECHO = """
@@ -49,7 +49,7 @@ class Job:
             "inputs": {"data": {"type": "uri_folder", "path": self.input.as_uri()}},
             **job,
         }
-        self.job_folder = JobFolder(open_filesystem(self.folder.as_uri()), self.folder.as_uri())
+        self.job_folder = JobFolder(writable_place(self.folder.as_uri()), self.folder.as_uri())
         self.job_folder.write_job(JobSpec.model_validate(self.spec))
 
     def run(self, make_runner=LocalRunner):

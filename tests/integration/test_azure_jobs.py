@@ -23,7 +23,7 @@ from batch_endpoints.specs import (
     ModelDeployment,
 )
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs import fetch, list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.stores.memory import MemoryRecordStore
@@ -82,7 +82,7 @@ def test_a_request_reaches_into_a_datastore_with_references_to_its_secrets(
 
     job = plane.jobs.invoke("echo", invocation)
 
-    folder = JobFolder(open_filesystem(job.folder), job.folder)
+    folder = JobFolder(writable_place(job.folder), job.folder)
     folder.write_job(job.spec)
     state = run_job(folder, LocalRunner)
     assert state.status == "Completed", state.error
@@ -117,6 +117,6 @@ def test_folders_of_a_data_lake_are_no_files(azure):
     assert list_files(f"{PLACE}/in/deep")[:2] == list_files(f"{PLACE}/in/deep/")[:2]
     listing = list_files(f"{PLACE}/in")
     assert ([file.path for file in listing.files], listing.skipped) == (["deep/a.csv"], [])
-    files = open_filesystem(f"{PLACE}/in")
+    files = writable_place(f"{PLACE}/in")
     assert files.names("") == ["deep/a.csv"]
     assert not files.exists("deep")

@@ -28,7 +28,7 @@ from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
 from batch_endpoints.storage.commits import Commit, CommittedFile
 from batch_endpoints.storage.files.addresses import local_path
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts
@@ -536,7 +536,7 @@ def test_what_a_job_has_committed_is_read_before_its_output_is_there(cli, server
         cli(*asked, "--job-name", name)
     refused = cli("job", "download", "-n", "early", "--partial", exit_code=1)
     assert "job 'early' is NotStarted and has committed nothing yet" in refused
-    folder = JobFolder(open_filesystem(uri := server.store.job("torn").folder), uri)
+    folder = JobFolder(writable_place(uri := server.store.job("torn").folder), uri)
     files = folder.files
     plan = folder.write_plan(plan_job("/in", [InputFile(f"{n}.csv") for n in range(3)], 1, 1))
     files.replace("parts/note", b"made by the script")

@@ -17,7 +17,7 @@ from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.environments.interpreters import find_interpreter
 from batch_endpoints.specs import Environment
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-environment"
@@ -323,7 +323,7 @@ def test_the_example_scores_with_a_package_that_the_server_has_not(tmp_path, cac
     job.mkdir()
     text = "deployment: ../example/deployment.yml\ninputs:\n  reviews: {type: uri_folder, path: ../example/data}\n"
     (job / "job.yml").write_text(text)
-    job_folder = JobFolder(open_filesystem(job.as_uri()), job.as_uri())
+    job_folder = JobFolder(writable_place(job.as_uri()), job.as_uri())
     freeze(job, job_folder)
 
     state = run_job(job_folder, LocalRunner)

@@ -11,7 +11,7 @@ from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import Credentials, JobSpec
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.files.place import open_filesystem, store_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 
@@ -41,7 +41,7 @@ def closed(gcs, gcs_url, monkeypatch):
 
 def test_a_job_reaches_into_a_bucket_with_a_reference_to_a_key(closed, tmp_path):
     for name in ("1.txt", "2.txt"):
-        store_filesystem(f"{PLACE}/in", Access({PLACE: KEY})).replace(name, name.encode())
+        writable_place(f"{PLACE}/in", Access({PLACE: KEY})).replace(name, name.encode())
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "score.py").write_text(ECHO)
     (tmp_path / "model.bin").write_bytes(b"m")
@@ -58,7 +58,7 @@ def test_a_job_reaches_into_a_bucket_with_a_reference_to_a_key(closed, tmp_path)
             "credentials": {PLACE: {"service_account_key": "env:LAKE_KEY"}},
         }
     )
-    folder = JobFolder(open_filesystem((tmp_path / "job").as_uri()), (tmp_path / "job").as_uri())
+    folder = JobFolder(writable_place((tmp_path / "job").as_uri()), (tmp_path / "job").as_uri())
     folder.write_job(spec)
 
     state = run_job(folder, LocalRunner)
@@ -91,5 +91,5 @@ def test_credentials_that_google_does_not_take_are_told(gcs):
 def test_a_uri_without_a_bucket_is_told(uri):
     pytest.importorskip("google.cloud.storage")
     with pytest.raises(InputError, match=r"names no bucket.*\nWrite gs://<bucket>/<path>") as told:
-        open_filesystem(uri)
+        writable_place(uri)
     assert "hush" not in str(told.value)

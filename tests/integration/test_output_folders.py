@@ -13,7 +13,7 @@ from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import Conflict
 from batch_endpoints.storage.commits import Commit
-from batch_endpoints.storage.files.place import output_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.output_folder import folder_files
@@ -121,7 +121,7 @@ def test_a_folder_in_a_store(s3, tmp_path):
 
     assert run_job(JobFolder(job.job_folder.files, job.job_folder.uri), LocalRunner).status == "Completed"
 
-    store = output_filesystem("s3://lake/out")
+    store = writable_place("s3://lake/out")
     rows = [store.open_input(f"predictions/{name}") for name in store.names("predictions")]
     assert [n for file in rows for n in pyarrow.parquet.read_table(file)["n"].to_pylist()] == list(range(6))
     assert named_output(job.job_folder.job(), "JOB").taken()

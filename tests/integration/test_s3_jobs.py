@@ -33,8 +33,8 @@ from batch_endpoints.specs import (
 )
 from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.files.place import open_filesystem
-from batch_endpoints.storage.files.s3 import S3Filesystem
+from batch_endpoints.storage.files.place import writable_place
+from batch_endpoints.storage.files.s3 import S3Client
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.logs import merged_logs
 from batch_endpoints.stores.memory import MemoryRecordStore
@@ -86,10 +86,10 @@ def test_a_request_reaches_into_a_datastore_with_references_to_its_keys(lake, s3
 
     job = plane.jobs.invoke("echo", invocation)
 
-    assert job.folder == f"s3://lake/jobs/{job.name}"
+    assert job.folder == f"s3://lake/jobs/{job.uid}"
     assert job.spec.credentials == {"s3://lake": keys}
     assert lake.keys == {"the-key-of-the-lake", "test"}  # the data, and the job folder
-    folder = JobFolder(open_filesystem(job.folder), job.folder)
+    folder = JobFolder(writable_place(job.folder), job.folder)
     folder.write_job(job.spec)
     state = run_job(folder, LocalRunner)
     assert state.status == "Completed", state.error
@@ -139,7 +139,7 @@ def test_the_example_for_a_server_becomes_a_job_whose_script_sees_no_keys(lake, 
 
     assert job.spec.inputs["images"].path == "s3://lake/digits/images"
     assert job.spec.outputs["score"].path == "s3://lake/digits/scored/predictions.csv"
-    folder = JobFolder(open_filesystem(job.folder), job.folder)
+    folder = JobFolder(writable_place(job.folder), job.folder)
     folder.write_job(job.spec)
     state = run_job(folder, LocalRunner)
     assert state.status == "Completed", state.error
@@ -200,7 +200,7 @@ def run(mini_batch):
         "inputs": {"data": {"type": "uri_folder", "path": "s3://lake/in"}},
         "outputs": {"score": {"path": "s3://lake/out"}},
     }
-    folder = JobFolder(open_filesystem("s3://lake/jobs/one"), "s3://lake/jobs/one")
+    folder = JobFolder(writable_place("s3://lake/jobs/one"), "s3://lake/jobs/one")
     folder.write_job(JobSpec.model_validate(job))
     assert run_job(folder, LocalRunner).progress.items_failed == 1
     assert "2.txt" not in text_of(s3, "out/predictions.csv")
@@ -224,12 +224,10 @@ def engine(arguments):
 def test_a_store_that_lets_a_second_one_win_fails_the_job_before_anything_is_scored(s3, tmp_path, monkeypatch):
     put(s3, "in/1.txt")
     spec = Job(tmp_path, inputs={"data": {"type": "uri_folder", "path": "s3://lake/in"}}).spec
-    folder = JobFolder(open_filesystem("s3://lake/jobs/job"), "s3://lake/jobs/job")
+    folder = JobFolder(writable_place("s3://lake/jobs/job"), "s3://lake/jobs/job")
     folder.write_job(JobSpec.model_validate(spec))
-    plain = S3Filesystem._put
-    monkeypatch.setattr(
-        S3Filesystem, "_put", lambda files, key, data, me, if_absent: plain(files, key, data, me, False)
-    )
+    plain = S3Client.put
+    monkeypatch.setattr(S3Client, "put", lambda files, key, data, me, if_absent: plain(files, key, data, me, False))
     state = run_job(folder, LocalRunner)
     assert (state.status, state.error.code, folder.plan()) == ("Failed", "InvalidInput", None)
     assert "cannot live in the store of 's3://lake/jobs/job'" in state.error.message

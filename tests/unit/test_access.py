@@ -6,7 +6,7 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import Credentials, Datastore
 from batch_endpoints.storage.files.access import Access, credentials_for, secret, secret_variables
-from batch_endpoints.storage.files.place import open_uri
+from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.files.s3 import s3_keys
 from batch_endpoints.stores.memory import MemoryRecordStore
 
@@ -71,8 +71,8 @@ def test_secrets_are_not_shown(monkeypatch):
 
 
 def test_credentials_that_cannot_be_used_are_told_instead_of_ignored():
-    with pytest.raises(InputError, match=r"cannot be used for 'hdfs://x/a'"):
-        open_uri("hdfs://x/a", Access({"hdfs://x": OUTER}))
+    with pytest.raises(InputError, match=r"cannot be used for 'https://x/a'"):
+        open_place("https://x/a", Access({"https://x": OUTER}))
 
 
 def test_a_job_gets_the_references_of_the_datastores_it_reaches_into(tmp_path):

@@ -6,9 +6,8 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError, SpecError
 from batch_endpoints.specs import Credentials, Datastore
 from batch_endpoints.storage.files.access import Access, credentials_for
-from batch_endpoints.storage.files.addresses import CLOUDS, AzurePlace, azure_place, is_azure
-from batch_endpoints.storage.files.place import open_filesystem
-from batch_endpoints.storage.listing import is_streamed
+from batch_endpoints.storage.files.addresses import CLOUDS, AzurePlace, azure_place, is_azure, kind_of
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.stores.memory import MemoryRecordStore
 
 PLACE = AzurePlace("pond", "core.windows.net", "lake", "a b/c%20d")
@@ -28,7 +27,7 @@ PLACE = AzurePlace("pond", "core.windows.net", "lake", "a b/c%20d")
 def test_one_place_has_many_spellings(uri):
     assert azure_place(uri) == PLACE
     assert is_azure(uri)
-    assert not is_streamed(uri)
+    assert kind_of(uri) == "azure"
     keys = Credentials(account_key="env:POND_KEY")
     assert credentials_for(uri, Access({"abfss://lake@pond.dfs.core.windows.net": keys})) == keys
     assert credentials_for(uri, Access({"abfss://other@pond.dfs.core.windows.net": keys})) is None
@@ -57,7 +56,7 @@ def test_other_places_are_not_in_azure(uri):
 def test_a_uri_without_container_or_account_is_told(uri):
     pytest.importorskip("azure.storage.blob")
     with pytest.raises(InputError, match=r"names no container of an account.*\nWrite abfss://<container>@<account>"):
-        open_filesystem(uri)
+        writable_place(uri)
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
@@ -71,8 +70,8 @@ def test_nobody_logs_in_to_a_host_that_is_in_no_cloud(monkeypatch, host):
     azure = pytest.importorskip("batch_endpoints.storage.files.azure")
     monkeypatch.setattr(azure, "container_client", None)
     with pytest.raises(InputError, match=rf"'abfss://lake@{host}/a' is in no cloud of Azure's.*core.windows.net"):
-        open_filesystem(f"abfss://lake@{host}/a")
-    assert is_streamed(f"https://{host}/lake/a")
+        writable_place(f"abfss://lake@{host}/a")
+    assert kind_of(f"https://{host}/lake/a") == "web"
 
 
 @pytest.mark.parametrize("type", [{"type": "azure_blob", "container_name": "c"}, {"type": "azure_data_lake_gen2"}])
@@ -87,7 +86,7 @@ def test_a_datastore_is_in_one_of_azures_clouds(tmp_path, type):
 def test_a_signature_in_a_uri_is_refused_and_not_repeated():
     pytest.importorskip("azure.storage.blob")
     with pytest.raises(InputError) as told:
-        open_filesystem("abfss://lake@pond.dfs.core.windows.net/a?sv=2024&sig=hush")
+        writable_place("abfss://lake@pond.dfs.core.windows.net/a?sv=2024&sig=hush")
     assert "hush" not in str(told.value)
 
 

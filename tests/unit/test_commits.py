@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 
 
 class Memory:
@@ -167,8 +167,8 @@ def test_a_record_on_a_disk_is_read_as_it_was_written(tmp_path):
     commit = Commit(
         bundle=7, start=3, end=5, parts=("parts/x",), rows=4, items_succeeded=1, failed=(failed,), worker="w"
     )
-    CommitLog(LocalFilesystem(tmp_path)).add(commit)
-    assert CommitLog(LocalFilesystem(tmp_path)).at(7, 3) == commit
+    CommitLog(Disk(tmp_path)).add(commit)
+    assert CommitLog(Disk(tmp_path)).at(7, 3) == commit
 
 
 @pytest.mark.parametrize(

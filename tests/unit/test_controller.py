@@ -10,7 +10,7 @@ from batch_endpoints.controller import LOOK_SECONDS, PENDING_SECONDS, Controller
 from batch_endpoints.errors import InputError, ServerError
 from batch_endpoints.interfaces import Launch
 from batch_endpoints.specs import BatchJob, JobError, JobSpec, JobState, Model, ModelDeployment, Progress
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.stores.memory import MemoryRecordStore
 
@@ -73,7 +73,7 @@ class House:
         return job
 
     def folder(self, name):
-        return JobFolder(LocalFilesystem(self.root / name), (self.root / name).as_uri())
+        return JobFolder(Disk(self.root / name), (self.root / name).as_uri())
 
     def tells(self, name, status, ended=False, **more):
         """What the driver writes."""
@@ -325,8 +325,8 @@ def silent(monkeypatch):
 
         put_if_absent = replace
 
-    at = controller.open_filesystem
-    monkeypatch.setattr(controller, "open_filesystem", lambda uri: Silent(uri) if uri.startswith("s3:") else at(uri))
+    at = controller.writable_place
+    monkeypatch.setattr(controller, "writable_place", lambda uri: Silent(uri) if uri.startswith("s3:") else at(uri))
     return asked
 
 
@@ -366,7 +366,7 @@ def test_a_job_whose_folder_can_never_be_written_fails_and_says_why(house, monke
         raise InputError("job folders cannot live here", mend="Name another disk.")
 
     house.job("a")
-    monkeypatch.setattr(LocalFilesystem, "put_if_absent", put)
+    monkeypatch.setattr(Disk, "put_if_absent", put)
     house.controller().reconcile()
     job = house.store.job("a")
     assert (job.status, house.cluster.launched) == ("Failed", [])
@@ -421,7 +421,7 @@ class TestCancel:
         house.job("a", "CancelRequested", launches=1)
         house.cluster.drivers["a"] = Launch("running")
         with monkeypatch.context() as patched:
-            patched.setattr(LocalFilesystem, away, nobody_answers)
+            patched.setattr(Disk, away, nobody_answers)
             house.controller().reconcile()
         assert (house.cluster.stopped, house.status("a")) == (["a"], "CancelRequested")
         assert "the store does not answer" in caplog.text

@@ -1,26 +1,33 @@
-"""The files of an output, on this machine and in a store that pyarrow opens."""
+"""The files of an output, on this machine and in a store."""
 
-import pyarrow.fs
 import pytest
 
 from batch_endpoints.errors import NotFound
-from batch_endpoints.storage import downloads
 from batch_endpoints.storage.downloads import open_output_file, output_files
+from batch_endpoints.storage.files.place import writable_place
 
 
-@pytest.fixture(params=["local", "remote"])
-def output(request, tmp_path, monkeypatch):
-    """URI of an output of two files; ``remote://`` is the same folder, seen through pyarrow."""
-    top = tmp_path / "out"
-    (top / "deep").mkdir(parents=True)
-    (top / "b.csv").write_text("bb")
-    (top / "deep" / "a.csv").write_text("a")
+@pytest.fixture(params=["disk", "gcs"])
+def output(request, tmp_path):
+    """URI of an output of two files, and there is a secret beside it."""
+    if request.param == "gcs":
+        request.getfixturevalue("gcs")
+    top = {"disk": tmp_path.as_uri(), "gcs": "gs://lake"}[request.param]
+    for path, text in {"out/b.csv": "bb", "out/deep/a.csv": "a", "secret": "secret"}.items():
+        writable_place(top).replace(path, text.encode())
+    return f"{top}/out"
+
+
+def test_a_link_out_of_the_output_is_none_of_its_files(tmp_path):
     (tmp_path / "secret").write_text("secret")
-    if request.param == "local":
-        return top.as_uri()
-    opened = lambda uri, access: (pyarrow.fs.LocalFileSystem(), str(tmp_path / uri.removeprefix("remote://")))  # noqa: E731
-    monkeypatch.setattr(downloads, "open_uri", opened)
-    return "remote://out"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "out" / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "out" / ".aside-1").write_text("half")
+    assert output_files(str(tmp_path / "out")) == []
+    for path in ("link", "gone"):
+        with pytest.raises(NotFound):
+            open_output_file(str(tmp_path / "out"), path)
 
 
 def content(file):

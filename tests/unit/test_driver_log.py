@@ -6,10 +6,10 @@ import time
 import pytest
 
 from batch_endpoints.engine.driver_log import NAME, stored_log
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 
 
-class Watched(LocalFilesystem):
+class Watched(Disk):
     """Says when something was stored; refuses as often as it was told to."""
 
     def __init__(self, root, refusals=0):

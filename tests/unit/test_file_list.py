@@ -9,7 +9,7 @@ from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.storage import inputs
 from batch_endpoints.storage.file_list import FileList
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
 
 NAMES = ["b", "a/é", "a/z", "a/\uffff", "a/𐀀", "a", "", "a/b"]
@@ -33,7 +33,7 @@ def test_what_is_not_there_is_no_element():
 
 def test_a_plan_reads_back_as_it_was_made(tmp_path):
     plan = plan_job("/data", [InputFile(f"{number:05}") for number in range(1_234)], 10, 3)
-    stored = JobFolder(open_filesystem(tmp_path.as_uri()), tmp_path.as_uri()).write_plan(plan)
+    stored = JobFolder(writable_place(tmp_path.as_uri()), tmp_path.as_uri()).write_plan(plan)
     assert stored == plan
     assert [stored.bundles[-1].mini_batch(number).files for number in (122, 123)] == [
         tuple(f"{number:05}" for number in range(1_220, 1_230)),
@@ -46,7 +46,7 @@ def test_many_files_are_listed_and_planned_without_an_object_for_each(tmp_path, 
     monkeypatch.setattr(
         inputs, "walk", lambda uri, access: ("/data", (InputFile(f"part-{n:07}.csv", n) for n in range(count)))
     )
-    folder = JobFolder(open_filesystem(tmp_path.as_uri()), tmp_path.as_uri())
+    folder = JobFolder(writable_place(tmp_path.as_uri()), tmp_path.as_uri())
     FileList([InputFile("a")])  # Arrow's first array of a process imports pandas
     tracemalloc.start()
     try:

@@ -3,20 +3,12 @@ import os
 import sys
 from pathlib import Path
 
-import pyarrow.fs
 import pytest
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.storage.files import place as filesystem
-from batch_endpoints.storage.files.addresses import s3_place
-from batch_endpoints.storage.files.place import (
-    ArrowFilesystem,
-    LocalFilesystem,
-    local_path,
-    open_filesystem,
-    open_uri,
-    output_filesystem,
-)
+from batch_endpoints.storage.files.addresses import local_path, s3_place
+from batch_endpoints.storage.files.disk import Disk
+from batch_endpoints.storage.files.place import open_place, writable_place
 
 
 @pytest.mark.parametrize(
@@ -61,15 +53,13 @@ def test_a_disk_without_hard_links_is_refused_and_nothing_is_left_on_it(tmp_path
 
     monkeypatch.setattr(os, "link", link)
     with pytest.raises(InputError, match=r"the disk of .* has no hard links .*\nLet BATCH_ENDPOINTS_ROOT"):
-        LocalFilesystem(tmp_path).put_if_absent("x", b"one")
+        Disk(tmp_path).put_if_absent("x", b"one")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_job_folders_are_on_a_disk_or_in_a_store(tmp_path):
-    assert isinstance(open_filesystem(tmp_path.as_uri()), LocalFilesystem)
-    assert open_filesystem("S3://bucket/x/").uri == "s3://bucket/x"
-    with pytest.raises(InputError, match="job folders cannot live at 'hdfs://host/x'"):
-        open_filesystem("hdfs://host/x")
+    assert isinstance(writable_place(tmp_path.as_uri()), Disk)
+    assert writable_place("S3://bucket/x/").uri == "s3://bucket/x"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +74,7 @@ def test_without_its_client_a_store_says_what_to_install(monkeypatch, uri, modul
     for name in ("s3", "gcs", "azure"):
         monkeypatch.delitem(sys.modules, f"batch_endpoints.storage.files.{name}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
-    for look in (open_filesystem, output_filesystem):
+    for look in (writable_place, writable_place):
         with pytest.raises(InputError, match=rf"needs the package {module}.*\nInstall batch-endpoints\[{extra}\]\."):
             look(uri)
 
@@ -92,7 +82,7 @@ def test_without_its_client_a_store_says_what_to_install(monkeypatch, uri, modul
 @pytest.mark.parametrize("uri", ["s3://", "s3:///key", "s3://?region=eu"])
 def test_a_uri_without_a_bucket_is_told(uri):
     with pytest.raises(InputError, match="names no bucket"):
-        open_filesystem(uri)
+        writable_place(uri)
 
 
 def test_a_file_uri_that_is_relative_is_told():
@@ -102,7 +92,7 @@ def test_a_file_uri_that_is_relative_is_told():
 
 def test_secrets_in_a_uri_are_refused_and_not_repeated():
     with pytest.raises(InputError, match="has credentials in it") as told:
-        open_filesystem("s3://AKIA:hush@bucket/x")
+        writable_place("s3://AKIA:hush@bucket/x")
     assert "hush" not in str(told.value)
 
 
@@ -112,11 +102,17 @@ def test_a_uri_of_s3_is_taken_as_it_is_written():
     assert (place.region, place.endpoint) == ("eu-west-1", "http://store:9000")
 
 
-def test_outputs_go_to_a_disk_or_through_pyarrow(tmp_path, monkeypatch):
-    hadoop = pyarrow.fs.LocalFileSystem(), str(tmp_path)  # instead of a cluster, and of Java
-    monkeypatch.setattr(filesystem, "open_uri", lambda uri, access: hadoop)
-    assert isinstance(output_filesystem(str(tmp_path)), LocalFilesystem)
-    assert isinstance(output_filesystem("hdfs://host/out"), ArrowFilesystem)
+@pytest.mark.parametrize("uri", ["https://host/out", "HTTP://host/out"])
+def test_nothing_is_written_to_the_web(uri):
+    with pytest.raises(InputError, match=rf"nothing can be written to '{uri}'\nUse a folder of a disk"):
+        writable_place(uri)
+
+
+@pytest.mark.parametrize("scheme", ["hdfs", "viewfs", "webhdfs", "ftp", "ftps"])
+def test_a_protocol_that_is_not_supported_is_named(scheme):
+    for look in (open_place, writable_place):
+        with pytest.raises(InputError, match=rf"'{scheme}://host/x': {scheme}:// is not supported\nCopy the data"):
+            look(f"{scheme}://host/x")
 
 
 @pytest.mark.parametrize(
@@ -124,4 +120,4 @@ def test_outputs_go_to_a_disk_or_through_pyarrow(tmp_path, monkeypatch):
 )
 def test_a_uri_that_nothing_opens_is_told(uri):
     with pytest.raises(InputError, match="cannot open"):
-        open_uri(uri)
+        open_place(uri).walk()

@@ -1,5 +1,3 @@
-import errno
-import gzip
 import http.server
 import os
 import re
@@ -8,13 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.fs
 import pytest
 from faulty_proxy import FaultyProxy
 
 from batch_endpoints.errors import InputError, Refused, StoreUnavailable
 from batch_endpoints.planning.partitions import WHOLE
-from batch_endpoints.storage import inputs, listing
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.globs import split_pattern
@@ -33,20 +29,6 @@ def make(top, *names):
 
 def paths(uri):
     return [file.path for file in list_files(str(uri))[1]]
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """A remote store ``mem://bucket/…`` over a folder, as pyarrow.fs would open it."""
-
-    def open_uri(uri, access):
-        assert uri.startswith("mem://"), uri
-        path = uri.removeprefix("mem://").partition("?")[0].rstrip("/")
-        return pyarrow.fs.SubTreeFileSystem(str(tmp_path), pyarrow.fs.LocalFileSystem()), path
-
-    for module in (inputs, listing):
-        monkeypatch.setattr(module, "open_uri", open_uri)
-    return make(tmp_path, "bucket/a/1.csv", "bucket/a/b/2.csv", "bucket/a/[x].csv", "bucket/c.csv") / "bucket"
 
 
 def test_folders_are_walked_to_the_bottom_in_the_order_of_paths(tmp_path):
@@ -311,40 +293,6 @@ def test_a_path_without_wildcard_is_no_pattern(path):
     assert split_pattern(path) is None
 
 
-@pytest.mark.parametrize(
-    ("uri", "root", "expected"),
-    [
-        ("mem://bucket", "mem://bucket", ["a/1.csv", "a/[x].csv", "a/b/2.csv", "c.csv"]),
-        ("mem://bucket/a/", "mem://bucket/a", ["1.csv", "[x].csv", "b/2.csv"]),
-        ("mem://bucket/a?region=eu", "mem://bucket/a?region=eu", ["1.csv", "[x].csv", "b/2.csv"]),
-        ("mem://bucket/a/1.csv", "mem://bucket/a", ["1.csv"]),
-        ("mem://bucket/a/1.csv?endpoint=http://h/", "mem://bucket/a?endpoint=http://h/", ["1.csv"]),
-        ("mem://bucket/a/[x].csv", "mem://bucket/a", ["[x].csv"]),
-        ("mem://bucket/a/[0-9].csv", "mem://bucket/a", ["1.csv"]),
-        ("mem://bucket/*.csv", "mem://bucket", ["c.csv"]),
-        ("mem://bucket/**/*.csv", "mem://bucket", ["a/1.csv", "a/[x].csv", "a/b/2.csv", "c.csv"]),
-    ],
-)
-def test_a_store_is_listed_and_read_like_a_disk(store, tmp_path, uri, root, expected):
-    found, files, _ = list_files(uri)
-    assert (found, [file.path for file in files]) == (root, expected)
-    assert [fetch(found, file.path, tmp_path / "scratch").read_text() for file in files] == [
-        (store / found.partition("?")[0].removeprefix("mem://bucket").strip("/") / path).read_text()
-        for path in expected
-    ]
-
-
-@pytest.mark.parametrize("uri", ["mem://bucket/no", "mem://bucket/no/*.csv", "mem://bucket/*.parquet"])
-def test_a_store_without_matches_is_told(store, uri):
-    with pytest.raises(InputError, match=r"does not exist|matches no file"):
-        list_files(uri)
-
-
-def test_a_key_that_would_leave_the_scratch_folder_is_refused(store, tmp_path):
-    with pytest.raises(InputError, match="a name that no disk can keep"):
-        fetch("mem://bucket", "../../x", tmp_path / "scratch")
-
-
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
     top = make(tmp_path_factory.mktemp("web"), "in/a b.csv", "in/2024/data.csv", "in/2025/data.csv")
@@ -417,31 +365,6 @@ def test_a_server_that_stays_silent_has_failed_no_file_and_leaves_no_part_of_it(
     with patience(0.5), pytest.raises(StoreUnavailable, match=r"a b\.csv' cannot be read now: .* tries\)"):
         fetch(f"{proxy.url}/in/a%20b.csv", "a b.csv", tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_that_is_full_has_failed_no_file(store, tmp_path, monkeypatch):
-    def full(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device", "/scratch/1.csv")
-
-    monkeypatch.setattr(inputs.shutil, "copyfileobj", full)
-    with pytest.raises(StoreUnavailable, match=r"'mem://bucket/a/1.csv' cannot be read now: .*No space left"):
-        fetch("mem://bucket/a", "1.csv", tmp_path / "scratch")
-    assert list((tmp_path / "scratch").iterdir()) == []
-
-
-def test_a_compressed_file_is_fetched_as_it_is(store, tmp_path):
-    content = gzip.compress(b"x\n1\n")
-    (store / "a" / "d.csv.gz").write_bytes(content)
-    assert fetch("mem://bucket/a", "d.csv.gz", tmp_path / "scratch").read_bytes() == content
-
-
-def test_a_folder_of_a_store_comes_to_this_disk_whole(store, tmp_path):
-    assert sorted(p.name for p in fetch_tree("mem://bucket/a", tmp_path / "model").rglob("*.csv")) == [
-        "1.csv",
-        "2.csv",
-        "[x].csv",
-    ]
-    assert fetch_tree("mem://bucket/c.csv", tmp_path / "file").read_text() == "bucket/c.csv"
 
 
 def test_a_local_folder_is_used_in_place(tmp_path):

@@ -23,7 +23,7 @@ from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.script_output import ScriptOutput
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.commits import CommitLog
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job_folder import JobFolder
 
 SPEC = {
@@ -104,7 +104,7 @@ class Race:
         files = tuple((f"{n}.a", f"{n}.b") for n in range(len(kinds)))
         half = len(kinds) // 2
         self.bundles = Bundle(0, 0, files[:half]), Bundle(1, half, files[half:])
-        self.job = JobFolder(LocalFilesystem(folder), folder.as_uri())
+        self.job = JobFolder(Disk(folder), folder.as_uri())
         self.spec = JobSpec.model_validate(SPEC)
         self.workers, self.steppers = [], []  # the latter are the threads of workers and their timers
 
@@ -128,7 +128,7 @@ def race(kinds):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         one = Race(Path(folder), kinds)
         clock = SimpleNamespace(monotonic=lambda: one.now)
-        patched.setattr(bundle_module, "open_filesystem", lambda uri: StepwiseFilesystem(one.job.files))
+        patched.setattr(bundle_module, "writable_place", lambda uri: StepwiseFilesystem(one.job.files))
         patched.setattr(bundle_module, "time", clock)
         patched.setattr(when_to_stop, "time", clock)
         patched.setattr(finished, "threading", SimpleNamespace(Lock=StepwiseLock, Timer=one.timer))

@@ -11,7 +11,7 @@ from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.job_plan import JobPlan, plan_job
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment, SkippedFile
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job_folder import JobFolder
 
 NOW = datetime(2024, 1, 2, tzinfo=timezone.utc)
@@ -20,7 +20,7 @@ JOB = JobSpec(name="j", deployment=ModelDeployment(name="xgb", model=Model(path=
 
 @pytest.fixture
 def folder(tmp_path):
-    return JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri() + "/")
+    return JobFolder(Disk(tmp_path), tmp_path.as_uri() + "/")
 
 
 def test_a_job_is_frozen_by_the_first_who_writes_it(folder):
@@ -51,7 +51,7 @@ def test_a_job_that_makes_no_sense_is_told_with_its_file(folder, content):
     size=st.integers(1, 5),
 )
 def test_a_plan_is_read_back_as_it_was_written(tmp_path_factory, names, size):
-    folder = JobFolder(LocalFilesystem(tmp_path_factory.mktemp("plan")), "file:///x")
+    folder = JobFolder(Disk(tmp_path_factory.mktemp("plan")), "file:///x")
     plan = plan_job("/in put/ü", [InputFile(name) for name in names], size, 1)
     assert folder.plan() is None
     assert folder.write_plan(plan) == plan

@@ -8,7 +8,7 @@ from batch_endpoints.errors import Conflict
 from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment
 from batch_endpoints.storage import output_claims
 from batch_endpoints.storage.files.claim_files import claim_file
-from batch_endpoints.storage.files.place import open_filesystem
+from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
@@ -23,7 +23,7 @@ class Rival:
         deployment = ModelDeployment(name="xgb", model=Model(path="/m"))
         self.spec = JobSpec(name=name, deployment=deployment, inputs={}, outputs=outputs)
         self.place = place / name
-        self.folder = JobFolder(open_filesystem(self.place.as_uri()), self.place.as_uri())
+        self.folder = JobFolder(writable_place(self.place.as_uri()), self.place.as_uri())
         self.folder.write_job(self.spec)
         self.output = named_output(self.spec, self.folder.uri)
 
@@ -116,7 +116,7 @@ def test_a_job_that_finds_a_claim_stale_does_not_remove_that_of_who_was_faster(t
 def test_what_no_job_has_put_there_is_not_asked_for(tmp_path, monkeypatch, holder, named_by_it):
     """Others may write to that place, and must not choose what this machine asks."""
     asked = []
-    monkeypatch.setattr(output_claims, "open_filesystem", lambda uri: asked.append(uri) or open_filesystem(uri))
+    monkeypatch.setattr(output_claims, "writable_place", lambda uri: asked.append(uri) or writable_place(uri))
     a = Rival(tmp_path, "a")
     planted = tmp_path / "out" / a.output.claims / (claim_file(holder) if named_by_it else "0" * 16)
     planted.parent.mkdir(parents=True)

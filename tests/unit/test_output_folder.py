@@ -4,13 +4,13 @@ from contextlib import contextmanager
 
 from batch_endpoints.specs import rows_file
 from batch_endpoints.storage.commits import Commit
+from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.files.patience import Tries, patience
-from batch_endpoints.storage.files.place import LocalFilesystem
 from batch_endpoints.storage.output_folder import write_folder
 
 
 def test_whoever_copies_parts_has_the_patience_of_who_asked_for_it(tmp_path):
-    class Impatient(LocalFilesystem):
+    class Impatient(Disk):
         @contextmanager
         def open_output(self, path):
             waited.append(Tries().another())
@@ -18,7 +18,7 @@ def test_whoever_copies_parts_has_the_patience_of_who_asked_for_it(tmp_path):
                 yield file
 
     waited = []
-    files, target = LocalFilesystem(tmp_path / "job"), Impatient(tmp_path / "out")
+    files, target = Disk(tmp_path / "job"), Impatient(tmp_path / "out")
     for name in ("a", "b"):
         files.put_if_absent(name, name.encode())
     commits = [Commit(bundle=0, start=at, end=at + 1, parts=[name]) for at, name in enumerate("ab")]

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from batch_endpoints.errors import Conflict, InputError, OutputFailed
 from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment, rows_file
 from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import write_failed_items, write_parts, write_rows
 
 
 @pytest.fixture
 def files(tmp_path):
-    return LocalFilesystem(tmp_path)
+    return Disk(tmp_path)
 
 
 def written(files, name, *tables):
@@ -293,7 +293,7 @@ def test_text_has_numbers_at_their_shortest_and_whole_ones_without_an_exponent(f
 
 
 def test_the_report_has_the_columns_that_a_reader_finds_and_what_the_format_cannot_tell_apart(tmp_path):
-    files = LocalFilesystem(tmp_path)
+    files = Disk(tmp_path)
     table = pa.table({"t": ["", None], "n": [math.nan, None], "o": [{}, None], "s": pa.array([0, None], pa.int8())})
     commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [table]))]
     found = {
@@ -330,7 +330,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sample
 @settings(max_examples=40)
 @given(values=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6), name=TEXT)
 def test_any_text_survives_csv(tmp_path_factory, values, name):
-    files = LocalFilesystem(tmp_path_factory.mktemp("csv"))
+    files = Disk(tmp_path_factory.mktemp("csv"))
     one, two = zip(*values, strict=True)
     table = pa.table([pa.array(one), pa.array(two)], names=[f"a{name}", "b"])
     assert rows(written(files, "p.csv", table)) == [[f"a{name}", "b"], *map(list, values)]
@@ -406,7 +406,7 @@ def test_rows_of_many_mini_batches_come_into_few_record_batches(files):
         assert reader.read_all()["a"].to_pylist() == list(range(500))
 
 
-class CountedOpens(LocalFilesystem):
+class CountedOpens(Disk):
     """Knows which parts were opened."""
 
     def __init__(self, root):
@@ -431,7 +431,7 @@ def test_parts_under_the_names_of_older_versions_are_read_as_well(files):
     paths = [*write_parts(files, 0, 0, [pa.table({"a": [1]})]), *write_parts(files, 0, 1, [pa.table({"a": ["x"]})])]
     older = [f"parts/000000-{at:09}-0123456789ab.arrow" for at in range(2)]
     for path, name in zip(paths, older, strict=True):
-        (files.root / path).rename(files.root / name)
+        (files.disk / path).rename(files.disk / name)
     write_rows(files, [Commit(bundle=0, start=0, end=2, parts=older)], files, rows_file("p.csv", None))
     assert rows(files.read("p.csv")) == [["a"], ["1"], ["x"]]
 
@@ -561,7 +561,7 @@ def test_where_only_files_of_scripts_go_any_file_of_a_given_folder_is_in_the_way
 
 
 def test_files_that_were_there_before_the_job_are_not_replaced_by_those_of_its_script(tmp_path):
-    files, place = LocalFilesystem(tmp_path / "job"), tmp_path / "out"
+    files, place = Disk(tmp_path / "job"), tmp_path / "out"
     files.replace("parts/note", b"ours")
     place.mkdir()
     (place / "note.txt").write_text("theirs")
@@ -584,7 +584,7 @@ def test_files_that_were_there_before_the_job_are_not_replaced_by_those_of_its_s
 
 
 def test_writing_an_output_says_where_it_is(tmp_path):
-    files = LocalFilesystem(tmp_path)
+    files = Disk(tmp_path)
     commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [pa.table({"a": [1]})]))]
     found = named_output(job(), tmp_path.as_uri()).write(files, [commits])
     assert found.output.path == (tmp_path / "named-outputs/score").as_uri()

@@ -17,7 +17,7 @@ from batch_endpoints.planning.resources import WorkerPlan
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobError
 from batch_endpoints.storage.commits import Commit, CommitLog, totals
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 
 
 class Reference:
@@ -118,7 +118,7 @@ class Cluster:
         self.rng, self.now, self.faults, self.unfit = random.Random(seed), 0.0, faults, unfit
         self._step_seconds = self.rng.choice([0.001, 0.001, 1.0])  # short bundles are handed out ahead
         self._gpus = self.rng.choice([0, 2])
-        self._files = LocalFilesystem(folder)
+        self._files = Disk(folder)
         self.commits, self.actors, self.answers, self.killed = CommitLog(self._files), [], deque(), []
 
     def remote(self, **options):

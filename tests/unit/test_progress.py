@@ -10,13 +10,13 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobState
 from batch_endpoints.storage.commits import Commit, CommitLog, Totals
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job_folder import JobFolder
 
 
 @pytest.fixture
 def keeper(tmp_path):
-    keeper = ProgressKeeper(JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()))
+    keeper = ProgressKeeper(JobFolder(Disk(tmp_path), tmp_path.as_uri()))
     keeper.begin_run(mini_batches=10, items=100, committed={0: Totals(1, 10, 0, 10)}, before=Totals())
     keeper.worker_up()
     return keeper
@@ -59,7 +59,7 @@ def test_the_end_keeps_the_last_pace_and_has_nothing_left(keeper, tmp_path):
 def test_what_every_worker_commits_is_seen_while_its_bundle_goes_on(keeper, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
     bundles = [Bundle(n, 10 * n, tuple((f"{10 * n + at}",) for at in range(10))) for n in range(1, 9)]
-    queue, commits = WorkQueue(bundles), CommitLog(LocalFilesystem(tmp_path))
+    queue, commits = WorkQueue(bundles), CommitLog(Disk(tmp_path))
     at = [queue.take(worker)[0] for worker in ("one", "other")]
     for bundle in at:
         commits.add(Commit(bundle=bundle.index, start=bundle.start, end=bundle.start + 2, items_succeeded=2))
@@ -71,7 +71,7 @@ def test_what_every_worker_commits_is_seen_while_its_bundle_goes_on(keeper, tmp_
 
 @pytest.mark.parametrize(("waits_for", "status"), [("nodes", "Provisioning"), ("workers", "Queued")])
 def test_a_job_is_running_when_its_first_worker_is_up_and_stays_so(tmp_path, waits_for, status):
-    keeper = ProgressKeeper(JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()))
+    keeper = ProgressKeeper(JobFolder(Disk(tmp_path), tmp_path.as_uri()))
     seen = [keeper.state.status]
     for _ in range(2):  # the second round finds it running
         keeper.begin_run(1, 1, committed={}, before=Totals(), waits_for=waits_for)

@@ -10,7 +10,7 @@ from batch_endpoints.planning.job_plan import plan_job, plan_parts, plan_retry
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.rounds import failed_in, in_order, read_rounds, still_failed, total
 
@@ -134,7 +134,7 @@ def test_the_parts_of_a_file_that_failed_are_tried_again_and_no_others():
 
 
 def test_each_round_has_a_plan_and_commits_of_its_own_in_the_job_folder(tmp_path):
-    folder = JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri())
+    folder = JobFolder(Disk(tmp_path), tmp_path.as_uri())
     assert read_rounds(folder) == []
     plan = folder.write_plan(plan_of(4, 2))
     rounds = [scored(plan, {"001.csv"}, 1)]
@@ -235,8 +235,8 @@ def test_a_retry_names_rows_within_their_parts_and_its_plan_survives_the_job_fol
     assert parts == [one._replace(only=(1, 3)), two, WHOLE._replace(only=(7,))]
     assert (again.items, again.rows, plan.rows) == (1, 3, 0)
     for written in (plan, again):
-        JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()).write_plan(written)
-        assert JobFolder(LocalFilesystem(tmp_path), tmp_path.as_uri()).plan(written.retry) == written
+        JobFolder(Disk(tmp_path), tmp_path.as_uri()).write_plan(written)
+        assert JobFolder(Disk(tmp_path), tmp_path.as_uri()).plan(written.retry) == written
 
 
 def test_rows_of_whole_files_are_named_within_them():

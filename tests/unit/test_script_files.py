@@ -3,13 +3,13 @@ import os
 import pytest
 
 from batch_endpoints.storage.commits import Commit, CommittedFile
-from batch_endpoints.storage.files.place import LocalFilesystem
+from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.script_files import store_files, write_files
 
 
 @pytest.fixture
 def files(tmp_path):
-    return LocalFilesystem(tmp_path)
+    return Disk(tmp_path)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def written(files, *names_of_commits, rows_names=()):
         files.replace(f"parts/{number}", str(number).encode())
         some = tuple(CommittedFile(name=name, stored=f"parts/{number}") for name in names)
         commits.append(Commit(bundle=0, start=number, end=number + 1, files=some))
-    target = LocalFilesystem(files.root / "out")
+    target = Disk(files.disk / "out")
     renamed = write_files(files, commits, target, rows_names)
     return {name: target.read(name).decode() for name in target.names("")}, renamed
 
@@ -57,8 +57,8 @@ def test_files_of_one_name_are_all_kept(files):
         Commit(bundle=0, start=n, end=n + 1, files=(CommittedFile(name=name, stored=f"parts/{n}"),))
         for n, name in enumerate(names)
     ]
-    renamed = write_files(files, commits, LocalFilesystem(files.root / "out"), ["p.csv"])
-    out = files.root / "out"
+    renamed = write_files(files, commits, Disk(files.disk / "out"), ["p.csv"])
+    out = files.disk / "out"
     assert {path.name: path.read_text() for path in out.iterdir()} == {
         "a.txt": "0",
         "a-2.txt": "1",
@@ -94,7 +94,7 @@ def test_what_init_wrote_is_in_the_output_once_unless_it_differs(files, output):
         (output / "labels.txt").write_text(content)
         stored = store_files(files, output, print, {output / "labels.txt"})
         commits.append(Commit(bundle=0, start=number, end=number + 1, files=tuple(stored)))
-    target = LocalFilesystem(files.root / "out")
+    target = Disk(files.disk / "out")
     renamed = write_files(files, commits, target)
     assert {name: target.read(name) for name in target.names("")} == {"labels.txt": b"same", "labels-2.txt": b"other"}
     assert [(one.file, one.kept_as) for one in renamed] == [("labels.txt", "labels-2.txt")]
@@ -105,7 +105,7 @@ def test_files_of_mini_batches_that_are_alike_are_all_kept(files, output):
     for number in range(2):
         (output / "done.txt").write_text("ok")
         commits.append(Commit(bundle=0, start=number, end=number + 1, files=store_files(files, output, print)))
-    target = LocalFilesystem(files.root / "out")
+    target = Disk(files.disk / "out")
     write_files(files, commits, target)
     assert target.names("") == ["done-2.txt", "done.txt"]
 
@@ -163,7 +163,7 @@ def test_a_file_that_may_not_be_read_is_told(open_folder, unprivileged):
         (open_folder / "output" / "a.txt").touch()
         (open_folder / "output" / "a.txt").chmod(0)
         notes = []
-        assert store_files(LocalFilesystem(open_folder), open_folder / "output", notes.append) == []
+        assert store_files(Disk(open_folder), open_folder / "output", notes.append) == []
     assert notes == [
         "a script wrote 'a.txt', which is a file that may not be read, or is gone: it is left out of the output"
     ]

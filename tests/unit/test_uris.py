@@ -10,7 +10,7 @@ from batch_endpoints.specs import Data, Datastore, Model
 from batch_endpoints.specs.uris import secret_in, shown, shown_text
 from batch_endpoints.storage.commits import FailedItem
 from batch_endpoints.storage.files.patience import patience
-from batch_endpoints.storage.files.place import open_uri, output_filesystem
+from batch_endpoints.storage.files.place import open_place, writable_place
 from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files
 from batch_endpoints.storage.partitions import open_table
 from batch_endpoints.stores.memory import MemoryRecordStore
@@ -100,9 +100,8 @@ SIGNED = "http://127.0.0.1:1/a.csv?sig=hush"  # where nobody listens
         pytest.param(lambda folder: fetch(SIGNED, "a.csv", folder), id="fetch"),
         pytest.param(lambda folder: fetch("", SIGNED, folder), id="fetch one of several stores"),
         pytest.param(lambda folder: fetch_tree(SIGNED, folder), id="fetch a tree"),
-        pytest.param(lambda folder: open_uri(SIGNED), id="open"),
-        pytest.param(lambda folder: open_uri("nothing://me:hush@x/y?sig=hush"), id="unknown scheme"),
-        pytest.param(lambda folder: output_filesystem(SIGNED), id="output"),
+        pytest.param(lambda folder: open_place("nothing://me:hush@x/y?sig=hush"), id="unknown scheme"),
+        pytest.param(lambda folder: writable_place(SIGNED), id="output"),
         pytest.param(lambda folder: open_table("", SIGNED, folder), id="table"),
         pytest.param(lambda folder: open_table("", "http://h/a?sig=hush", folder), id="no table"),
         pytest.param(lambda folder: list_files("s3://KEY:hu/sh@bucket/x"), id="s3"),

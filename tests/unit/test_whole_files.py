@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from batch_endpoints.storage.files.atomic_files import whole_file
-from batch_endpoints.storage.files.object_store import ObjectFilesystem
+from batch_endpoints.storage.files.object_store import ObjectStore
 
 UNNAMED = getattr(os, "O_TMPFILE", 1 << 62)
 
@@ -107,6 +107,6 @@ def test_an_object_is_on_the_disk_when_all_of_it_is(tmp_path):
             assert target.read_bytes() == b"what another one has brought"
             return super().read(size)
 
-    store = SimpleNamespace(open_input=lambda path: Reader(b"the same"))
-    ObjectFilesystem.download(store, "object", target)
+    store = SimpleNamespace(open_input=lambda path: Reader(b"the same"), uri_of=lambda path: path)
+    ObjectStore.fetch(store, "copy", tmp_path)
     assert target.read_bytes() == b"the same"

@@ -76,7 +76,7 @@ class StepwiseFilesystem:
     """A file system each operation of which is between two steps: before its effect, and behind it."""
 
     def __init__(self, files):
-        self._files = files
+        self._files, self.disk = files, files.disk
 
     def __getattr__(self, name):
         operation = getattr(self._files, name)

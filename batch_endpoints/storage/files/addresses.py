@@ -17,28 +17,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs.uris import shown
 
-STORES: Mapping[str, Literal["s3", "gcs", "azure"]] = {
+Kind = Literal["disk", "s3", "gcs", "azure", "web"]
+"""Where bytes can lie; those of stores name the extra that brings the store's client."""
+
+_SCHEMES: Mapping[str, Kind] = {
     "s3": "s3",
     "gs": "gcs",
     **dict.fromkeys(("abfss", "abfs", "wasbs", "wasb"), "azure"),
+    **dict.fromkeys(("https", "http"), "web"),
+    "file": "disk",
 }
-"""Scheme -> the extra that brings the store's client."""
 
-STREAMED = ("https", "http", "ftps", "ftp", "webhdfs")
-"""One file, which smart-open reads. It knows more: those that go through ssh lead to the disks of this machine."""
+_UNSUPPORTED = ("hdfs", "viewfs", "webhdfs", "ftp", "ftps", "sftp")
 
-_BY_ARROW = ("hdfs", "viewfs")
-"""pyarrow knows more: ``local``, ``mock`` and ``fsspec+file`` are this machine's disk under another name."""
 
-BY_HOST = ("ftps", "ftp", "webhdfs", *_BY_ARROW)
-"""What a machine sends to whatever host such a URI names is for its client to know, which nobody here looks into."""
+def kind_of(uri: str) -> Kind:
+    """Where a URI, or a path, leads.
 
-_OPENED = (*STORES, *STREAMED, *_BY_ARROW, "file")
+    Raises:
+        InputError: nowhere.
+    """
+    if is_azure(uri):  # also by https://
+        return "azure"
+    if "://" not in uri and not _FILE_URI.fullmatch(uri):
+        return "disk"
+    check_scheme(uri)
+    return _SCHEMES[scheme_of(uri)]
 
 
 def scheme_of(uri: str) -> str:
@@ -54,14 +63,51 @@ def check_scheme(uri: str, where: str = "") -> None:
         where: whose URI it is.
     """
     scheme = scheme_of(uri)
-    if scheme not in _OPENED:
-        why = f"'{scheme}://' leads nowhere here" if scheme else "it is no URI"
-        known = [f"{name}://" for name in _OPENED]
-        raise InputError(
-            f"cannot open '{shown(uri)}': {why}",
-            where=where,
-            mend=f"Write one of {', '.join(known[:-1])} or {known[-1]}.",
-        )
+    if scheme in _SCHEMES:
+        return
+    why = f"'{scheme}://' leads nowhere here" if scheme else "it is no URI"
+    known = [f"{name}://" for name in _SCHEMES]
+    mend = f"Write one of {', '.join(known[:-1])} or {known[-1]}."
+    if scheme in _UNSUPPORTED:
+        why = f"{scheme}:// is not supported"
+        mend = f"Copy the data to a store, or mount it on all nodes. {mend}"
+    raise InputError(f"cannot open '{shown(uri)}': {why}", where=where, mend=mend)
+
+
+def split_query(uri: str) -> tuple[str, str]:
+    """A URI before its query, and the query with its question mark; any other question mark is part of a name."""
+    found = None if local_path(uri) else _QUERY.search(uri)
+    return (uri[: found.start()], uri[found.start() :]) if found else (uri, "")
+
+
+def plain(uri: str) -> str:
+    """The path of what is on this machine's disk; anything else stays a URI."""
+    return str(local_path(uri) or uri)
+
+
+def name_of(url: str) -> str:
+    """The name of a file of the web.
+
+    Raises:
+        InputError: the URL is none.
+    """
+    try:
+        name = unquote(urlsplit(url).path.rpartition("/")[2])
+    except ValueError as error:
+        raise InputError(f"cannot open '{shown(url)}': {error}") from None
+    return name if name not in ("", ".", "..") else "input"
+
+
+def split_file(uri: str) -> tuple[str, str]:
+    """The root and the path of a file that is named by its whole URI."""
+    match kind_of(uri):
+        case "disk":
+            return "/", plain(uri).removeprefix("/")
+        case "web":
+            return uri, name_of(uri)
+        case _:
+            folder, _, name = uri.rpartition("/")
+            return folder, name
 
 
 _S3_URI = re.compile(r"s3://(?P<bucket>[^/?]*)(?P<key>/.*?)?(?:\?(?P<query>[\w.-]+=.*))?", re.IGNORECASE | re.DOTALL)
@@ -118,6 +164,24 @@ def _with_scheme(endpoint: str, scheme: str = "https") -> str:
     return f"{scheme}://{endpoint}" if endpoint and "://" not in endpoint else endpoint
 
 
+_QUERY = re.compile(r"\?(?=[\w.-]+=)", re.ASCII)
+_GCS_URI = re.compile(r"gs://(?P<bucket>[^/?@]+)(?P<key>/(?:(?!\?[\w.-]+=).)*)?", re.IGNORECASE | re.DOTALL)
+
+
+def gcs_place(uri: str) -> tuple[str, str]:
+    """Bucket and key of ``gs://bucket/key``; names are taken as they are written.
+
+    Raises:
+        InputError: no bucket, or a query.
+    """
+    found = _GCS_URI.fullmatch(uri)
+    if found is None:
+        raise InputError(
+            f"'{shown(uri)}' names no bucket, or has a query behind it", mend="Write gs://<bucket>/<path>."
+        )
+    return found["bucket"], (found["key"] or "").removeprefix("/").rstrip("/")
+
+
 CLOUDS = ("core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net", "core.cloudapi.de")
 
 _HOST = rf"(?P<account>[\w-]+)\.(?:blob|dfs)\.(?P<suffix>{'|'.join(map(re.escape, CLOUDS))})"
@@ -147,12 +211,6 @@ def is_azure(uri: str) -> bool:
     return bool(re.match(r"(abfss?|wasbs?)://", uri, re.IGNORECASE) or _AZURE_URL.fullmatch(uri))
 
 
-def unknown_cloud(uri: str) -> str:
-    """The suffix of hosts that a URI of Azure's schemes names and that is in no cloud of Azure's; "" for none."""
-    found = _ANY_CLOUD.fullmatch(uri)
-    return found["suffix"] if found and found["suffix"].lower() not in CLOUDS else ""
-
-
 def azure_place(uri: str) -> AzurePlace | None:
     """What a URI says; names are taken as they are written. None where it is not in one of the spellings."""
     found = _AZURE_URI.fullmatch(uri) or _AZURE_URL.fullmatch(uri)
@@ -160,6 +218,24 @@ def azure_place(uri: str) -> AzurePlace | None:
         return None
     key = (found["key"] or "").removeprefix("/").rstrip("/")
     return AzurePlace(found["account"].lower(), found["suffix"].lower(), found["container"], key)
+
+
+def azure_container(uri: str) -> AzurePlace:
+    """As ``azure_place``; raises InputError instead of returning None."""
+    if place := azure_place(uri):
+        return place
+    found = _ANY_CLOUD.fullmatch(uri)
+    if found and found["suffix"].lower() not in CLOUDS:
+        raise InputError(
+            f"'{shown(uri)}' is in no cloud of Azure's: '{found['suffix']}' is none of {', '.join(CLOUDS)}",
+            mend="Name one of them. Another store of this protocol is entered with a connection_string that says its "
+            "BlobEndpoint.",
+        )
+    raise InputError(
+        f"'{shown(uri)}' names no container of an account, or has a query behind it",
+        mend="Write abfss://<container>@<account>.dfs.core.windows.net/<path>; a signature goes into the "
+        "sas_token of a datastore.",
+    )
 
 
 _FILE_URI = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)

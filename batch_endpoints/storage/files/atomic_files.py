@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from batch_endpoints.errors import InputError
+from batch_endpoints.specs.uris import shown
+
 ASIDE = ".aside-"  # what the names begin with of files that are not whole
 _NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}  # what disks say that know no such files
 
@@ -51,6 +54,23 @@ def whole_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
         if unnamed is not None:
             os.close(unnamed)
         aside.unlink(missing_ok=True)
+
+
+def copy_target(scratch: Path, path: str, uri: str) -> Path:
+    """Where the copy of a remote file goes; its folder is there then.
+
+    Args:
+        path: below ``scratch``: keys of a store may be anything.
+        uri: of the file, for the error.
+
+    Raises:
+        InputError: no disk can keep such a name.
+    """
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise InputError(f"'{shown(uri)}' has a name that no disk can keep", mend="Give it another name.")
+    target = scratch / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
 
 
 def _unnamed(folder: Path) -> int | None:

@@ -24,59 +24,43 @@ from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, Contain
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.settings import Settings
 from batch_endpoints.specs import Credentials
-from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.access import machine_identity, secret
-from batch_endpoints.storage.files.addresses import CLOUDS, AzurePlace, azure_place, unknown_cloud
-from batch_endpoints.storage.files.object_store import (
+from batch_endpoints.storage.files.addresses import AzurePlace
+from batch_endpoints.storage.files.object_streams import PIECE_BYTES
+from batch_endpoints.storage.files.store_client import (
     CONNECT_SECONDS,
     WRITER,
+    Asker,
     Begin,
-    ObjectFilesystem,
     Stat,
     Trouble,
     answered,
 )
-from batch_endpoints.storage.files.object_streams import PIECE_BYTES
 
 _EXISTS_CODES = {"BlobAlreadyExists", "ConditionNotMet", "UnauthorizedBlobOverwrite"}
 
 
-class AzureFilesystem(ObjectFilesystem):
-    """Blobs below one prefix of a container.
+class AzureClient:
+    """Requests for one container.
 
     Args:
-        uri: in one of the spellings of ``addresses``.
         credentials: references; None takes what this machine has.
     """
 
-    errors = (AzureError,)
+    errors: tuple[type[Exception], ...] = (AzureError,)
 
-    def __init__(self, uri: str, credentials: Credentials | None = None) -> None:
-        place = azure_place(uri)
-        if place is None and (cloud := unknown_cloud(uri)):
-            raise InputError(
-                f"'{shown(uri)}' is in no cloud of Azure's: '{cloud}' is none of {', '.join(CLOUDS)}",
-                mend="Name one of them. Another store of this protocol is entered with a connection_string that says "
-                "its BlobEndpoint.",
-            )
-        if place is None:
-            raise InputError(
-                f"'{shown(uri)}' names no container of an account, or has a query behind it",
-                mend="Write abfss://<container>@<account>.dfs.core.windows.net/<path>; a signature goes into the "
-                "sas_token of a datastore.",
-            )
-        super().__init__(place.container_uri, place.key)
-        self._container = container_client(place, credentials)
+    def __init__(self, place: AzurePlace, credentials: Credentials | None, timeout_seconds: float) -> None:
+        self._uri = place.container_uri
+        self._container = container_client(place, credentials, timeout_seconds)
 
     def blob(self, key: str) -> BlobClient:
         return self._container.get_blob_client(key)
 
-    def _get(self, key: str) -> bytes:
+    def get(self, key: str) -> bytes:
         return bytes(self.blob(key).download_blob(max_concurrency=1, decompress=False).readall())
 
-    def _begin(self, key: str, length: int) -> Begin:
+    def begin(self, key: str, length: int) -> Begin:
         try:
             first = self.blob(key).download_blob(0, length, max_concurrency=1, decompress=False)
         except HttpResponseError as error:
@@ -86,23 +70,23 @@ class AzureFilesystem(ObjectFilesystem):
         size = int((first.properties.content_range or "").rpartition("/")[2])
         return Begin(bytes(first.readall()), size, first.properties.etag or "")
 
-    def _piece(self, key: str, start: int, length: int, version: str) -> bytes:
+    def piece(self, key: str, start: int, length: int, version: str) -> bytes:
         same: dict[str, Any] = {"etag": version, "match_condition": MatchConditions.IfNotModified}
         return bytes(
             self.blob(key).download_blob(start, length, max_concurrency=1, decompress=False, **same).readall()
         )
 
-    def _put(self, key: str, data: bytes, writer: str, if_absent: bool) -> None:
+    def put(self, key: str, data: bytes, writer: str, if_absent: bool) -> None:
         metadata = {WRITER: writer} if writer else None
         self.blob(key).upload_blob(data, overwrite=not if_absent, metadata=metadata, max_concurrency=1)
 
-    def _stat(self, key: str) -> Stat:
+    def stat(self, key: str) -> Stat:
         found = self.blob(key).get_blob_properties()
         if _is_folder(found.metadata):
-            raise FileNotFoundError(errno.ENOENT, "it is a folder", f"{self.bucket_uri}/{key}")
+            raise FileNotFoundError(errno.ENOENT, "it is a folder", f"{self._uri}/{key}")
         return Stat(found.size, (found.metadata or {}).get(WRITER, ""))
 
-    def _page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
+    def page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
         # the metadata tell which are folders of a Data Lake; elsewhere folders are but parts of names
         listed = self._container.list_blobs(prefix or None, include=["metadata"], results_per_page=limit)
         pages = listed.by_page(after or None)
@@ -110,13 +94,13 @@ class AzureFilesystem(ObjectFilesystem):
         found = [InputFile(f"{one.name}/" if _is_folder(one.metadata) else one.name, one.size) for one in page]
         return found, str(getattr(pages, "continuation_token", None) or "")
 
-    def _delete(self, key: str) -> None:
+    def delete(self, key: str) -> None:
         self.blob(key).delete_blob()
 
-    def _upload(self, path: str) -> _Upload:
-        return _Upload(self, path)
+    def upload(self, key: str, ask: Asker) -> _Upload:
+        return _Upload(self.blob(key), ask)
 
-    def _trouble(self, error: Exception) -> Trouble:
+    def trouble(self, error: Exception) -> Trouble:
         said = str(getattr(error, "message", error)).partition("\n")[0]
         status, code = getattr(error, "status_code", None), str(getattr(error, "error_code", ""))
         if status is None and isinstance(error, ClientAuthenticationError):
@@ -131,18 +115,18 @@ class AzureFilesystem(ObjectFilesystem):
 class _Upload:
     """Blocks, which become a blob when they are named in a list; those that never are go by themselves."""
 
-    def __init__(self, files: AzureFilesystem, path: str) -> None:
-        self._files, self._path, self._prefix = files, path, uuid.uuid4().hex
+    def __init__(self, blob: BlobClient, ask: Asker) -> None:
+        self._blob, self._ask, self._prefix = blob, ask, uuid.uuid4().hex
         self._blocks: list[BlobBlock] = []
 
     def send(self, part: bytes, last: bool) -> None:
         name = base64.b64encode(f"{self._prefix}-{len(self._blocks):06}".encode()).decode()
-        self._files.call(self._path, lambda key: self._files.blob(key).stage_block(name, part))
+        self._ask(lambda: self._blob.stage_block(name, part))
         self._blocks.append(BlobBlock(name))
 
     def finish(self) -> None:
         # may be done twice: then the blocks are found among those of the blob
-        self._files.call(self._path, lambda key: self._files.blob(key).commit_block_list(self._blocks))
+        self._ask(lambda: self._blob.commit_block_list(self._blocks))
 
     def abort(self) -> None:
         """Nothing to be done."""
@@ -165,12 +149,11 @@ class Login:
     principal: tuple[str, str, str, str] | None = field(default=None, repr=False)  # tenant, id, secret, authority
 
 
-def container_client(place: AzurePlace, credentials: Credentials | None) -> ContainerClient:
+def container_client(place: AzurePlace, credentials: Credentials | None, timeout_seconds: float) -> ContainerClient:
     """A client that threads may share; each process has its own."""
     endpoint, login = azure_login(place, credentials)
-    timeout = Settings.read().store_timeout_seconds
     identity = machine_identity("azure", _identity) if login == Login() else None
-    service = _service(os.getpid(), endpoint, place.account, login, timeout, identity)
+    service = _service(os.getpid(), endpoint, place.account, login, timeout_seconds, identity)
     return service.get_container_client(place.container)
 
 
@@ -224,7 +207,7 @@ def _service(
     return BlobServiceClient(
         endpoint,
         _credential(account, login) or identity,
-        retry_total=0,  # ours know what a lost answer means (``ObjectFilesystem.call``)
+        retry_total=0,  # ours know what a lost answer means (``ObjectStore.ask``)
         connection_timeout=min(CONNECT_SECONDS, timeout),
         read_timeout=timeout,
         max_single_get_size=PIECE_BYTES,

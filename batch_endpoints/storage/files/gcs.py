@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from functools import lru_cache
 from typing import Any, TypedDict
 
@@ -27,81 +26,76 @@ from urllib3.exceptions import HTTPError
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.settings import Settings
 from batch_endpoints.specs import Credentials
-from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.access import machine_identity, secret
-from batch_endpoints.storage.files.object_store import (
+from batch_endpoints.storage.files.object_streams import PIECE_BYTES
+from batch_endpoints.storage.files.patience import PATIENT_SECONDS
+from batch_endpoints.storage.files.store_client import (
     CONNECT_SECONDS,
     WRITER,
+    Asker,
     Begin,
-    ObjectFilesystem,
     Stat,
     Trouble,
     answered,
 )
-from batch_endpoints.storage.files.object_streams import PIECE_BYTES
-from batch_endpoints.storage.files.patience import PATIENT_SECONDS
 
-_URI = re.compile(r"gs://(?P<bucket>[^/?@]+)(?P<key>/(?:(?!\?[\w.-]+=).)*)?", re.IGNORECASE | re.DOTALL)
-_ONCE: dict[str, Any] = {"retry": None}  # ours know what a lost answer means (``ObjectFilesystem.call``)
+_ONCE: dict[str, Any] = {"retry": None}  # ours know what a lost answer means (``Asker.call``)
 
 logger = logging.getLogger(__name__)
 
 
-class GcsFilesystem(ObjectFilesystem):
-    """Objects below one prefix of a bucket.
+class GcsClient:
+    """Requests for one bucket.
 
     Args:
-        uri: ``gs://bucket/prefix``; names are taken as they are written.
         credentials: references; None takes what this machine has.
     """
 
-    errors = (GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse, RequestException, HTTPError)
+    errors: tuple[type[Exception], ...] = (
+        GoogleAPIError,
+        GoogleAuthError,
+        DataCorruption,
+        InvalidResponse,
+        RequestException,
+        HTTPError,
+    )
 
-    def __init__(self, uri: str, credentials: Credentials | None = None) -> None:
-        found = _URI.fullmatch(uri)
-        if found is None:
-            raise InputError(
-                f"'{shown(uri)}' names no bucket, or has a query behind it",
-                mend="Write gs://<bucket>/<path>.",
-            )
-        bucket = f"gs://{found['bucket']}"
-        super().__init__(bucket, (found["key"] or "").removeprefix("/").rstrip("/"))
-        self._client = gcs_client(bucket, credentials)
-        self._bucket = self._client.bucket(found["bucket"])
-        self._limits = limits()
+    def __init__(self, bucket: str, credentials: Credentials | None, timeout_seconds: float) -> None:
+        self._client = gcs_client(f"gs://{bucket}", credentials)
+        self._bucket = self._client.bucket(bucket)
+        self._limits: _Limits = {"timeout": (min(CONNECT_SECONDS, timeout_seconds), timeout_seconds)}
 
     def blob(self, key: str) -> Blob:
         return self._bucket.blob(key)
 
-    def _get(self, key: str) -> bytes:
+    def get(self, key: str) -> bytes:
         return bytes(self.blob(key).download_as_bytes(raw_download=True, **_ONCE, **self._limits))
 
-    def _begin(self, key: str, length: int) -> Begin:
+    def begin(self, key: str, length: int) -> Begin:
         blob = self.blob(key)
         blob.reload(**_ONCE, **self._limits)
         version = str(blob.generation)
-        data = self._piece(key, 0, min(length, blob.size), version) if blob.size else b""
+        data = self.piece(key, 0, min(length, blob.size), version) if blob.size else b""
         return Begin(data, blob.size, version)
 
-    def _piece(self, key: str, start: int, length: int, version: str) -> bytes:
+    def piece(self, key: str, start: int, length: int, version: str) -> bytes:
         wanted = {"start": start, "end": start + length - 1, "if_generation_match": int(version)}
         return bytes(self.blob(key).download_as_bytes(raw_download=True, **wanted, **_ONCE, **self._limits))
 
-    def _put(self, key: str, data: bytes, writer: str, if_absent: bool) -> None:
+    def put(self, key: str, data: bytes, writer: str, if_absent: bool) -> None:
         blob = self.blob(key)
         if writer:
             blob.metadata = {WRITER: writer}
         condition = {"if_generation_match": 0} if if_absent else {}
         blob.upload_from_string(data, "application/octet-stream", **condition, **_ONCE, **self._limits)
 
-    def _stat(self, key: str) -> Stat:
+    def stat(self, key: str) -> Stat:
         blob = self.blob(key)
         blob.reload(**_ONCE, **self._limits)
         return Stat(blob.size, (blob.metadata or {}).get(WRITER, ""))
 
-    def _page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
+    def page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
         listed = self._client.list_blobs(
             self._bucket,
             prefix=prefix or None,
@@ -114,14 +108,14 @@ class GcsFilesystem(ObjectFilesystem):
         page = next(listed.pages, ())
         return [InputFile(blob.name, blob.size) for blob in page], listed.next_page_token or ""
 
-    def _delete(self, key: str) -> None:
+    def delete(self, key: str) -> None:
         self.blob(key).delete(**_ONCE, **self._limits)
 
-    def _upload(self, path: str) -> _Upload:
-        blob = self.blob(self._key(path))
-        return _Upload(self, path, blob.open("wb", chunk_size=PIECE_BYTES, retry=UPLOAD_RETRY, **self._limits))
+    def upload(self, key: str, ask: Asker) -> _Upload:
+        writer = self.blob(key).open("wb", chunk_size=PIECE_BYTES, retry=UPLOAD_RETRY, **self._limits)
+        return _Upload(ask, writer)
 
-    def _trouble(self, error: Exception) -> Trouble:
+    def trouble(self, error: Exception) -> Trouble:
         if isinstance(error, GoogleAPICallError) and error.code:
             if error.code == 404 and "bucket does not exist" in error.message:
                 return Trouble("absent", "no such bucket")
@@ -138,20 +132,20 @@ class GcsFilesystem(ObjectFilesystem):
 class _Upload:
     """An upload in parts, which Google calls resumable; its client knows how to go on where an answer was lost."""
 
-    def __init__(self, files: GcsFilesystem, path: str, writer: Any) -> None:
-        self._files, self._path, self._writer = files, path, writer
+    def __init__(self, ask: Asker, writer: Any) -> None:
+        self._ask, self._writer = ask, writer
 
     def send(self, part: bytes, last: bool) -> None:
-        self._files.call(self._path, lambda key: self._writer.write(part), once=True)
+        self._ask(lambda: self._writer.write(part), once=True)
 
     def finish(self) -> None:
-        self._files.call(self._path, lambda key: self._writer.close(), once=True)
+        self._ask(lambda: self._writer.close(), once=True)
 
     def abort(self) -> None:
         try:
-            self._files.call(self._path, lambda key: self._writer.terminate(), once=True)
+            self._ask(lambda: self._writer.terminate(), once=True)
         except OSError as error:
-            logger.debug("an upload that broke off is left behind: %s", error)
+            logger.debug("an upload that broke off is left in the store: %s", error)
 
 
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
@@ -159,15 +153,10 @@ _NO_PROJECT = "<none>"  # only creating buckets needs one
 UPLOAD_RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=10).with_timeout(PATIENT_SECONDS)
 
 
-class Limits(TypedDict):
+class _Limits(TypedDict):
     """What each call is given."""
 
     timeout: tuple[float, float]  # seconds until there is a connection, and without a byte
-
-
-def limits() -> Limits:
-    timeout = Settings.read().store_timeout_seconds
-    return {"timeout": (min(CONNECT_SECONDS, timeout), timeout)}
 
 
 def gcs_client(bucket_uri: str, credentials: Credentials | None) -> Client:

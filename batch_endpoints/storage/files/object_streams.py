@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batch_endpoints.storage.files.object_store import Upload
+    from batch_endpoints.storage.files.store_client import Upload
 
 PIECE_BYTES = 8 << 20  # read or written by one request
 _FIRST_BYTES = 1 << 20  # of what is read ahead: many look no further
@@ -76,8 +76,19 @@ class ObjectReader(io.RawIOBase):
         length = max(min(size, self._size - start), 0)
         data = self.begin[start : start + length]
         if len(data) < length:  # never short of what is asked for: Arrow takes that for the end
-            data += self._piece(start + len(data), length - len(data))
+            data += self._range(start + len(data), start + length)
         return data
+
+    def _range(self, start: int, end: int) -> bytes:
+        """Several requests at once where it is long."""
+        if end - start <= PIECE_BYTES:
+            return self._piece(start, end - start)
+        pieces, waiting = list[bytes](), deque[Future[bytes]]()
+        for at in range(start, end, PIECE_BYTES):
+            if len(waiting) == _AHEAD:
+                pieces.append(waiting.popleft().result())
+            waiting.append(_begun(partial(self._piece, at, min(PIECE_BYTES, end - at))))
+        return b"".join([*pieces, *(piece.result() for piece in waiting)])
 
     def readinto(self, buffer: Any) -> int:
         data = self.read(len(buffer))
@@ -86,10 +97,7 @@ class ObjectReader(io.RawIOBase):
 
     def readall(self) -> bytes:
         """The rest; io's own way would ask for it in pieces of some kilobytes."""
-        pieces = []
-        while piece := self.read(PIECE_BYTES):
-            pieces.append(piece)
-        return b"".join(pieces)
+        return self.read(max(self._size - self._at, 0))
 
 
 def _begun(read: Callable[[], bytes]) -> Future[bytes]:

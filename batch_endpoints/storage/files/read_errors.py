@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import re
 
 import pyarrow as pa
 
 from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
 from batch_endpoints.specs.uris import shown, shown_text
-from batch_endpoints.storage.files.object_store import StoreClosed
+from batch_endpoints.storage.files.store_client import StoreClosed
 
 BROKEN = (OSError, EOFError, pa.ArrowException, UnicodeDecodeError)
 """What readers of tables raise for what is in a file; the last one for names of columns."""
@@ -19,14 +18,6 @@ _OF_THIS_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
     *(errno.EIO, errno.ESTALE, errno.ENOTCONN),
 }
-# Arrow's reader of S3 has these words for what it has tried again in vain
-_BUSY = re.compile(r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT)")
-# … and for credentials that have expired; what answers to HEAD has no words of its own
-_CLOSED = re.compile(
-    r"AWS Error (REQUEST_EXPIRED|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN_ID)|ExceptionName: (Expired|Invalid)Token"
-    r"|AWS Error \w+ \(HTTP status 401\)|AWS Error \w+ \(HTTP status 400\) during HeadObject"
-)
-_BUSY_STATUS = re.compile(r"AWS Error \w+ \(HTTP status (5\d\d|429)\)")
 
 
 def cannot_read(name: str, error: Exception) -> BatchEndpointError:
@@ -40,7 +31,4 @@ def cannot_read(name: str, error: Exception) -> BatchEndpointError:
 
 
 def _passes(error: OSError) -> bool:
-    if isinstance(error, TimeoutError | StoreClosed) or error.errno in _OF_THIS_MACHINE:
-        return True
-    said = str(error)
-    return any(words.search(said) for words in (_BUSY, _BUSY_STATUS, _CLOSED))
+    return isinstance(error, TimeoutError | StoreClosed) or error.errno in _OF_THIS_MACHINE

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import boto3
 import botocore
-import pyarrow.fs
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -28,15 +27,14 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.settings import Settings
 from batch_endpoints.specs import Credentials
 from batch_endpoints.storage.files.access import secret
-from batch_endpoints.storage.files.addresses import S3Place, s3_place
-from batch_endpoints.storage.files.object_store import (
+from batch_endpoints.storage.files.addresses import S3Place
+from batch_endpoints.storage.files.store_client import (
     CONNECT_SECONDS,
     WRITER,
+    Asker,
     Begin,
-    ObjectFilesystem,
     Stat,
     Trouble,
     answered,
@@ -49,30 +47,27 @@ _BROKEN_OFF = (HTTPError, ResponseParserError)  # in the middle of an answer; th
 logger = logging.getLogger(__name__)
 
 
-class S3Filesystem(ObjectFilesystem):
-    """Objects below one prefix of a bucket.
+class S3Client:
+    """Requests for one bucket.
 
     Args:
-        uri: ``s3://bucket/prefix``; see ``S3Place``.
         credentials: references; None takes what this machine has.
     """
 
-    errors = (BotoCoreError, ClientError, *_BROKEN_OFF)
+    errors: tuple[type[Exception], ...] = (BotoCoreError, ClientError, *_BROKEN_OFF)
 
-    def __init__(self, uri: str, credentials: Credentials | None = None) -> None:
-        place = s3_place(uri)
-        super().__init__(f"s3://{place.bucket}", place.key)
+    def __init__(self, place: S3Place, credentials: Credentials | None, timeout_seconds: float) -> None:
         self._bucket = place.bucket
-        self._client = s3_client(place, credentials)
+        self._client = _client(os.getpid(), place.endpoint, place.region, s3_keys(credentials), timeout_seconds)
 
     def ask(self, name: str, key: str, **arguments: Any) -> dict[str, Any]:
         """One request as boto3 names it."""
         return cast(dict[str, Any], getattr(self._client, name)(Bucket=self._bucket, Key=key, **arguments))
 
-    def _get(self, key: str) -> bytes:
+    def get(self, key: str) -> bytes:
         return cast(bytes, self.ask("get_object", key)["Body"].read())
 
-    def _begin(self, key: str, length: int) -> Begin:
+    def begin(self, key: str, length: int) -> Begin:
         try:
             answer = self.ask("get_object", key, Range=f"bytes=0-{length - 1}")
         except ClientError as error:
@@ -81,31 +76,31 @@ class S3Filesystem(ObjectFilesystem):
             return Begin(b"", 0, "")  # of an empty object there is no first byte
         return Begin(answer["Body"].read(), int(answer["ContentRange"].rpartition("/")[2]), answer["ETag"])
 
-    def _piece(self, key: str, start: int, length: int, version: str) -> bytes:
+    def piece(self, key: str, start: int, length: int, version: str) -> bytes:
         wanted = f"bytes={start}-{start + length - 1}"
         return cast(bytes, self.ask("get_object", key, Range=wanted, IfMatch=version)["Body"].read())
 
-    def _put(self, key: str, data: bytes, writer: str, if_absent: bool) -> None:
+    def put(self, key: str, data: bytes, writer: str, if_absent: bool) -> None:
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         self.ask("put_object", key, Body=data, Metadata={WRITER: writer} if writer else {}, **condition)
 
-    def _stat(self, key: str) -> Stat:
+    def stat(self, key: str) -> Stat:
         found = self.ask("head_object", key)
         return Stat(int(found["ContentLength"]), found["Metadata"].get(WRITER, ""))
 
-    def _page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
+    def page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
         more = {"ContinuationToken": after} if after else {}
         page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **more)
         found = [InputFile(one["Key"], one["Size"]) for one in page.get("Contents", ())]
         return found, page["NextContinuationToken"] if page.get("IsTruncated") else ""
 
-    def _delete(self, key: str) -> None:
+    def delete(self, key: str) -> None:
         self.ask("delete_object", key)
 
-    def _upload(self, path: str) -> _Upload:
-        return _Upload(self, path)
+    def upload(self, key: str, ask: Asker) -> _Upload:
+        return _Upload(self, key, ask)
 
-    def _trouble(self, error: Exception) -> Trouble:
+    def trouble(self, error: Exception) -> Trouble:
         if isinstance(error, ParamValidationError):
             return Trouble("invalid", str(error))
         if isinstance(error, CredentialRetrievalError | TokenRetrievalError):
@@ -126,8 +121,8 @@ class S3Filesystem(ObjectFilesystem):
 class _Upload:
     """A multipart upload."""
 
-    def __init__(self, files: S3Filesystem, path: str) -> None:
-        self._files, self._path, self._writer = files, path, uuid.uuid4().hex
+    def __init__(self, client: S3Client, key: str, ask: Asker) -> None:
+        self._client, self._key, self._ask_store, self._writer = client, key, ask, uuid.uuid4().hex
         self._parts: list[dict[str, Any]] = []
         self._id = self._ask("create_multipart_upload", Metadata={WRITER: self._writer})["UploadId"]
 
@@ -140,25 +135,22 @@ class _Upload:
         try:
             self._ask("complete_multipart_upload", UploadId=self._id, MultipartUpload={"Parts": self._parts})
         except FileNotFoundError:  # the upload is gone: an earlier try may have completed it, and its answer was lost
-            if self._files.stat(self._path).writer != self._writer:
+            if self._ask_store(lambda: self._client.stat(self._key)).writer != self._writer:
                 raise
 
     def abort(self) -> None:
         try:
             self._ask("abort_multipart_upload", UploadId=self._id)
         except OSError as error:
-            logger.debug("an upload that broke off is left behind: %s", error)
+            logger.debug("an upload that broke off is left in the store: %s", error)
 
     def _ask(self, name: str, **arguments: Any) -> dict[str, Any]:
-        return self._files.call(self._path, lambda key: self._files.ask(name, key, **arguments))
+        return self._ask_store(lambda: self._client.ask(name, self._key, **arguments))
 
 
 def _code(error: ClientError) -> str:
     """The store's own word for what went wrong; "" where it said nothing."""
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-_ARROW_TRIES = 90  # of Arrow's readers, which only jobs use: with their pauses as long as ``PATIENT_SECONDS``
 
 
 @dataclass(frozen=True)
@@ -181,35 +173,6 @@ def s3_keys(credentials: Credentials | None) -> Keys | None:
     )
 
 
-def s3_client(place: S3Place, credentials: Credentials | None) -> Any:
-    """A client that threads may share; each process has its own."""
-    timeout = Settings.read().store_timeout_seconds
-    return _client(os.getpid(), place.endpoint, place.region, s3_keys(credentials), timeout)
-
-
-def s3_arrow(uri: str, credentials: Credentials | None) -> tuple[pyarrow.fs.FileSystem, str]:
-    """The same store as pyarrow opens it, and the path in it; for readers that jump about in a file."""
-    place, timeout = s3_place(uri), Settings.read().store_timeout_seconds
-    keys = s3_keys(credentials)
-    scheme, _, host = place.endpoint.rpartition("://")
-    options: dict[str, Any] = {
-        "request_timeout": timeout,
-        "connect_timeout": min(CONNECT_SECONDS, timeout),
-        "retry_strategy": pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=_ARROW_TRIES),
-    }
-    if keys:
-        options |= {
-            "access_key": keys.access_key_id,
-            "secret_key": keys.secret_access_key,
-            "session_token": keys.session_token,
-        }
-    if place.endpoint:
-        options |= {"endpoint_override": host, "scheme": scheme}
-    if place.region:
-        options["region"] = place.region
-    return pyarrow.fs.S3FileSystem(**options), f"{place.bucket}/{place.key}".rstrip("/")
-
-
 @lru_cache(maxsize=32)
 def _client(process: int, endpoint: str, region: str, keys: Keys | None, timeout: float) -> Any:
     session = boto3.session.Session()
@@ -221,7 +184,7 @@ def _client(process: int, endpoint: str, region: str, keys: Keys | None, timeout
     config = Config(
         connect_timeout=min(CONNECT_SECONDS, timeout),
         read_timeout=timeout,
-        retries={"total_max_attempts": 1},  # ours know what a lost answer means (``ObjectFilesystem.call``)
+        retries={"total_max_attempts": 1},  # ours know what a lost answer means (``ObjectStore.ask``)
         max_pool_connections=32,
         request_checksum_calculation="when_required",  # other stores than Amazon's do not all know the newer ones
         response_checksum_validation="when_required",
