@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _SIGNATURE: Mapping[str, pa.DataType] = {
     "boolean": pa.bool_(),
@@ -17,6 +18,13 @@ _SIGNATURE: Mapping[str, pa.DataType] = {
     "double": pa.float64(),
     **dict.fromkeys(("string", "datetime", "binary"), pa.string()),
 }
+
+
+# what is known of numbers before their type is: no table has these types
+WIDE = pa.decimal128(19, 0)  # whole numbers, of which no double holds some
+WHOLE = pa.float16()  # doubles that are whole numbers: beside WIDE ones they are what pandas makes of a gap
+_EXACT = 1 << 53  # up to here every whole number is a double
+_INT64 = range(-(1 << 63), 1 << 63)
 
 
 class ColumnTypes:
@@ -61,7 +69,7 @@ class ColumnTypes:
 
     def schema(self) -> pa.Schema:
         """The type of every column; one that never has a value is of floats, as pandas has it."""
-        found = {n: pa.float64() if pa.types.is_null(kind) else kind for n, kind in self._found.items()}
+        found = {n: pa.float64() if pa.types.is_null(kind) else _settled(kind) for n, kind in self._found.items()}
         fields = [pa.field(name, kind) for name, kind in (found | self._known).items()]
         said = {"wanted": self.wanted, "missing": sorted(self._missing) or None}
         return pa.schema(fields, {key: "\n".join(names) for key, names in said.items() if names is not None} or None)
@@ -116,14 +124,75 @@ def signature_types(columns: Mapping[str, str], more: Sequence[str]) -> ColumnTy
     return ColumnTypes(known, [*dict.fromkeys([*columns, *more])])
 
 
+def kind_of_number(value: int | float) -> pa.DataType:
+    """What a number, as Python has it, says of its column."""
+    if isinstance(value, float):
+        return WHOLE if value.is_integer() and abs(value) < _EXACT else pa.float64()
+    try:
+        exact = float(value) == value
+    except OverflowError:
+        exact = False
+    if value in _INT64:
+        return pa.int64() if exact else WIDE
+    return pa.float64() if exact else pa.string()
+
+
+def kind_of_numbers(column: pa.ChunkedArray | pa.Array) -> pa.DataType:
+    """What its numbers, those in lists and structs included, say of a column; its type where they say no more."""
+    kind = column.type
+    if pa.types.is_int64(kind):
+        low, high = pc.min_max(column).as_py().values()
+        if low is None or max(-low, high) <= _EXACT:
+            return kind
+        same = pc.equal(column.cast(pa.float64(), safe=False).cast(kind, safe=False), column)
+        return kind if pc.all(same).as_py() else WIDE
+    if pa.types.is_float64(kind):
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _EXACT))
+        return WHOLE if pc.all(whole).as_py() else kind
+    if isinstance(column, pa.ChunkedArray) and pa.types.is_nested(kind):
+        column = column.combine_chunks()
+    if pa.types.is_list(kind) and isinstance(column, pa.Array):
+        return pa.list_(kind_of_numbers(column.flatten()))
+    if pa.types.is_struct(kind) and isinstance(column, pa.Array):
+        fields = zip(kind, column.flatten(), strict=True)
+        return pa.struct([(field.name, kind_of_numbers(values)) for field, values in fields])
+    return kind
+
+
+def beyond_doubles(column: pa.ChunkedArray | pa.Array) -> bool:
+    """May a double in it, also in lists and structs, stand for a whole number that no double holds?"""
+    kind = column.type
+    if pa.types.is_float64(kind):
+        largest = pc.max(pc.abs(column)).as_py()
+        return largest is not None and largest >= _EXACT
+    if isinstance(column, pa.ChunkedArray) and pa.types.is_nested(kind):
+        return any(map(beyond_doubles, column.chunks))
+    if pa.types.is_list(kind):
+        return beyond_doubles(column.flatten())
+    return pa.types.is_struct(kind) and any(map(beyond_doubles, column.flatten()))
+
+
+def _settled(kind: pa.DataType) -> pa.DataType:
+    """The type that tables have of such a column."""
+    if kind in (WIDE, WHOLE):
+        return pa.int64() if kind == WIDE else pa.float64()
+    if pa.types.is_list(kind):
+        return pa.list_(_settled(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, _settled(field.type)) for field in kind])
+    return kind
+
+
 def join(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The type that holds both."""
+    """The type that holds both; of whole numbers that no double holds beside fractions, text."""
     if one == other or pa.types.is_null(other):
         return one
     if pa.types.is_null(one):
         return other
-    if {one, other} == {pa.int64(), pa.float64()}:
-        return pa.float64()
+    if {one, other} <= {pa.int64(), WHOLE, pa.float64()}:
+        return pa.float64() if pa.float64() in (one, other) else WHOLE
+    if {one, other} <= {pa.int64(), WHOLE, WIDE}:
+        return WIDE
     if pa.types.is_list(one) and pa.types.is_list(other):
         return pa.list_(join(one.value_type, other.value_type))
     if pa.types.is_struct(one) and pa.types.is_struct(other):

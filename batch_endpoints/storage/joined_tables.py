@@ -7,7 +7,13 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, tell_missing, without_values
+from batch_endpoints.storage.column_types import (
+    ColumnTypes,
+    columns_with_missing,
+    kind_of_numbers,
+    tell_missing,
+    without_values,
+)
 from batch_endpoints.storage.number_types import NumberRange, is_number, numbers_as
 
 
@@ -61,7 +67,8 @@ def wider_types(tables: Sequence[pa.Table]) -> pa.Schema | None:
         return None
     types = ColumnTypes()
     for table in tables:
-        types.add(pa.schema(_fields_with_values(table)))
+        kinds = {field.name: kind_of_numbers(table[field.name]) for field in _fields_with_values(table)}
+        types.add(pa.schema(kinds.items()))
     found = types.schema()
     return None if all(fits(table, found) for table in tables) else found
 

@@ -8,7 +8,12 @@ import pyarrow as pa
 import pyarrow.json
 
 from batch_endpoints.storage import json_values
-from batch_endpoints.storage.column_types import ColumnTypes, without_values
+from batch_endpoints.storage.column_types import (
+    ColumnTypes,
+    beyond_doubles,
+    kind_of_numbers,
+    without_values,
+)
 from batch_endpoints.storage.text_tables import TextTable
 
 
@@ -20,7 +25,11 @@ class JsonLinesTable(TextTable):
             return
         try:
             table = self._read(data, None, "infer")
-            schema, missing = table.schema, without_values(table)
+            if any(map(beyond_doubles, table.columns)):  # and Arrow may have rounded what was written
+                raise ValueError
+            kinds = map(kind_of_numbers, table.columns)
+            schema = pa.schema(list(zip(table.column_names, kinds, strict=True)))
+            missing = without_values(table)
         except (pa.ArrowException, ValueError):
             schema, missing = json_values.infer(data)
         fields = [schema.field(name) for name in types.unknown(schema.names)]

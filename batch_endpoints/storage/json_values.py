@@ -13,12 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch_endpoints.storage.column_types import join
+from batch_endpoints.storage.column_types import join, kind_of_number
 
 _PLAIN: dict[type, pa.DataType] = {
     type(None): pa.null(),
     bool: pa.bool_(),
-    float: pa.float64(),
     str: pa.string(),
 }
 _TOO_DEEP = "it is nested too deeply"
@@ -91,8 +90,8 @@ def _kind(value: Any) -> pa.DataType:
         return pa.struct([(name, _kind(inner)) for name, inner in value.items()])
     if isinstance(value, list):
         return pa.list_(reduce(join, map(_kind, value), pa.null()))
-    if type(value) is int:
-        return pa.int64() if -(1 << 63) <= value < 1 << 63 else pa.float64()
+    if type(value) in (int, float):
+        return kind_of_number(value)
     return _PLAIN[type(value)]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +17,16 @@ import pyarrow.csv
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
 from batch_endpoints.specs import ReadDelimited
-from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, tell_missing, without_values
+from batch_endpoints.storage.column_types import (
+    ColumnTypes,
+    beyond_doubles,
+    columns_with_missing,
+    join,
+    kind_of_number,
+    kind_of_numbers,
+    tell_missing,
+    without_values,
+)
 from batch_endpoints.storage.readable_rows import UnreadableRow, readable_rows
 from batch_endpoints.storage.text_blocks import blocks
 from batch_endpoints.storage.text_records import RecordScanner, ends_in_quotes
@@ -31,6 +42,7 @@ _MISSING = [
 
 
 # what tells of a column that it is of truth values: 1 and 0 tell that it is of numbers
+_DIGITS = re.compile(r"^\s*-?\d+\s*$", re.ASCII)
 _TRUE, _FALSE = ["true", "True", "TRUE"], ["false", "False", "FALSE"]
 
 
@@ -213,7 +225,15 @@ class CsvTable(TextTable):
                 short: list[int] = []
                 table = self._read(data, unknown, {}, short)
                 lacking = (self.columns or ())[min(short, default=len(self.columns or ())) :]
-                types.add(table.schema, without_values(table) | {*lacking} & {*unknown})
+                kinds = [self._kind(data, name, table[name]) for name in table.column_names]
+                schema = pa.schema(list(zip(table.column_names, kinds, strict=True)))
+                types.add(schema, without_values(table) | {*lacking} & {*unknown})
+
+    def _kind(self, data: bytes, name: str, column: pa.ChunkedArray) -> pa.DataType:
+        if not beyond_doubles(column):
+            return kind_of_numbers(column)
+        texts = self._read(data, [name], {name: pa.string()}, [])[name].drop_null().to_pylist()
+        return reduce(join, {kind_of_number(int(text) if _DIGITS.match(text) else float(text)) for text in texts})
 
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
         names = [name for name in self.columns or () if columns is None or name in columns]
@@ -228,9 +248,11 @@ class CsvTable(TextTable):
             if not whole:
                 raise
             with contextlib.suppress(pa.ArrowInvalid):  # 1.0, as pandas writes them where one is missing
-                table = self._read(data, names, wanted | dict.fromkeys(whole, pa.float64()))
-                if all(_exact(table[name]) for name in whole):
-                    return table.cast(pa.schema(wanted))
+                table = self._read(data, names, wanted | dict.fromkeys(whole, pa.string()))
+                for name in whole:
+                    at = table.column_names.index(name)
+                    table = table.set_column(at, name, _whole_numbers(table[name], wanted[name]))
+                return table
             raise
 
     def _filled_up(self, record: bytes) -> bytes | None:
@@ -281,10 +303,17 @@ class CsvTable(TextTable):
         )
 
 
-def _exact(fractions: pa.ChunkedArray) -> bool:
-    """Are all so small that no other whole number is the same fraction?"""
-    largest = pc.max(pc.abs(fractions)).as_py()
-    return largest is None or largest < 1 << 53
+def _whole_numbers(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Whole numbers, some of which are written as fractions.
+
+    Raises:
+        pa.ArrowInvalid: one is none, or so large that other whole numbers are the same fraction.
+    """
+    digits = pc.match_substring_regex(texts, _DIGITS.pattern)
+    fractions = pc.if_else(digits, None, texts).cast(pa.float64())
+    if (pc.max(pc.abs(fractions)).as_py() or 0) >= 1 << 53:
+        raise pa.ArrowInvalid("a fraction is too large to be one whole number alone")
+    return pc.coalesce(pc.if_else(digits, texts, None).cast(kind), fractions.cast(kind))
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -54,6 +54,8 @@ def as_csv(values):
     there = [value for value in values if value is not None]
     for pattern, kind in [(r" *-?\d+ *", int), (r" *-?\d+(\.\d+)? *", float), ("true", lambda word: word == "true")]:
         if all(re.fullmatch(pattern, value) for value in there):
+            if kind is float and any(value.strip() == str(1 + 2**53) for value in there):  # which no double can hold
+                break
             return [value if value is None else kind(value) for value in values]
     return values
 
@@ -215,6 +217,46 @@ def test_types_hold_for_the_whole_input_and_so_for_every_part(tmp_path):
     )
     found = rows(cut(tmp_path, "10 rows"), "a.csv")
     assert found[0] == {"a": "007", "n": 0.0, "day": "2024-01-01"}
+
+
+BIG = 9007199254740993  # which no double can hold
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        pytest.param([BIG, "", 3], [BIG, None, 3], id="a gap"),
+        pytest.param([BIG, "3.0", "", "4"], [BIG, 3, None, 4], id="whole fractions"),
+        pytest.param(["3.0", "1e3", BIG], [3, 1000, BIG], id="whole fractions before"),
+        pytest.param(["0.5", BIG], ["0.5", str(BIG)], id="fractions"),
+        pytest.param([BIG, "1e17"], [str(BIG), "1e17"], id="a large fraction"),
+        pytest.param([2**64 - 1, 1], [str(2**64 - 1), "1"], id="more than 64 bits with a sign"),
+        pytest.param([10**30 + 1], [str(10**30 + 1)], id="far more"),
+        pytest.param([1 << 60, "0.5"], [float(1 << 60), 0.5], id="what a double holds"),
+        pytest.param(["3.0", "4"], [3.0, 4.0], id="small numbers"),
+    ],
+)
+@pytest.mark.parametrize("block", [4, 1 << 20], ids=["in many blocks", "in one block"])
+@pytest.mark.parametrize("size", ["1 rows", "1MB"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_whole_numbers_in_text_are_never_rounded(tmp_path, monkeypatch, kind, size, block, texts, expected):
+    monkeypatch.setattr(text_blocks, "BLOCK", block)
+    lines = [f"x,{text}" if kind == "csv" else f'{{"a": {text or "null"}}}' for text in texts]
+    (tmp_path / f"t.{kind}").write_text("\n".join([*(["t,a"] if kind == "csv" else []), *lines]) + "\n")
+    if kind == "jsonl":
+        expected = [{"1e17": "1e+17"}.get(value, value) for value in expected]
+    found = [row["a"] for row in rows(cut(tmp_path, size), f"t.{kind}")]
+    assert exactly([found]) == exactly([expected])
+
+
+def test_whole_numbers_within_json_values_are_never_rounded(tmp_path):
+    lines = [f'{{"a": {{"n": {value}}}, "l": [{value}]}}' for value in (BIG, 3.0, "null")]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    found = rows(cut(tmp_path, "1 rows"), "t.jsonl")
+    assert found == [{"a": {"n": value}, "l": [value]} for value in (BIG, 3, None)]
+    (tmp_path / "t.jsonl").write_text("\n".join([*lines, lines[1].replace("3.0", "0.5")]))
+    found = rows(cut(tmp_path, "1 rows"), "t.jsonl")
+    assert found[0] == {"a": {"n": str(BIG)}, "l": [str(BIG)]}
 
 
 @pytest.mark.parametrize("block", [4, 1 << 20], ids=["in many blocks", "in one block"])
