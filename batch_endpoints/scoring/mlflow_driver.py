@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 import glob
+import importlib.util
 import os
 from typing import Any
 
@@ -26,6 +27,18 @@ IMAGES = (".png", ".jpg", ".jpeg", ".tiff", ".tif", ".bmp", ".gif")
 _NUMBERS = {"integer": "int32", "long": "int64", "float": "float32", "double": "float64"}  # by MLflow's names
 
 _model: Any = None
+
+
+def _beside(name: str) -> Any:
+    """A file beside this one; our package is not there to import it from."""
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"_host_{name}", place)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    return module
+
+
+_files = _beside("pandas_files")
 
 
 def init() -> None:
@@ -99,16 +112,20 @@ def _numbers(name: str, values: pd.Series, kind: str) -> pd.Series:
     """Whole numbers as others, if none of them changes.
 
     Args:
-        kind: "" where nobody says: then one is missing in some row, and they are fractions, as pandas reads them.
+        kind: "" where nobody says: then one is missing in some row, and they are fractions, as pandas reads them, or
+            stay what they are where a fraction would be another number.
     """
     missing = values.isna()
-    if not kind or (missing.any() and kind in ("integer", "long")):  # MLflow will say that these are no whole numbers
+    unsaid = not kind
+    if unsaid or (missing.any() and kind in ("integer", "long")):  # MLflow will say that these are no whole numbers
         kind = "double"
     wanted = np.dtype(_NUMBERS[kind])
     there = values[~missing].to_numpy(dtype=values.dtype.name.lower())
     with np.errstate(invalid="ignore"):  # what is too large to come back
         same = there.astype(wanted).astype(there.dtype) == there
     if not same.all():
+        if unsaid:
+            return values
         raise ValueError(f"column '{name}' holds {there[~same][0]}, which no {kind} can hold")
     if not missing.any():
         return values.astype(wanted)
@@ -170,7 +187,7 @@ def _read(path: str, schema: Any) -> Any:
     if kind == ".csv":
         return _read_csv(path, schema)
     if kind in TABLES:
-        frame = pd.read_parquet(path)
+        frame = _files.read_parquet(path)
         return frame if schema is not None and schema.is_tensor_spec() else _typed(frame, schema)
     if kind in IMAGES:
         return _read_image(path, schema)
@@ -181,7 +198,7 @@ def _read(path: str, schema: Any) -> Any:
 
 def _read_csv(path: str, schema: Any) -> Any:
     if schema is None:
-        return pd.read_csv(path)
+        return _typed(_files.exact_csv(path), None)
     if schema.is_tensor_spec():
         with open(path, encoding="utf-8") as file:
             header = None if _all_numbers(file.readline()) else 0
@@ -193,7 +210,7 @@ def _read_csv(path: str, schema: Any) -> Any:
     plain = {name: kind for name, kind in types.items() if name not in dates and str(kind) != "bytes"}
     plain.update(dict.fromkeys(dates, "str"))
     header = pd.read_csv(path, nrows=0).columns
-    return _typed(pd.read_csv(path, dtype={n: k for n, k in plain.items() if n in header}), schema)
+    return _typed(_files.read_csv(path, dtype={n: k for n, k in plain.items() if n in header}), schema)
 
 
 def _all_numbers(line: str) -> bool:

@@ -27,6 +27,9 @@ _EXACT = 1 << 53  # up to here every whole number is a double
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
+_LAYOUT = "layout of "  # in the metadata of a schema, and then the name of a file
+
+
 class ColumnTypes:
     """What is known of the columns so far.
 
@@ -40,6 +43,9 @@ class ColumnTypes:
         self._found: dict[str, pa.DataType] = {}
         self._missing: set[str] = set()
         self.wanted = wanted
+        self.layouts: dict[
+            str, str
+        ] = {}  # name of a file -> which fields of its lines are columns, where not all are
 
     def anew(self) -> ColumnTypes:
         """What is given, before anything else was found."""
@@ -72,7 +78,15 @@ class ColumnTypes:
         found = {n: pa.float64() if pa.types.is_null(kind) else _settled(kind) for n, kind in self._found.items()}
         fields = [pa.field(name, kind) for name, kind in (found | self._known).items()]
         said = {"wanted": self.wanted, "missing": sorted(self._missing) or None}
-        return pa.schema(fields, {key: "\n".join(names) for key, names in said.items() if names is not None} or None)
+        metadata = {key: "\n".join(names) for key, names in said.items() if names is not None}
+        metadata |= {_LAYOUT + name: layout for name, layout in self.layouts.items()}
+        return pa.schema(fields, metadata or None)
+
+
+def layout_of(schema: pa.Schema | None, name: str) -> str | None:
+    """What ``ColumnTypes.layouts`` has of a file."""
+    found = ((schema.metadata if schema is not None else None) or {}).get((_LAYOUT + name).encode())
+    return None if found is None else found.decode()
 
 
 def wanted_columns(schema: pa.Schema) -> list[str] | None:

@@ -16,6 +16,7 @@ from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.arrow_tables import ArrowTable
 from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.columnar_tables import ParquetTable
+from batch_endpoints.storage.csv_tables import CsvTable
 from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.object_streams import PIECE_BYTES
 from batch_endpoints.storage.files.place import open_place
@@ -23,7 +24,6 @@ from batch_endpoints.storage.files.read_errors import BROKEN, cannot_read
 from batch_endpoints.storage.inputs import fetch, own_root
 from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.readable_rows import UnreadableRow
-from batch_endpoints.storage.text_tables import CsvTable
 
 _TEXT = (".csv", ".jsonl", ".ndjson")
 _PARQUET, _ARROW = (".parquet", ".pqt"), (".arrow", ".feather", ".ipc")

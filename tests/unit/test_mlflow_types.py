@@ -78,5 +78,17 @@ def test_without_a_signature_missing_whole_numbers_are_as_pandas_reads_them():
     found = mlflow_driver._typed(pd.DataFrame({"c": pd.Series([1, None], dtype="Int64"), "t": ["x", "y"]}), None)
     assert found["c"].dtype == "float64"
     assert mlflow_driver._typed(found.assign(c=pd.Series([1, 2], dtype="Int64")), None)["c"].dtype == "float64"
-    with pytest.raises(ValueError, match="column 'c' holds 9007199254740993"):
-        mlflow_driver._typed(pd.DataFrame({"c": pd.Series([9007199254740993, None], dtype="Int64")}), None)
+
+
+def test_without_a_signature_numbers_that_no_double_holds_stay_what_they_are_where_another_row_lacks_one(tmp_path):
+    ids = [9007199254740993, None, 9007199254740995]
+    column = mlflow_driver._typed(pd.DataFrame({"c": pd.Series(ids, dtype="Int64")}), None)["c"]
+    assert (column.dtype, column.fillna(0).tolist()) == ("Int64", [ids[0], 0, ids[2]])
+    pd.DataFrame({"c": pd.Series(ids, dtype="Int64"), "f": [1e300, None, 0.5]}).to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text(f"c,f\n{ids[0]},1e300\n,\n{ids[2]},0.5\n")
+    for path in tmp_path.iterdir():
+        frame = mlflow_driver._read(str(path), None)
+        assert frame.dtypes.astype(str).to_dict() == {"c": "Int64", "f": "float64"}
+        assert frame["c"].fillna(0).tolist() == [ids[0], 0, ids[2]]
+    (tmp_path / "a.csv").write_text("c\n5\n\n")
+    assert mlflow_driver._read(str(tmp_path / "a.csv"), None)["c"].dtype == "int64", "a blank line is no row"

@@ -21,7 +21,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
 from batch_endpoints.scoring.host_tables import table_as
-from batch_endpoints.storage import columnar_tables, text_blocks, text_tables
+from batch_endpoints.storage import columnar_tables, csv_tables, text_blocks, text_tables
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.partitions import PartReader, cut_tables
@@ -50,7 +50,7 @@ def write_csv(path, header, records, *, newline="\n", bom=False, end=True, quoti
 
 def as_csv(values):
     """What values of a CSV column are by our promise, told from all of the input without a reader of tables."""
-    values = [None if value in text_tables._MISSING else value for value in values]
+    values = [None if value in csv_tables._MISSING else value for value in values]
     there = [value for value in values if value is not None]
     for pattern, kind in [(r" *-?\d+ *", int), (r" *-?\d+(\.\d+)? *", float), ("true", lambda word: word == "true")]:
         if all(re.fullmatch(pattern, value) for value in there):
@@ -419,7 +419,7 @@ def test_a_part_is_read_without_what_is_before_and_behind_it(tmp_path, name):
         file.seek(at)
         return file
 
-    table = {"a.csv": text_tables.CsvTable, "a.jsonl": JsonLinesTable}[name](name, open_at, True)
+    table = {"a.csv": csv_tables.CsvTable, "a.jsonl": JsonLinesTable}[name](name, open_at, True)
     start = table.begin + 300_000 * len(line)
     found = table.read(Part(start, start + 10 * len(line), 300_000, 10), None, pa.schema([("a", pa.int64())]))
     assert found.num_rows == 10
