@@ -7,6 +7,7 @@ BatchEndpointError
 ├── InvocationError       a request to run a job that cannot be run as asked
 │   └── InputError        … because its data is missing, empty or unreadable
 ├── Refused               not allowed in this configuration
+├── NotAuthenticated      a request without the server's token
 ├── EnvironmentFailed     the interpreter that a deployment asks for could not be made
 ├── ScoringError          the user's model or script failed
 │   ├── InitFailed        … before the first mini-batch: the whole job fails, at once
@@ -77,6 +78,12 @@ class Refused(BatchEndpointError):
     """Not allowed in this configuration."""
 
     code = "Refused"
+
+
+class NotAuthenticated(BatchEndpointError):
+    """The request carries no token, or another one than the server's."""
+
+    code = "Unauthenticated"
 
 
 class EnvironmentFailed(BatchEndpointError):

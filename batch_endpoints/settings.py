@@ -5,6 +5,8 @@
 | ``BATCH_ENDPOINTS_HOME`` | ``~/.batch-endpoints`` | local database, job folders, uploads, caches |
 | ``BATCH_ENDPOINTS_ROOT`` | the home | URI below which job folders live: ``s3://bucket/path`` or a shared disk |
 | ``BATCH_ENDPOINTS_URL`` | ``http://127.0.0.1:8700`` | the server that clients talk to |
+| ``BATCH_ENDPOINTS_TOKEN`` | the file ``token`` in the home | bearer token that clients send |
+| ``BATCH_ENDPOINTS_TOKEN_FILE`` | | a file that holds it |
 | ``BATCH_ENDPOINTS_DATABASE`` | SQLite in the home | SQLAlchemy URL of the records |
 | ``BATCH_ENDPOINTS_CACHE`` | ``~/.cache/batch-endpoints`` | interpreters built for deployments, on each node |
 | ``BATCH_ENDPOINTS_MAX_RUNNING_JOBS`` | from the head's memory and cores | jobs whose drivers run at the same time |
@@ -27,6 +29,7 @@ from batch_endpoints.errors import SpecError
 DEFAULT_PORT = 8700
 _CACHE = "~/.cache/batch-endpoints"
 _BEFORE_RAY = 0.95  # it kills its own workers at that threshold, which hosts are not
+PRIVATE_UMASK = 0o077  # new folders are 0700 and new files 0600
 DRIVER_BYTES = 1 << 30  # a driver holds some 0.2 GiB, and 0.5 more for a plan of a million files
 
 
@@ -42,6 +45,8 @@ class Settings:
     root: str = ""  # "" means the home
     store_timeout_seconds: float = 30.0
     memory_share: float = _BEFORE_RAY * 0.95  # of a node's memory; where more is in use, its largest host is ended
+    token: str = field(default="", repr=False)  # what clients send to another server than that of this home
+    token_file: Path | None = None  # where it is read where it is not given itself
 
     @property
     def database_url(self) -> str:
@@ -55,6 +60,16 @@ class Settings:
     @property
     def uploads_root(self) -> Path:
         return self.home / "uploads"
+
+    @property
+    def token_at_home(self) -> Path:
+        """The file with the token of the server that `up` starts with this home."""
+        return self.home / "token"
+
+    @property
+    def ray_token_at_home(self) -> Path:
+        """The file with the token of the Ray that `up` starts for it."""
+        return self.home / "ray-token"
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -75,11 +90,14 @@ class Settings:
                 f"BATCH_ENDPOINTS_STORE_TIMEOUT is {timeout!r}, not a number of seconds",
                 mend="Give a number such as 30 or 2.5, or unset it.",
             )
+        token_file = environment.get("BATCH_ENDPOINTS_TOKEN_FILE")
         home = environment.get("BATCH_ENDPOINTS_HOME") or "~/.batch-endpoints"
         cache = environment.get("BATCH_ENDPOINTS_CACHE") or _CACHE
         return cls(
             home=Path(home).expanduser().absolute(),
             url=environment.get("BATCH_ENDPOINTS_URL", "").rstrip("/"),
+            token=environment.get("BATCH_ENDPOINTS_TOKEN", "").strip(),
+            token_file=Path(token_file).expanduser().absolute() if token_file else None,
             database=environment.get("BATCH_ENDPOINTS_DATABASE", ""),
             max_running_jobs=int(limit),
             cache=Path(cache).expanduser().absolute(),

@@ -33,6 +33,7 @@ main = Main(
         "up": ("server:up", "Start a server on this machine."),
         "down": ("server:down", "End what `up` started, and nothing else."),
         "status": ("server:status", "Show what runs on this machine."),
+        "token": ("server:token", "Print the token that the server asks for."),
         "quickstart": ("quickstart:quickstart", "Train, deploy and score on this machine, from nothing."),
     },
     aliases={"endpoint": "batch-endpoint", "deployment": "batch-deployment"},

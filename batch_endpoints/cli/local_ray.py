@@ -1,7 +1,8 @@
 """A Ray cluster of our own on this machine: one supervised head process, with its own ports and temporary folder.
 
 Nothing here touches another Ray: the head gets free ports and a folder of its own (two clusters that share one
-redirect each other's ``ray.init``), and is ended by its process id.
+redirect each other's ``ray.init``), and is ended by its process id. Nobody else reaches it: all its listeners are on
+loopback, and answer only to who has the token in a file of ours.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,7 @@ START_SECONDS = 180.0
 START_TRIES = 2
 STOP_SECONDS = 20.0
 _PORTS = range(20_000, 32_768)
+_ELSEWHERE = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_HEADERS", "RAY_AUTH_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,23 @@ class LocalRay:
     dashboard: str
 
 
-def start_ray(log: Path) -> LocalRay:
+def access_variables(token_file: Path) -> dict[str, str]:
+    """What the head, and whatever talks to it, must have in its environment before Ray is imported."""
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        # Without this Ray takes 127.0.0.1 for "any address" and listens on all of them. The name is misleading: "0"
+        # keeps the node's address on every system, and the head then takes no other nodes.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+
+
+def without_ray_access(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment that does not lead to a Ray cluster of the user's, nor to a token other than our own."""
+    return {name: value for name, value in environment.items() if name not in _ELSEWHERE}
+
+
+def start_ray(log: Path, token_file: Path) -> LocalRay:
     """Start a head and wait until it takes jobs.
 
     One that ends by itself is started once more: Ray gives up where a step of its start takes more than 30 seconds,
@@ -57,6 +75,7 @@ def start_ray(log: Path) -> LocalRay:
 
     Args:
         log: file for what it prints.
+        token_file: its content is the token that the head asks for.
 
     Raises:
         ServerError: it ended, or was not up in time; nothing is left of it.
@@ -64,10 +83,10 @@ def start_ray(log: Path) -> LocalRay:
     tries = 0
     while True:
         tries += 1
-        process, ray, agent = _begin(log)
+        process, ray, agent = _begin(log, token_file)
         with contextlib.ExitStack() as undo:
             undo.callback(stop_ray, ray)
-            if _comes_up(process, ray, agent):
+            if _comes_up(process, ray, agent, token_file.read_text().strip()):
                 undo.pop_all()
                 return ray
             ended = process.poll()
@@ -136,7 +155,7 @@ def free_ports(count: int) -> list[int]:
     raise ServerError(f"there are no {count} free ports between {_PORTS.start} and {_PORTS.stop - 1}")
 
 
-def _begin(log: Path) -> tuple[subprocess.Popen[bytes], LocalRay, int]:
+def _begin(log: Path, token_file: Path) -> tuple[subprocess.Popen[bytes], LocalRay, int]:
     """A head that is about to come up, with the port of its agent."""
     # the paths of Ray's sockets lie below and may have 107 characters
     folder = tempfile.mkdtemp(prefix="be-", dir="/tmp" if os.path.isdir("/tmp") else None)
@@ -155,21 +174,19 @@ def _begin(log: Path) -> tuple[subprocess.Popen[bytes], LocalRay, int]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=_environment(folder),
+            env=_environment(folder, token_file),
             start_new_session=True,  # Ctrl-C is for us: we end it in order
         )
     ray = LocalRay(process.pid, _began(process.pid), folder, f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}")
     return process, ray, agent
 
 
-def _environment(folder: str) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_JOB_HEADERS")}
+def _environment(folder: str, token_file: Path) -> dict[str, str]:
     scratch = Path(folder) / "scratch"
     scratch.mkdir()
     return {
-        **own,
-        # ~/.ray/auth_token would turn tokens on for the head and not for what talks to it
-        "RAY_AUTH_MODE": "disabled",
+        **without_ray_access(os.environ),
+        **access_variables(token_file),
         "RAY_TMPDIR": folder,
         # a driver that is told to end ends its workers, within 5 seconds, and writes its report; Ray would kill it
         # after 3
@@ -183,19 +200,22 @@ def _environment(folder: str) -> dict[str, str]:
     }
 
 
-def _comes_up(process: subprocess.Popen[bytes], ray: LocalRay, agent: int) -> bool:
+def _comes_up(process: subprocess.Popen[bytes], ray: LocalRay, agent: int, token: str) -> bool:
     """Waits until it does, or ends, or there is no time left."""
+    urls = (f"{ray.dashboard}/api/jobs/", f"http://127.0.0.1:{agent}/api/local_raylet_healthz")
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        if _answers(f"{ray.dashboard}/api/jobs/") and _answers(f"http://127.0.0.1:{agent}/api/local_raylet_healthz"):
+        if all(_answers(url, token) for url in urls):
             return True
         time.sleep(0.1)
     return False
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, token: str) -> bool:
     try:
-        return requests.get(url, timeout=2).ok
+        with requests.Session() as session:
+            session.trust_env = False  # neither a proxy nor a password from ~/.netrc
+            return session.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=2).ok
     except requests.RequestException:
         return False
 

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_endpoints.cli.grammar import Failed, Verb
+from batch_endpoints.cli.home import open_home
+from batch_endpoints.cli.local_server import end_interrupted, port_or_free_one, start_server, stop_server
 from batch_endpoints.cli.running_server import find_server
-from batch_endpoints.cli.server import end_interrupted, port_or_free_one, start_server, stop_server
+from batch_endpoints.cli.server import docs_link
 from batch_endpoints.cli.stream import follow
 from batch_endpoints.settings import DEFAULT_PORT, Settings
 
@@ -40,6 +42,7 @@ def quickstart(keep: bool, files: int) -> None:
     Everything it started is ended again, unless --keep is given.
     """
     settings = Settings.read()
+    open_home(settings.home, click.echo)
     folder = settings.home / "quickstart" / "tumor"
     shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data", "ml*"))
     steps = _Steps()
@@ -53,7 +56,8 @@ def quickstart(keep: bool, files: int) -> None:
             follow(job)
             steps.check()
             _show(job)
-            _say_next(folder, url if keep else "")
+            kept = find_server(settings.home) if keep else None
+            _say_next(folder, docs_link(settings, kept) if kept else "")
     except BaseException as error:
         if steps.interrupted or isinstance(error, SystemExit):  # what Ray makes of a SIGTERM while it connects
             end_interrupted()
@@ -156,10 +160,11 @@ def _show(job: Job) -> None:
     Console().print(table)
 
 
-def _say_next(folder: Path, url: str) -> None:
+def _say_next(folder: Path, docs: str) -> None:
+    """Args: docs: address of the documentation of a server that stays up, "" where none does."""
     program = "batch-endpoints" if shutil.which("batch-endpoints") else sys.argv[0]
-    first = f"open {url}/docs in a browser" if url else f"{program} up"
-    last = f"{program} down" if url else f"{program} job list"
+    first = f"open {docs} in a browser" if docs else f"{program} up"
+    last = f"{program} down" if docs else f"{program} job list"
     click.echo(
         f"\nTry next:\n  {first}\n  {program} endpoint invoke -n tumor --input {folder / 'data'} --stream\n  {last}"
     )

@@ -6,8 +6,11 @@ import dataclasses
 import json
 from pathlib import Path
 from typing import get_args
+from urllib.parse import urlencode
 
 from batch_endpoints.cli.local_ray import LocalRay, is_running
+from batch_endpoints.errors import BatchEndpointError
+from batch_endpoints.settings import Settings
 
 MOST_COUNTED = 1000
 
@@ -58,22 +61,26 @@ def server_file(home: Path) -> Path:
     return home / "server.json"
 
 
-def unfinished_jobs(running: RunningServer) -> str:
+def unfinished_jobs(running: RunningServer, settings: Settings) -> str:
     """``2 running and 3 queued``; "" where there is none, or the server does not say."""
-    import requests
-
+    from batch_endpoints.client.connection import Connection
     from batch_endpoints.specs import TERMINAL, JobStatus
 
     statuses = [status for status in get_args(JobStatus) if status not in TERMINAL]
-    params: dict[str, list[str] | int] = {"status": statuses, "top": MOST_COUNTED}
+    query = urlencode({"status": statuses, "top": MOST_COUNTED}, doseq=True)
     try:
-        jobs = requests.get(f"{running.url}/jobs", params=params, timeout=5).json()["value"]
+        connection = Connection(running.url, settings=settings, pause=_at_once)
+        jobs = connection.json("GET", f"/jobs?{query}", timeout=(5, 5))["value"]
         queued = sum(job["properties"]["status"] == "NotStarted" for job in jobs)
-    except (requests.RequestException, ValueError, KeyError):
+    except (BatchEndpointError, KeyError):
         return ""
     more = "at least " if len(jobs) == MOST_COUNTED else ""
     counts = {"running": len(jobs) - queued, "queued": queued}
     return more + " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def _at_once(seconds: float) -> None:
+    """Between two tries: who ends a server does not wait for it."""
 
 
 def _answers(running: RunningServer) -> bool:

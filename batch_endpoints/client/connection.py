@@ -6,12 +6,15 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 import requests
+import requests.auth
 
+from batch_endpoints.client.tokens import find_token, not_authenticated
 from batch_endpoints.errors import BatchEndpointError, ServerError
 from batch_endpoints.settings import DEFAULT_PORT, Settings
 
@@ -36,9 +39,8 @@ class Connection:
         settings: what the environment says; read now where it is left out.
         pause: called with seconds between two tries.
         """
-        settings = settings or Settings.read()
-        self._home = settings.home
-        self._here = _server_here(self._home)
+        self._settings = settings = settings or Settings.read()
+        self._here = _server_here(settings.home)
         self._is_guess = not (url or settings.url)
         url = url or settings.url or str(self._here.get("url", "")) or f"http://127.0.0.1:{DEFAULT_PORT}"
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
@@ -49,11 +51,16 @@ class Connection:
             self._session.trust_env = False  # a proxy cannot reach this machine's loopback
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_here"}
+        """Without the token: Ray writes to disk what it is given."""
+        state = {name: value for name, value in vars(self).items() if name != "_here"}
+        return state | {"_settings": replace(self._settings, token="", token_file=None)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        """It may have been sent to another machine, with other files and another environment."""
         vars(self).update(state)
-        self._here = _server_here(self._home)  # it may have been sent to another machine
+        there = Settings.read()
+        self._settings = replace(self._settings, token=there.token, token_file=there.token_file)
+        self._here = _server_here(self._settings.home)
 
     def json(self, method: str, path: str, **request: Any) -> Any:
         """Send a request and return the JSON of its answer (None where there is no content); see :meth:`send`."""
@@ -100,6 +107,7 @@ class Connection:
         pauses = list(PAUSES)
         while True:
             data = content() if content else None
+            token = self.token
             try:
                 response = self._session.request(
                     method,
@@ -107,7 +115,8 @@ class Connection:
                     json=body,
                     data=data,
                     params=params,
-                    headers=headers,
+                    headers={**({"content-type": "application/octet-stream"} if content else {}), **(headers or {})},
+                    auth=_Bearer(token),
                     stream=stream,
                     timeout=timeout,
                 )
@@ -121,6 +130,8 @@ class Connection:
                     return response
                 if not (_may_pass(response) and repeatable and pauses):
                     with response:
+                        if response.status_code == 401:
+                            raise not_authenticated(self.url, self._settings, self._here, sent=bool(token))
                         raise error_of(response)
                 response.close()
             finally:
@@ -142,6 +153,11 @@ class Connection:
         """Was this server started on this machine with this home folder, so that it sees the same files?"""
         return bool(self._here.get("id")) and self.json("GET", "/").get("id") == self._here["id"]
 
+    @property
+    def token(self) -> str:
+        """What is sent to the server to be let in; "" where nothing was found."""
+        return find_token(self.url, self._settings, self._here)
+
     def is_anothers(self) -> bool:
         """Did nobody name this server, and is it not the one that `up` started with this home folder?"""
         return self._is_guess and not self.on_the_servers_machine()
@@ -154,6 +170,18 @@ class Connection:
             f"{'no answer in time from' if slow else 'cannot reach'} the server at {self.url}",
             mend="Start one here with `batch-endpoints up`, or name another with BATCH_ENDPOINTS_URL or --server.",
         )
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Sends the token, if there is one; and never what ~/.netrc says of the server's machine."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 def at(*parts: str) -> str:

@@ -24,6 +24,7 @@ from batch_endpoints.engine.rounds import Stopped
 from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces import MiniBatchRunner
+from batch_endpoints.settings import PRIVATE_UMASK
 from batch_endpoints.specs import JobState
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import writable_place
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("folder", help="the job folder: it holds a job.json, or a job.yml written by hand")
     parser.add_argument("--local", action="store_true", help="use this machine alone, not the Ray cluster")
     arguments = parser.parse_args()
+    os.umask(PRIVATE_UMASK)
     place = local_path(arguments.folder)
     uri = place.resolve().as_uri() if place else arguments.folder
     leave_out_pandas()

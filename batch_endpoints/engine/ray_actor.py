@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import ray
 
 from batch_endpoints.engine.bundle import BundleScorer
@@ -10,6 +12,7 @@ from batch_endpoints.engine.ray_places import gpus_of_nodes
 from batch_endpoints.engine.turns import NotBegun
 from batch_endpoints.interfaces import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
+from batch_endpoints.settings import PRIVATE_UMASK
 
 CONCURRENCY = {"run": 2, "word": 1}
 """How many calls of each group an actor is at; ``BundleScorer`` scores one bundle and commits the other."""
@@ -19,6 +22,7 @@ class ScoringActor:
     """A worker: one process on some node of the cluster."""
 
     def __init__(self, folder_uri: str, input_root: str) -> None:
+        os.umask(PRIVATE_UMASK)  # on a cluster of the user's it is whatever that was started with
         leave_out_pandas()
         self._scorer = BundleScorer(folder_uri, input_root)
 

@@ -24,6 +24,7 @@ from batch_endpoints.storage.inputs import copy_tree
 from batch_endpoints.storage.job_folder import JobFolder
 
 CODE = "frozen-code"
+OPERATOR = "operator"  # whoever may give jobs to the cluster: holds Ray's token, or is its user
 
 
 def freeze(place: Path, folder: JobFolder) -> None:
@@ -37,6 +38,7 @@ def freeze(place: Path, folder: JobFolder) -> None:
         return
     document = read_yaml(written)
     document.setdefault("name", re.sub(r"[^A-Za-z0-9]+", "-", place.resolve().name).strip("-") or "job")
+    document["invoker"] = OPERATOR
     deployment, base = document.get("deployment"), place
     if isinstance(deployment, str):
         base = (place / deployment).parent

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import PlainTextResponse
 from fastapi_offline import FastAPIOffline
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batch_endpoints.control_plane import ControlPlane
-from batch_endpoints.errors import Refused
-from batch_endpoints.ingress.errors import add_error_handlers, error_response
+from batch_endpoints.ingress.authentication import Authentication
+from batch_endpoints.ingress.errors import add_error_handlers
+from batch_endpoints.ingress.request_checks import RequestChecks
 from batch_endpoints.ingress.routes.assets import assets_router
 from batch_endpoints.ingress.routes.endpoints import deployments_router, endpoints_router
 from batch_endpoints.ingress.routes.jobs import jobs_router
@@ -49,24 +48,31 @@ _ERROR = {
 }
 
 
-def create_app(control_plane: ControlPlane, *, server_id: str, allowed_hosts: Collection[str] = ()) -> FastAPI:
+def create_app(
+    control_plane: ControlPlane, *, server_id: str, token: str, allowed_hosts: Collection[str] = ()
+) -> FastAPI:
     """All routes over one control plane.
 
     Args:
         control_plane: the use cases.
         server_id: what tells this server from any other; clients on its machine know it from ``server.json``.
+        token: what every request has to carry, but for those that ask which server this is and whether it lives.
         allowed_hosts: names that clients may call the server by, without port. With names, a request to any other is
             refused, so that a web page cannot reach a server on loopback under a name of its own (DNS rebinding).
     """
     release = version("batch-endpoints")
     app = FastAPIOffline(title="Batch endpoints", version=release, description=_DESCRIPTION)
     add_error_handlers(app)
-    if allowed_hosts:
-        app.add_middleware(_KnownHosts, allowed=frozenset(name.lower() for name in allowed_hosts))
+    app.add_middleware(Authentication, token=token)
+    app.add_middleware(RequestChecks, allowed_hosts=allowed_hosts)  # the last one added is asked first
 
     @app.get("/", tags=["server"], summary="Which server this is")
     def root() -> dict[str, str]:
         return {"product": "batch-endpoints", "version": release, "id": server_id}
+
+    @app.get("/healthz", tags=["server"], summary="Does the server live?", response_class=PlainTextResponse)
+    def healthz() -> str:
+        return "ok"
 
     for router in (endpoints_router, deployments_router, jobs_router, assets_router, uploads_router):
         app.include_router(router(control_plane))
@@ -74,29 +80,12 @@ def create_app(control_plane: ControlPlane, *, server_id: str, allowed_hosts: Co
     return app
 
 
-class _KnownHosts:
-    """Refuses requests that call the server by a name it does not have."""
-
-    def __init__(self, app: ASGIApp, allowed: frozenset[str]) -> None:
-        self._app, self._allowed = app, allowed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            host = Headers(scope=scope).get("host", "")
-            name = re.sub(r":\d*$", "", host).strip("[]").lower()
-            if name not in self._allowed:
-                error = Refused(
-                    f"this server is not called '{host}'", mend=f"Call it {' or '.join(sorted(self._allowed))}."
-                )
-                await error_response(403, error.code, str(error))(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
 def _openapi(app: FastAPI) -> dict[str, Any]:
     """FastAPI's description, but with the errors that this server really gives."""
     if not app.openapi_schema:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"token": []}]
         for operations in schema["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)

@@ -22,6 +22,7 @@ STATUSES: dict[type[errors.BatchEndpointError], int] = {
     errors.Conflict: 409,
     errors.OutputFailed: 409,  # of what a job has committed so far
     errors.Refused: 403,
+    errors.NotAuthenticated: 401,
     errors.ServerError: 503,  # the database is away
     errors.StoreUnavailable: 503,
 }

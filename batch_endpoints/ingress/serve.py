@@ -6,6 +6,7 @@ Both keep nothing that they could not lose: Serve restarts them, and the records
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -16,13 +17,15 @@ from typing import Any
 import ray
 from fastapi import FastAPI
 from ray import serve
+from ray._common import tls_utils
+from ray.serve._private import replica
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.controller import Controller
 from batch_endpoints.engine.ray_jobs import RayJobLauncher
 from batch_endpoints.errors import ServerError
 from batch_endpoints.ingress.app import create_app
-from batch_endpoints.settings import Settings
+from batch_endpoints.settings import PRIVATE_UMASK, Settings
 from batch_endpoints.stores import open_store
 
 ANSWER_SECONDS = 10.0
@@ -89,7 +92,7 @@ def withdraw(*, ray_address: str) -> None:
     for name in (INGRESS, CONTROLLER):
         serve.delete(name)
     if not serve.status().applications:
-        serve.shutdown()  # type: ignore[no-untyped-call]  # its proxy would keep the port
+        serve.shutdown()  # its proxy would keep the port
     ray.shutdown()
 
 
@@ -121,6 +124,7 @@ def _check_answers(ray_address: str) -> None:
 
 
 def _build_app(config: ServerConfig) -> FastAPI:
+    _close_to_others()
     settings = config.settings
     control_plane = ControlPlane(
         open_store(settings.database_url),
@@ -128,13 +132,36 @@ def _build_app(config: ServerConfig) -> FastAPI:
         uploads_root=settings.uploads_root,
         local_paths=config.local_paths,
     )
-    return create_app(control_plane, server_id=config.server_id, allowed_hosts=config.allowed_hosts)
+    return create_app(
+        control_plane,
+        server_id=config.server_id,
+        token=settings.token_at_home.read_text().strip(),
+        allowed_hosts=config.allowed_hosts,
+    )
+
+
+def _close_to_others() -> None:
+    """Keep this replica's files to its user, and its listener to the address of its node.
+
+    Serve opens a port for calls between deployments on all addresses, once the replica has been made; what is sent
+    there is unpickled. There is no setting for it (Ray 2.60).
+    """
+    os.umask(PRIVATE_UMASK)
+
+    def listen_on_node_address(server: Any, address: str) -> Any:
+        node = ray.util.get_node_ip_address()
+        return tls_utils.add_port_to_grpc_server(
+            server, address.replace("[::]", f"[{node}]" if ":" in node else node)
+        )
+
+    replica.add_port_to_grpc_server = listen_on_node_address  # type: ignore[attr-defined]
 
 
 class _ControllerReplica:
     """Runs the reconcile loop in a thread; Serve restarts the replica when the loop has ended."""
 
     def __init__(self, config: ServerConfig) -> None:
+        _close_to_others()
         limit = config.settings.max_running_jobs
         self._controller = Controller(
             open_store(config.settings.database_url),

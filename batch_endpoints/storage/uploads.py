@@ -128,7 +128,7 @@ class Uploads:
                     f"the content of blob {sha256} was damaged on its way: its SHA-256 is {found.hexdigest()}",
                     mend="Send it again.",
                 )
-            aside.chmod(0o444)  # trees link to it: a script that writes into its folder must not change a blob
+            aside.chmod(0o400)  # trees link to it: a script that writes into its folder must not change a blob
             aside.replace(self._blobs / sha256)
         finally:
             aside.unlink(missing_ok=True)
@@ -166,7 +166,6 @@ class Uploads:
                     raise SpecError(f"'{file.path}' has {blob.stat().st_size} bytes, not {file.size}")
                 place.parent.mkdir(parents=True, exist_ok=True)
                 _link(blob, place)
-            aside.chmod(0o755)
             try:
                 aside.rename(tree)
             except OSError:

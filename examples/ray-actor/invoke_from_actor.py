@@ -1,8 +1,13 @@
 """A Ray actor that scores a folder through an endpoint and works on with the predictions.
 
+    eval "$(batch-endpoints token --ray)"
     ray job submit -- python examples/ray-actor/invoke_from_actor.py http://127.0.0.1:8700 tumor data/
 
-The client holds no open connection, so it can be sent to tasks and actors like any value.
+The client holds no open connection, so it can be sent to tasks and actors like any value. It leaves the server's
+token behind, and looks for one where it arrives: in the home of the server there, or as the environment says. For the
+other nodes of a cluster that is:
+
+    ray job submit --runtime-env-json '{"env_vars": {"BATCH_ENDPOINTS_TOKEN_FILE": "/mnt/shared/token"}}' -- …
 """
 
 import sys

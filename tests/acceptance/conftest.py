@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import pytest
+import requests
 from processes import command_of
 
 from batch_endpoints import BatchEndpointsClient
@@ -33,9 +34,12 @@ class Shell:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCH_ENDPOINTS_", "RAY_"))}
         return {**kept, "BATCH_ENDPOINTS_HOME": str(self.home)}
 
+    def command(self, *arguments: str | Path) -> list[str]:
+        return [sys.executable, "-m", "batch_endpoints.cli", *map(str, arguments)]
+
     def run(self, *arguments: str | Path, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "batch_endpoints.cli", *map(str, arguments)],
+            self.command(*arguments),
             env=self.environment,
             capture_output=True,
             text=True,
@@ -61,10 +65,18 @@ class Server(Shell):
 
     url: str
     dashboard: str
+    docs: str  # opens once
 
     @property
     def client(self) -> BatchEndpointsClient:
         return BatchEndpointsClient(self.url, settings=Settings(home=self.home))
+
+    @cached_property
+    def http(self) -> requests.Session:
+        """For requests as any program makes them, with the token."""
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {(self.home / 'token').read_text().strip()}"
+        return session
 
 
 @pytest.fixture
@@ -79,7 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (port,) = free_ports(1)
     try:
         shown = json.loads(shell("up", "--port", str(port)))
-        yield Server(shell.home, shown["url"], shown["ray_dashboard"])
+        yield Server(shell.home, shown["url"], shown["ray_dashboard"], shown["docs"])
     finally:
         shell.run("down")
 

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import requests
 
 from batch_endpoints.cli.local_ray import free_ports
 from batch_endpoints.errors import InputError, JobFailed, SpecError
@@ -17,7 +16,7 @@ GOOD = "def run(mini_batch):\n    return [len(file) for file in mini_batch]\n"
 
 def invoke(server, endpoint, uri, **headers):
     body = {"properties": {"inputData": {"data": {"jobInputType": "UriFolder", "uri": str(uri)}}}}
-    return requests.post(f"{server.url}/endpoints/{endpoint}/jobs", json=body, headers=headers, timeout=60)
+    return server.http.post(f"{server.url}/endpoints/{endpoint}/jobs", json=body, headers=headers, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +61,7 @@ class TestBeforeAnyJob:
     def endpoint(self, server, deploy):
         deploy("fine-code", GOOD)
         yield
-        assert requests.get(f"{server.url}/endpoints/fine-code/jobs", timeout=30).json()["value"] == []
+        assert server.http.get(f"{server.url}/endpoints/fine-code/jobs", timeout=30).json()["value"] == []
         server.client.endpoints.delete("fine-code")
 
     def test_a_missing_input(self, server):
@@ -90,7 +89,7 @@ class TestBeforeAnyJob:
 
     def test_a_malformed_body(self, server):
         address = f"{server.url}/endpoints/fine-code/jobs"
-        answer = requests.post(address, data="{", headers={"content-type": "application/json"}, timeout=30)
+        answer = server.http.post(address, data="{", headers={"content-type": "application/json"}, timeout=30)
         assert answer.status_code == 400
         assert "Traceback" not in answer.text
 
@@ -107,7 +106,7 @@ def test_twenty_equal_requests_with_one_id_make_one_job(server, deploy, numbered
         answers = list(pool.map(lambda _: invoke(server, endpoint, folder, **same), range(20)))
     assert {answer.status_code for answer in answers} == {201}
     (name,) = {answer.json()["name"] for answer in answers}
-    listed = requests.get(f"{server.url}/endpoints/{endpoint}/jobs", timeout=30).json()["value"]
+    listed = server.http.get(f"{server.url}/endpoints/{endpoint}/jobs", timeout=30).json()["value"]
     assert [job["name"] for job in listed] == [name]
     server.client.job(name).wait(timeout_seconds=240)
 
@@ -168,7 +167,7 @@ class TestServerCommands:
         assert "--insecure" in up.stderr
 
     def test_a_name_that_is_not_loopbacks_is_refused(self, server):
-        answer = requests.get(f"{server.url}/jobs", headers={"Host": "evil.example"}, timeout=30)
+        answer = server.http.get(f"{server.url}/jobs", headers={"Host": "evil.example"}, timeout=30)
         assert answer.status_code == 403
 
     def test_status_shows_where_the_server_is(self, server):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 
-import requests
 from processes import slowdown
 
 SCRIPT = "def run(mini_batch):\n    return [int(open(file).read()) for file in mini_batch]\n"
@@ -26,7 +25,7 @@ def test_a_burst_of_small_jobs_completes_and_the_list_stays_responsive(server, d
     address = f"{server.url}/endpoints/{endpoint}/jobs?top=500"
     while True:
         began = time.monotonic()
-        listed = requests.get(address, timeout=300).json()["value"]
+        listed = server.http.get(address, timeout=300).json()["value"]
         slowest = max(slowest, time.monotonic() - began)
         statuses = [job["properties"]["status"] for job in listed]
         if all(status in ("Completed", "Failed", "Canceled") for status in statuses):

@@ -8,11 +8,13 @@ import sys
 
 import pandas as pd
 
+from batch_endpoints.cli.local_ray import access_variables
+
 
 def ray_job_submit(server, *command):
     return subprocess.run(
         [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", server.dashboard, "--", *command],
-        env={**server.environment, "RAY_AUTH_MODE": "disabled"},
+        env={**server.environment, **access_variables(server.home / "ray-token")},
         capture_output=True,
         text=True,
         timeout=600,

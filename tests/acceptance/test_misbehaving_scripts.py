@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
-import requests
 from conftest import deploy_script
 from processes import runs, wait_for
 
@@ -105,7 +104,7 @@ def told(server, tmp_path_factory):
         environment_variables={"RECORDS": str(records)},
     )
     job = server.client.invoke(endpoint, input=str(data)).wait(timeout_seconds=240)
-    failed = requests.get(f"{server.url}/jobs/{job.name}/failed-items", timeout=30).text.splitlines()
+    failed = server.http.get(f"{server.url}/jobs/{job.name}/failed-items", timeout=30).text.splitlines()
     found = job.outputs["score"].to_pandas()
     return Told(
         job,

@@ -6,7 +6,6 @@ import io
 
 import pandas as pd
 import pytest
-import requests
 from processes import kill, wait_for
 
 from batch_endpoints.errors import Conflict
@@ -49,12 +48,12 @@ def test_failed_items_are_scored_again_into_the_same_output_whatever_is_killed(
     assert predictions(server, job) == list(range(60))
     assert (job.progress.items, job.progress.items_succeeded, job.progress.items_failed) == (60, 60, 0)
     assert job.document["retries"] == 1
-    assert requests.get(f"{server.url}/jobs/{job.name}/failed-items", timeout=30).text == ""
+    assert server.http.get(f"{server.url}/jobs/{job.name}/failed-items", timeout=30).text == ""
     with pytest.raises(Conflict, match="has no failed items"):
         job.retry_failed()
     assert "has no failed items" in server.run("job", "retry-failed", "-n", job.name).stderr
 
 
 def predictions(server, job):
-    answer = requests.get(f"{server.url}/jobs/{job.name}/outputs/score/predictions.csv", timeout=30)
+    answer = server.http.get(f"{server.url}/jobs/{job.name}/outputs/score/predictions.csv", timeout=30)
     return list(pd.read_csv(io.BytesIO(answer.content))["prediction"])

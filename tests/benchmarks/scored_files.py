@@ -44,7 +44,7 @@ def contenders_that_score(
             arguments = [str(_PEERS / script), kind, str(files), str(output), str(model or ""), str(WORKERS)]
             began = time.monotonic()
             if script == "ray_data_peer.py":
-                submit_and_wait(bench.server.dashboard, [sys.executable, *arguments])
+                submit_and_wait(bench.server, [sys.executable, *arguments])
             else:
                 _run([sys.executable, *arguments], place)
             seconds = time.monotonic() - began

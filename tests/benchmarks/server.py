@@ -45,6 +45,11 @@ class Server:
         return self._shown["ray_dashboard"]
 
     @property
+    def ray_headers(self) -> dict[str, str]:
+        """What its dashboard wants to see."""
+        return {"Authorization": f"Bearer {(self.home / 'ray-token').read_text().strip()}"}
+
+    @property
     def ray_address(self) -> str:
         return self._shown["ray_address"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from harness import Bench, Contender, Measured, Run, Verdict, WrongOutput
-from server import OURS, Endpoint
+from server import OURS, Endpoint, Server
 
 TITLE = "a tiny job of one file, from invoke to Completed"
 ROUNDS, SMALL_ROUNDS = 20, 3
@@ -32,7 +32,7 @@ def contenders(bench: Bench) -> list[Contender]:
     def by_hand(place: Path, *options: str) -> Run:
         output = place / "predictions.csv"
         began = time.monotonic()
-        submit_and_wait(bench.server.dashboard, [sys.executable, str(_PEER), str(files), str(output), *options])
+        submit_and_wait(bench.server, [sys.executable, str(_PEER), str(files), str(output), *options])
         seconds = time.monotonic() - began
         _check(output)
         return Run(seconds)
@@ -45,11 +45,11 @@ def contenders(bench: Bench) -> list[Contender]:
     ]
 
 
-def submit_and_wait(dashboard: str, command: list[str]) -> None:
+def submit_and_wait(server: Server, command: list[str]) -> None:
     """What ``ray job submit`` does, without the time that its command line takes to start."""
     from ray.job_submission import JobStatus, JobSubmissionClient
 
-    client = JobSubmissionClient(dashboard)
+    client = JobSubmissionClient(server.dashboard, headers=server.ray_headers)
     name = client.submit_job(entrypoint=shlex.join(command))
     while not (status := client.get_job_status(name)).is_terminal():
         time.sleep(_POLL_SECONDS)

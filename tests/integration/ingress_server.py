@@ -13,6 +13,7 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.ingress.app import create_app
 from batch_endpoints.stores.memory import MemoryRecordStore
 
+TOKEN = "the-token"
 SCRIPT = b"def init(): pass\ndef run(files): return files\n"
 
 
@@ -21,7 +22,7 @@ class Server:
 
     def __init__(self, url, store, folder, app):
         self.url, self.store, self.folder, self.app = url, store, folder, app
-        self.http = httpx.Client(base_url=url, timeout=120)
+        self.http = httpx.Client(base_url=url, timeout=120, headers={"Authorization": f"Bearer {TOKEN}"})
 
     def upload(self, name, files):
         """Send a folder, or with the key "" a file; returns its URI."""
@@ -80,7 +81,7 @@ def running_server(folder, store=None, **options):
     """Serve on a free loopback port until the block ends; without a store, records are kept in memory."""
     store = store or MemoryRecordStore()
     control_plane = ControlPlane(store, jobs_root=folder / "jobs", uploads_root=folder / "uploads")
-    app = create_app(control_plane, server_id="the-id", **options)
+    app = create_app(control_plane, server_id="the-id", token=TOKEN, **options)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))

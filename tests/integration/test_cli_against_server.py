@@ -34,6 +34,7 @@ from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts
 from batch_endpoints.stores.memory import MemoryRecordStore
 
+TOKEN = "the-token"
 SCRIPT = "def init():\n    pass\n\n\ndef run(mini_batch):\n    return mini_batch\n"
 DEPLOYMENT = """\
 $schema: https://azuremlschemas.azureedge.net/latest/modelBatchDeployment.schema.json
@@ -63,7 +64,7 @@ class Server:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.received: list[str] = []
-        application = create_app(plane, server_id="this-server")
+        application = create_app(plane, server_id="this-server", token=TOKEN)
 
         async def recorded(scope, receive, send):
             if scope["type"] == "http":
@@ -97,6 +98,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setenv("BATCH_ENDPOINTS_HOME", str(tmp_path / "client-home"))
     with Server(tmp_path / "server-home") as running:
         monkeypatch.setenv("BATCH_ENDPOINTS_URL", running.url)
+        monkeypatch.setenv("BATCH_ENDPOINTS_TOKEN", TOKEN)
         yield running
 
 
@@ -470,14 +472,14 @@ def test_a_job_that_goes_on_takes_settings_as_an_invocation_does(cli, server, de
 
 
 def test_who_ends_a_server_hears_how_many_jobs_have_not_ended(cli, server, deployed):
-    running = RunningServer("this-server", server.url, "", "", None)
-    assert unfinished_jobs(running) == ""
+    running, settings = RunningServer("this-server", server.url, "", "", None), Settings.read()
+    assert unfinished_jobs(running, settings) == ""
     for name in ("one", "two", "three", "four"):
         cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--job-name", name)
     server.ends("one", JobState(status="Completed"))
     server.ends("two", JobState(status="Preparing"))
-    assert unfinished_jobs(running) == "1 running and 2 queued"
-    assert unfinished_jobs(replace(running, url="http://127.0.0.1:1")) == ""
+    assert unfinished_jobs(running, settings) == "1 running and 2 queued"
+    assert unfinished_jobs(replace(running, url="http://127.0.0.1:1"), settings) == ""
 
 
 def test_a_completed_job_is_streamed_read_and_downloaded(cli, server, deployed, monkeypatch, tmp_path):
@@ -697,7 +699,7 @@ def test_a_pipeline_component_carries_its_steps_to_the_server(cli, server, files
 
 
 def test_settings_can_be_given_to_a_client(server, tmp_path):
-    client = BatchEndpointsClient(settings=Settings(home=tmp_path, url=server.url))
+    client = BatchEndpointsClient(settings=Settings(home=tmp_path, url=server.url, token=TOKEN))
     assert client.url == server.url
     assert list(client.endpoints.list()) == []
 

@@ -701,8 +701,10 @@ def test_an_input_that_may_not_be_read_is_refused_at_once(open_folder, unprivile
     data.mkdir()
     (data / "a.csv").write_text("x\n1\n")
     given = {"properties": {"inputData": {"data": {"jobInputType": "UriFolder", "uri": str(data)}}}}
+    open_folder.chmod(0o777)
     with running_server(open_folder) as server:
-        server.endpoint("heart")
+        with unprivileged():  # who reads what was uploaded
+            server.endpoint("heart")
         (data / closed).chmod(0)
         with unprivileged():
             refused = server.http.post("/endpoints/heart/jobs", json=given)

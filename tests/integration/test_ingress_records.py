@@ -345,7 +345,8 @@ def test_a_bug_shows_no_stack_trace_to_the_client_and_one_in_the_log(server, htt
     def bug():
         raise RuntimeError("the secret of the house")
 
-    answer = httpx.get(f"{server.url}/bug-of-this-test")  # the server closes this connection behind its answer
+    # the server closes this connection after its answer
+    answer = httpx.get(f"{server.url}/bug-of-this-test", headers=http.headers)
 
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "InternalError"

@@ -19,7 +19,7 @@ time.sleep(60)
 
 
 def test_ray_gives_a_driver_that_is_to_end_more_time_than_it_needs_for_its_workers(tmp_path):
-    given = float(local_ray._environment(str(tmp_path))["RAY_JOB_STOP_WAIT_TIME_S"])
+    given = float(local_ray._environment(str(tmp_path), tmp_path / "token")["RAY_JOB_STOP_WAIT_TIME_S"])
     assert given >= 3 * ray_pool._CLOSE_SECONDS
 
 
@@ -60,9 +60,11 @@ def test_a_head_that_ends_by_itself_is_started_once_more(tmp_path, monkeypatch, 
         (tokens / str(number)).touch()
     head.write_text(HEAD.format(python=sys.executable, tokens=str(tokens)))
     head.chmod(0o755)
+    token = tmp_path / "token"
+    token.write_text("secret")
     monkeypatch.setattr(sys, "executable", str(head))
     if ends == 1:
-        ray = local_ray.start_ray(tmp_path / "log")
+        ray = local_ray.start_ray(tmp_path / "log", token)
         assert local_ray.is_running(ray)
         local_ray.stop_ray(ray)
         assert not local_ray.is_running(ray)
@@ -70,5 +72,5 @@ def test_a_head_that_ends_by_itself_is_started_once_more(tmp_path, monkeypatch, 
         with pytest.raises(
             ServerError, match=r"Ray did not start \(exit code 1\)\nIts last words .*:\ntoo slow\ntoo slow"
         ):
-            local_ray.start_ray(tmp_path / "log")
+            local_ray.start_ray(tmp_path / "log", token)
     assert list(tokens.iterdir()) == []
