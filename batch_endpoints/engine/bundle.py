@@ -18,6 +18,7 @@ from batch_endpoints.engine.mini_batch_scorer import MiniBatchScorer
 from batch_endpoints.engine.poison_rows import Outcome
 from batch_endpoints.engine.stored_log import StoredLog
 from batch_endpoints.engine.turns import Turns
+from batch_endpoints.engine.unforeseen import Unforeseen, failed_whole, unforeseen
 from batch_endpoints.engine.when_to_stop import TooManyFailed, WhenToStop
 from batch_endpoints.errors import BatchEndpointError, ScoringError, StoreUnavailable
 from batch_endpoints.interfaces import BundleOutcome
@@ -156,13 +157,35 @@ class BundleScorer:
         """
         start, end = numbers.start, numbers.stop
         code, settings = self._own_code(), self._job.deployment.settings
-        code.get_ready(bool(bundle.parts))
+        try:
+            with unforeseen():
+                code.get_ready(bool(bundle.parts))
+        except Unforeseen as error:  # it would be the same at each mini-batch
+            why = error.failure().error
+            raise ScoringError(why.headline, mend=why.stack) from error
         until = time.monotonic() + COMMIT_SECONDS
         finished = Finished(bundle, start, settings)
 
+        def store_finished(some: Finished) -> Commit:
+            with unforeseen():
+                parts = write_parts(self._files, bundle.index, some.start, some.tables, self._parts_format)
+                return add(some.commit(parts, self._name))
+
         def commit() -> Commit:
-            parts = write_parts(self._files, bundle.index, finished.start, finished.tables, self._parts_format)
-            return add(finished.commit(parts, self._name))
+            try:
+                return store_finished(finished)
+            except Unforeseen:  # at one of them: the others count
+                for one in finished.each():
+                    try:
+                        last = store_finished(one)
+                    except Unforeseen as error:
+                        alone = Finished(bundle, one.start, settings)
+                        outcome = failed_whole(bundle.mini_batch(one.start), error, self._log.file)
+                        alone.add(outcome, 0.0, (), ())
+                        last = store_finished(alone)
+                    if last.end != one.end:  # another worker was faster
+                        break
+                return last
 
         with closing(InTime(commit)) as in_time:
             while finished.end < end and (
@@ -178,9 +201,15 @@ class BundleScorer:
                 before_try = self._when_to_stop.before_try(store, outcome, bundle.retry)
                 began = time.monotonic()
                 try:
-                    with in_time:
-                        code.score(mini_batch, following, outcome, before_try)
-                        seconds = time.monotonic() - began
+                    with unforeseen(TooManyFailed):
+                        with in_time:
+                            code.score(mini_batch, following, outcome, before_try)
+                            seconds = time.monotonic() - began
+                        store()
+                except Unforeseen as error:
+                    outcome, seconds = failed_whole(mini_batch, error, self._log.file), time.monotonic() - began
+                    written, notes = [], []
+                    code.begin_anew()
                 except (WorkerStopped, StoreUnavailable, TooManyFailed) as error:
                     if at > start and not in_time.done and not self._stopped.is_set():
                         commit()  # what is finished counts
@@ -190,7 +219,6 @@ class BundleScorer:
                         reasons = [one.reason for one in left.failed] + [one.reason for one in left.failed_rows]
                         raise ScoringError(reasons[0], mend=str(error)) from None
                     raise
-                store()
                 if in_time.done:
                     if in_time.done.end != at:  # another worker was faster, and has this mini-batch as well
                         return start, lambda: None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
 from types import TracebackType
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.poison_rows import Outcome
+from batch_endpoints.engine.unforeseen import Unforeseen
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.specs import ModelDeploymentSettings
@@ -35,6 +36,7 @@ class Finished:
         self._unattributed = ""
         self._items, self._tries, self._seconds = 0, 0, 0.0
         self._rows_read: int | None = None
+        self._added: list[tuple[Outcome, float, Sequence[CommittedFile], Sequence[str]]] = []
 
     def add(self, outcome: Outcome, seconds: float, files: Sequence[CommittedFile], notes: Sequence[str]) -> None:
         """The next mini-batch.
@@ -44,6 +46,7 @@ class Finished:
             notes: what a user should know of it.
         """
         mini_batch = self.bundle.mini_batch(self.end)
+        self._added.append((outcome, seconds, files, notes))
         self._tries += max(outcome.attempts, 1)
         self._seconds += seconds
         if outcome.rows_read is not None:
@@ -58,6 +61,13 @@ class Finished:
         self._unattributed = self._unattributed or outcome.unattributed
         self._items += len(self.bundle.items(self.end))
         self.end += 1
+
+    def each(self) -> Iterator[Finished]:
+        """Its mini-batches, each to be committed alone."""
+        for number, added in enumerate(self._added, self.start):
+            alone = Finished(self.bundle, number, self._settings)
+            alone.add(*added)
+            yield alone
 
     def commit(self, parts: tuple[str, ...], worker: str) -> Commit:
         """What is to be committed, once the rows are in these parts."""
@@ -133,5 +143,5 @@ class InTime:
                 return
             try:
                 self.done = self._commit()
-            except (OSError, BatchEndpointError) as error:
+            except (OSError, BatchEndpointError, Unforeseen) as error:
                 logger.warning("what is finished cannot be committed yet: %s", error)

@@ -127,6 +127,15 @@ class MiniBatchScorer:
                 self._folder.files, contract.output_folder, notes.append, of_init, contract.scratch
             )
 
+    def begin_anew(self) -> None:
+        """Drop what a mini-batch that ended in the middle has left: its files must not count as the next one's."""
+        if self._ready:
+            self._ready[1].close()
+        for inputs in (self._reader, self._fetcher):
+            if inputs:
+                inputs.stop()
+        self._reader = self._fetcher = None
+
     def stop(self) -> None:
         """End what is being scored; from any thread. Nothing can be scored any more."""
         self._stopped.set()

@@ -38,8 +38,8 @@ SPEC = {
 KINDS = ["plain", "slow", "writes", "writes in two tries", "fails in part"]  # of mini-batches
 
 
-class Crash(Exception):
-    """Something that nobody expects."""
+class Crash(BaseException):
+    """The end of the process, in the middle of anything."""
 
 
 ERRORS = {"crash": Crash, "disk": OSError, "store": lambda: StoreUnavailable("the store does not answer")}

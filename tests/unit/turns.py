@@ -32,7 +32,7 @@ class Stepper(threading.Thread):
         self._go.acquire()
         try:
             self._act()
-        except Exception as error:
+        except BaseException as error:
             self.failure = error
         self.ended = True
         self._waits.release()
