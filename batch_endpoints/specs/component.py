@@ -9,9 +9,9 @@ from pydantic import Field, TypeAdapter, field_validator
 
 from batch_endpoints.specs.assets import Environment, Strings, Version
 from batch_endpoints.specs.base import Spec
+from batch_endpoints.specs.numbers import Count, LiteralValue, Nodes, Real, Threshold, Workers
 
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,254}")
-Literal_ = str | bool | int | float
 DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
 LITERAL_TYPES = ("string", "boolean", "number", "integer")
 Mode = Literal["ro_mount", "rw_mount", "download", "upload", "direct", "eval_mount", "eval_download"]
@@ -21,11 +21,11 @@ class ComponentInput(Spec):
     """One input of a component: data, or a literal with its range."""
 
     type: DataType | Literal["number", "integer", "boolean", "string"]
-    default: Literal_ | None = None
+    default: LiteralValue | None = None
     optional: bool = False
-    min: float | None = None
-    max: float | None = None
-    enum: list[Literal_] | None = None
+    min: Real | None = None
+    max: Real | None = None
+    enum: list[LiteralValue] | None = None
     description: str = ""
     mode: Mode | None = None
     path: str = ""
@@ -46,7 +46,7 @@ class Binding(Spec):
     path: str = ""
     type: DataType | Literal["number", "integer", "boolean", "string"] | None = None
     mode: Mode | None = None
-    value: Literal_ | None = None
+    value: LiteralValue | None = None
     name: str = ""
 
 
@@ -73,13 +73,13 @@ class Component(Spec):
 
 class Distribution(Spec):
     type: Literal["pytorch", "mpi", "tensorflow", "ray"]
-    process_count_per_instance: int | None = None
-    worker_count: int | None = None
-    parameter_server_count: int | None = None
+    process_count_per_instance: Count | None = None
+    worker_count: Count | None = None
+    parameter_server_count: Count | None = None
 
 
 class StepResources(Spec):
-    instance_count: int = Field(1, ge=1)
+    instance_count: Nodes = 1
     instance_type: str = ""
     shm_size: str = ""
     properties: dict[str, Any] = Field(default_factory=dict)
@@ -113,13 +113,13 @@ class ParallelComponent(Component):
     type: Literal["parallel"] = "parallel"
     task: ParallelTask
     input_data: str = ""
-    mini_batch_size: int | str = 1
+    mini_batch_size: Count | str = 1
     partition_keys: list[str] | str | None = None
-    mini_batch_error_threshold: int = -1
-    error_threshold: int = -1
-    max_concurrency_per_instance: int | None = None
+    mini_batch_error_threshold: Threshold = -1
+    error_threshold: Threshold = -1
+    max_concurrency_per_instance: Workers | None = None
     logging_level: str = "info"
-    retry_settings: dict[str, int] = Field(default_factory=dict)
+    retry_settings: dict[str, Count] = Field(default_factory=dict)
     resources: StepResources | None = None
 
 
@@ -131,7 +131,7 @@ class Step(Spec):
     display_name: str = ""
     description: str = ""
     compute: str = ""
-    inputs: dict[str, Literal_ | Binding] = Field(default_factory=dict)
+    inputs: dict[str, LiteralValue | Binding] = Field(default_factory=dict)
     outputs: dict[str, str | Binding] = Field(default_factory=dict)
     environment: str | Environment | None = None
     environment_variables: Strings = Field(default_factory=dict)
@@ -146,13 +146,13 @@ class Step(Spec):
     # a parallel step may say these in place
     task: ParallelTask | None = None
     input_data: str = ""
-    mini_batch_size: int | str | None = None
+    mini_batch_size: Count | str | None = None
     partition_keys: list[str] | str | None = None
-    mini_batch_error_threshold: int | None = None
-    error_threshold: int | None = None
-    max_concurrency_per_instance: int | None = None
+    mini_batch_error_threshold: Threshold | None = None
+    error_threshold: Threshold | None = None
+    max_concurrency_per_instance: Workers | None = None
     logging_level: str = ""
-    retry_settings: dict[str, int] | None = None
+    retry_settings: dict[str, Count] | None = None
     # a sweep step
     trial: str | dict[str, Any] | None = None
     search_space: dict[str, Any] | None = None

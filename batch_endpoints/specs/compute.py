@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from batch_endpoints.specs.assets import Strings
 from batch_endpoints.specs.base import AssetName, Spec, wrong_key
+from batch_endpoints.specs.numbers import MOST_NODES, MOST_SECONDS, Nodes
 
 
 class NetworkSettings(Spec):
@@ -25,9 +26,9 @@ class Compute(Spec):
     location: str = ""
     size: str = ""
     tier: Literal["dedicated", "low_priority"] = "dedicated"
-    min_instances: int = Field(0, ge=0)
-    max_instances: int = Field(4, ge=1)
-    idle_time_before_scale_down: int = Field(120, ge=0, description="seconds")
+    min_instances: int = Field(0, ge=0, le=MOST_NODES)
+    max_instances: Nodes = 4
+    idle_time_before_scale_down: int = Field(120, ge=0, le=MOST_SECONDS, description="seconds")
     identity: dict[str, Any] | None = None
     network_settings: NetworkSettings | None = None
     enable_node_public_ip: bool = True

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, mo
 from batch_endpoints.specs.assets import Environment, Model, Strings
 from batch_endpoints.specs.base import EndpointName, Spec, wrong_key
 from batch_endpoints.specs.component import PipelineComponent
+from batch_endpoints.specs.numbers import MOST_COUNTED, Nodes, Seconds, Threshold, Tries, Whole, Workers
 from batch_endpoints.specs.rows_file import DEFAULT_NAME, OutputFormat, rows_file
 
 ISO_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE)
@@ -28,6 +29,7 @@ def snake_case(value: object) -> object:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).lower() if isinstance(value, str) else value
 
 
+_LONGEST_SIZE, _MOST_OF_A_SIZE = 20, 10**12
 MINI_BATCH_FILES = 10
 """Files of a mini-batch where nobody has said (Azure ML: ``miniBatchSize``)."""
 
@@ -35,8 +37,8 @@ MINI_BATCH_FILES = 10
 class RetrySettings(Spec):
     """How often one mini-batch is tried again (Azure ML: ``retry_settings``)."""
 
-    max_retries: int = Field(3, ge=0, description="tries after the first one")
-    timeout: int = Field(30, gt=0, description="seconds allowed for one run() call")
+    max_retries: Tries = Field(3, description="tries after the first one")
+    timeout: Seconds = Field(30, description="seconds allowed for one run() call")
 
     _iso_timeout = field_validator("timeout", mode="before")(seconds)
 
@@ -51,7 +53,7 @@ class CodeConfiguration(Spec):
 class Resources(Spec):
     """Nodes for one job."""
 
-    instance_count: int = Field(1, ge=1)
+    instance_count: Nodes = 1
     instance_type: str = ""
     properties: dict[str, Any] = Field(default_factory=dict)
 
@@ -59,8 +61,8 @@ class Resources(Spec):
 class ModelDeploymentSettings(Spec):
     """How a model deployment cuts, runs, retries and writes (``settings`` of modelBatchDeployment)."""
 
-    max_concurrency_per_instance: int = Field(1, ge=1, le=1000, description="worker processes on a node")
-    mini_batch_size: int | str | None = Field(
+    max_concurrency_per_instance: Workers = Field(1, description="worker processes on a node")
+    mini_batch_size: Whole | str | None = Field(
         None,
         description='files for one run() call, or "64MB", "5000 rows" of tables; None: 10 files for a script; for a '
         "model without one what suits tables, where it is given nothing else",
@@ -74,7 +76,7 @@ class ModelDeploymentSettings(Spec):
         (),
         description="input columns that the output has besides; 'row' and 'file' where the input has none so named",
     )
-    error_threshold: int = Field(-1, ge=-1, description="failed items and rows allowed in the whole job; -1 any")
+    error_threshold: Threshold = Field(-1, description="failed items and rows allowed in the whole job; -1 any")
     on_error: Literal["isolate", "fail"] | None = Field(
         None,
         description="of a table whose run() fails: 'isolate' finds the rows that fail and scores the others, "
@@ -101,12 +103,19 @@ class ModelDeploymentSettings(Spec):
         if value is None:
             return None
         if isinstance(value, str):
+            if len(value) > _LONGEST_SIZE:
+                raise ValueError(f"expected at most {_LONGEST_SIZE} characters")
             if value.isdecimal():
                 value = int(value)
             elif not re.fullmatch(r"\d+\s*(rows|[kmg]?b)", value, re.IGNORECASE):
                 raise ValueError('expected a number of files, a size such as "64MB", or a number of "rows"')
-        if (value if isinstance(value, int) else int(re.split(r"\D", value)[0])) < 1:
+        number, most = (
+            (value, MOST_COUNTED) if isinstance(value, int) else (int(re.split(r"\D", value)[0]), _MOST_OF_A_SIZE)
+        )
+        if number < 1:
             raise ValueError("expected at least 1")
+        if number > most:
+            raise ValueError(f"expected at most {most}")
         return value
 
     @field_validator("environment_variables")

@@ -12,6 +12,7 @@ from batch_endpoints.specs.base import AssetName, JobName, OutputName, Spec
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
 from batch_endpoints.specs.mltable import MLTable
+from batch_endpoints.specs.numbers import Count, LiteralValue, Nodes, Seconds, Threshold, Tries, Whole, Workers
 from batch_endpoints.specs.report import FileCounts, ItemCounts, RenamedFiles, RowCounts, SkippedFile
 from batch_endpoints.specs.rows_file import OutputFormat
 
@@ -42,7 +43,7 @@ class JobInput(Spec):
 
     type: InputType = "uri_folder"
     path: str = ""
-    value: str | bool | int | float | None = None
+    value: LiteralValue | None = None
     mode: str = ""
 
     @model_validator(mode="before")
@@ -79,8 +80,8 @@ class JobOutput(Spec):
 class RetryOverrides(Spec):
     """A job's own retry settings; None keeps the deployment's."""
 
-    max_retries: int | None = Field(None, ge=0)
-    timeout: int | None = Field(None, gt=0)
+    max_retries: Tries | None = None
+    timeout: Seconds | None = None
 
     _iso_timeout = field_validator("timeout", mode="before")(seconds)
 
@@ -101,10 +102,10 @@ class Invocation(Spec):
     experiment_name: str = ""
     tags: Strings = Field(default_factory=dict)
     properties: Strings = Field(default_factory=dict)
-    instance_count: int | None = Field(None, ge=1)
-    mini_batch_size: int | str | None = None
-    max_concurrency_per_instance: int | None = Field(None, ge=1)
-    error_threshold: int | None = Field(None, ge=-1)
+    instance_count: Nodes | None = None
+    mini_batch_size: Whole | str | None = None
+    max_concurrency_per_instance: Workers | None = None
+    error_threshold: Threshold | None = None
     on_error: str | None = None
     keep_failed_inputs: bool | None = None
     retry_settings: RetryOverrides = RetryOverrides()
@@ -140,8 +141,8 @@ class JobSpec(Spec):
     )
     overwrite: bool = False
     invoker: str = ""
-    resumption: int = Field(0, ge=0, description="how often it was resumed; each time it has marks and a report anew")
-    retries: int = Field(0, ge=0, description="in how many of them what had failed was to be tried again")
+    resumption: Count = Field(0, description="how often it was resumed; each time it has marks and a report anew")
+    retries: Tries = Field(0, description="in how many of them what had failed was to be tried again")
     created_at: datetime | None = Field(None, description="when it was asked for, UTC; None in a file by hand")
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from batch_endpoints.specs.base import Spec, wrong_key
+from batch_endpoints.specs.numbers import Count
 
 
 class MLTablePath(Spec):
@@ -36,7 +37,7 @@ class _Reading(Spec):
 
     include_path_column: Literal[False] = False
     path_column: str = "Path"
-    partition_size: int | None = Field(None, description="of no effect: mini_batch_size says where tables are cut")
+    partition_size: Count | None = Field(None, description="of no effect: mini_batch_size says where tables are cut")
 
 
 class ReadDelimited(_Reading):

@@ -24,7 +24,7 @@ _EXPECTED = {
     "model_attributes_type": "keys and values",
     "list_type": "a list",
 }
-_SCALARS = ("str", "bool", "int", "float")
+_SCALARS = ("str", "bool", "int", "float", "constrained-int", "constrained-float")
 
 
 def problems(error: ValidationError, spec: Any, document: Any, origins: Origins) -> list[str]:

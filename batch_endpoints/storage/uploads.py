@@ -57,7 +57,7 @@ class UploadedFile(Spec):
 
     path: Annotated[str, AfterValidator(_below)]
     sha256: Annotated[str, AfterValidator(_sha256)]
-    size: int = Field(ge=0, description="bytes")
+    size: int = Field(ge=0, lt=2**63, description="bytes")
 
 
 class Upload(Spec):

@@ -1,0 +1,25 @@
+"""Numbers in specs, each with an upper bound: what nobody can mean must not reach a clock, a loop or a store."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from pydantic import Field
+
+MOST_COUNTED = 2**31 - 1  # an int32, as in Azure's REST
+MOST_SECONDS = 30 * 24 * 3600
+MOST_NODES, MOST_WORKERS, MOST_TRIES = 10_000, 1000, 1000
+
+Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
+Threshold = Annotated[int, Field(ge=-1, le=MOST_COUNTED)]
+"""Failures that are allowed; -1 any number."""
+Seconds = Annotated[int, Field(gt=0, le=MOST_SECONDS)]
+Tries = Annotated[int, Field(ge=0, le=MOST_TRIES)]
+Nodes = Annotated[int, Field(ge=1, le=MOST_NODES)]
+Workers = Annotated[int, Field(ge=1, le=MOST_WORKERS)]
+"""Processes of one job on a node."""
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+Real = Annotated[float, Field(ge=-sys.float_info.max, le=sys.float_info.max, allow_inf_nan=False)]
+LiteralValue = str | bool | Whole | Real
+"""A value that reaches a script as text."""
