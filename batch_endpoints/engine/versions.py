@@ -6,8 +6,11 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+
+from batch_endpoints.planning.variables import for_user_code
 
 _ASK_SECONDS = 20.0
 _ASK = """
@@ -38,8 +41,8 @@ def host_versions(interpreter: str, packages: Sequence[str]) -> dict[str, str]:
     """
     if interpreter == sys.executable:
         return {"host_python": platform.python_version(), **_installed(packages)}
-    # as the workers start it: it must not find our packages
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    # as the workers start it: what is installed there may run code of its own
+    environment = {**for_user_code(os.environ), "HOME": tempfile.gettempdir()}
     try:
         told = subprocess.run(
             [interpreter, "-c", _ASK, *packages],

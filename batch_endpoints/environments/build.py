@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,9 +21,19 @@ from batch_endpoints.environments.plan import EnvironmentPlan
 from batch_endpoints.environments.pythons import Python, read_pythons, search_path
 from batch_endpoints.environments.requirements import options_of
 from batch_endpoints.errors import EnvironmentFailed
+from batch_endpoints.planning.variables import for_user_code
 
 logger = logging.getLogger(__name__)
 _CONDAS = ("micromamba", "mamba", "conda")
+_MAMBAS = (".local/share/mamba", "micromamba")  # folders of micromamba, of its version 2 and before
+_FOR_BUILDS = re.compile(
+    r"UV_(?:DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|NO_INDEX|INDEX_STRATEGY|OFFLINE|CACHE_DIR|LINK_MODE"
+    r"|CONFIG_FILE|NATIVE_TLS|SYSTEM_CERTS|INSECURE_HOST|HTTP_TIMEOUT|HTTP_RETRIES|CONCURRENT_[A-Z]+|CONSTRAINT"
+    r"|OVERRIDE|EXCLUDE_NEWER|PRERELEASE|PYTHON_INSTALL_DIR|KEYRING_PROVIDER)"
+    r"|NETRC|CONDARC|MAMBARC|MAMBA_ROOT_PREFIX|CONDA_PKGS_DIRS|CONDA_CHANNELS|CONDA_OVERRIDE_[A-Z]+|CC|CXX|CFLAGS"
+    r"|CXXFLAGS|LDFLAGS|MAKEFLAGS|PYENV_ROOT"
+)
+"""What builders read besides. An index whose URL holds a password is one that builds can see."""
 _LAST_LINES = 30
 _NO_ARROW = "tables cannot be given to the environment: it has no pyarrow, and none can be added to what it asks for"
 
@@ -177,6 +188,7 @@ def _run(command: Sequence[str], lock: int | None = None) -> str:
     Raises:
         EnvironmentFailed: it fails.
     """
+    home = tempfile.mkdtemp(prefix="batch-endpoints-home-")
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -184,7 +196,7 @@ def _run(command: Sequence[str], lock: int | None = None) -> str:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env=_variables(os.environ),
+        env=_variables(os.environ, Path.home(), home),
         cwd="/",  # uv reads settings of the folder it is in
         pass_fds=() if lock is None else (lock,),
         start_new_session=True,
@@ -195,6 +207,8 @@ def _run(command: Sequence[str], lock: int | None = None) -> str:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
     if process.returncode:
         told = [line for line in complained.strip().splitlines() if not line.startswith("Using Python")]
         tail = "\n".join(told[-_LAST_LINES:])
@@ -202,13 +216,28 @@ def _run(command: Sequence[str], lock: int | None = None) -> str:
     return said
 
 
-def _variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a build sees of this process's variables: neither its packages nor its secrets."""
-    hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX")
-    kept = {k: v for k, v in environment.items() if k not in hidden and not k.startswith("BATCH_ENDPOINTS_")}
+def _variables(environment: Mapping[str, str], home: Path, scratch: str) -> dict[str, str]:
+    """What a build sees of this process's variables; setup.py of a requirement is user code as well.
+
+    Args:
+        home: where uv and conda have caches and settings: they are named, for HOME is the build's own.
+        scratch: that.
+    """
+    settings = {
+        "UV_CONFIG_FILE": home / ".config/uv/uv.toml",
+        "UV_PYTHON_INSTALL_DIR": home / ".local/share/uv/python",
+        "NETRC": home / ".netrc",
+        "CONDARC": home / ".condarc",
+        "MAMBARC": home / ".mambarc",
+        "MAMBA_ROOT_PREFIX": next((one for name in _MAMBAS if (one := home / name).exists()), home / _MAMBAS[0]),
+    }
     return {
-        **kept,
-        "PATH": search_path(environment, Path.home()),
+        "UV_CACHE_DIR": str(Path(environment.get("XDG_CACHE_HOME") or home / ".cache") / "uv"),
+        **{name: str(place) for name, place in settings.items() if place.exists()},
+        **for_user_code(environment),
+        **{name: value for name, value in environment.items() if _FOR_BUILDS.fullmatch(name)},
+        "PATH": search_path(environment, home),
+        "HOME": scratch,
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
         "NO_COLOR": "1",

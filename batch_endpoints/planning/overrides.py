@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from batch_endpoints.errors import InvocationError
+from batch_endpoints.planning.variables import loading_code
 from batch_endpoints.specs import Invocation, JobInput, ModelDeployment, ModelDeploymentSettings, check, to_document
 
 _SETTINGS = (
@@ -39,8 +40,14 @@ def effective_deployment(deployment: ModelDeployment, invocation: Invocation) ->
 
     Raises:
         SpecError: a setting that is not valid; names its key.
-        InvocationError: two literals with one variable, or one without a value.
+        InvocationError: two literals with one variable, or one without a value; a variable that loads code.
     """
+    if loading := loading_code(invocation.environment_variables):
+        raise InvocationError(
+            f"a job cannot set the environment variable {', '.join(sorted(loading))}: it would load code that the "
+            "deployment does not have",
+            mend="Set it in the deployment, under settings.environment_variables.",
+        )
     ours = {key: value for key in _SETTINGS if (value := getattr(invocation, key)) is not None}
     retries = to_document(invocation.retry_settings)
     variables = {**invocation.environment_variables, **literal_variables(invocation.inputs)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import site
 import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from batch_endpoints.errors import HostKilled, HostLost, InitFailed, MemoryShort, RunFailed
+from batch_endpoints.planning.variables import for_user_code
 from batch_endpoints.policies.retry import MOST_MEMORY_KILLS, may_retry, memory_pause_seconds, pause_seconds
 from batch_endpoints.scoring.azure_layout import as_text
 from batch_endpoints.scoring.contract import Scored, UserError, scored_files
@@ -41,7 +43,8 @@ class ScoringContract:
         log: file for what the code prints.
         mini_batch_format: what ``run()`` gets; "" is for the script to say.
         azure_layout: rows become text, in Azure ML's layout.
-        secret_variables: environment variables that the code does not get, because stores are entered with them.
+        environment_variables: the deployment's own; of this process the code gets those of a list, and no secret.
+        secret_variables: what the code does not get though it is on that list: stores are entered with it.
         memory_share: of this node's memory; where more is in use, the host that holds most is ended.
     """
 
@@ -89,6 +92,8 @@ class ScoringWorker:
             shutil.copytree(contract.code, self._code, ignore_dangling_symlinks=True)
         else:
             self._code.mkdir(parents=True)
+        self._home = contract.scratch / "home"
+        self._home.mkdir(exist_ok=True)
 
     def takes_tables(self) -> bool:
         """Does ``run()`` get tables? A script says so when it is loaded.
@@ -281,14 +286,12 @@ class ScoringWorker:
 
     def _environment(self) -> dict[str, str]:
         contract = self._contract
-        # the server's own settings may hold secrets; another interpreter must not find our packages
-        hidden = contract.secret_variables
-        own = {k: v for k, v in os.environ.items() if not k.startswith("BATCH_ENDPOINTS_") and k not in hidden}
-        if contract.interpreter != sys.executable:
-            own.pop("PYTHONPATH", None)
-            own.pop("PYTHONHOME", None)
+        own = {k: v for k, v in for_user_code(os.environ).items() if k not in contract.secret_variables}
+        if contract.interpreter == sys.executable and site.ENABLE_USER_SITE:
+            own["PYTHONUSERBASE"] = site.getuserbase()  # what is installed there is not found by another HOME
         return {
             **own,
+            "HOME": str(self._home),
             "TMPDIR": str(contract.scratch),
             "PYTHONDONTWRITEBYTECODE": "1",
             **contract.environment_variables,

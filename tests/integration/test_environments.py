@@ -17,6 +17,7 @@ from pythons_here import ask, needs
 from batch_endpoints.cli import main
 from batch_endpoints.environments.cache import Built, EnvironmentCache
 from batch_endpoints.errors import EnvironmentFailed, SpecError
+from batch_endpoints.planning.variables import for_user_code
 from batch_endpoints.specs import Environment
 
 SIX = Environment(requirements=["six==1.16.0"])
@@ -127,6 +128,31 @@ def test_a_python_that_is_missing_is_replaced_by_the_nearest_newer_one_and_said(
     assert found.notes == (
         f"Python 3.8.0 is not on this machine: {found.built.version}, the nearest newer one, is used",
     )
+
+
+LOOKS_AROUND = """
+import os, pathlib
+from setuptools import setup
+pathlib.Path({seen!r}).write_text("\\n".join([str(pathlib.Path.home()), *sorted(os.environ)]))
+setup(name="looks-around", version="1")
+"""
+
+
+def test_a_requirements_own_build_sees_no_variable_of_the_server_but_those_of_a_list(tmp_path, monkeypatch, find):
+    for name in ("LAKE_KEY", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN_PATH", "UV_PUBLISH_TOKEN", "PYTHONPATH"):
+        monkeypatch.setenv(name, "")
+    package, seen = tmp_path / "looks-around", tmp_path / "seen"
+    package.mkdir()
+    (package / "setup.py").write_text(LOOKS_AROUND.format(seen=str(seen)))
+
+    find(Environment(requirements=[f"looks-around @ {package.as_uri()}"]), tmp_path / "cache")
+
+    home, *names = seen.read_text().splitlines()
+    assert not set(names) & {"LAKE_KEY", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN_PATH", "UV_PUBLISH_TOKEN"}
+    unlisted = set(names) - set(for_user_code(os.environ))
+    assert {name for name in unlisted if name in os.environ and not name.startswith(("UV_", "PYENV_"))} <= {"HOME"}
+    assert home != str(Path.home())
+    assert not Path(home).exists()
 
 
 MICROMAMBA = """#!/bin/sh

@@ -13,6 +13,7 @@ import pytest
 from scoring_workers import bench
 
 from batch_endpoints.errors import InitFailed
+from batch_endpoints.planning.variables import for_user_code
 from batch_endpoints.scoring.memory import node_memory
 from batch_endpoints.scoring.worker import OWN_END_SECONDS, WorkerStopped
 
@@ -82,17 +83,32 @@ def test_a_script_finds_model_output_variables_siblings_and_arguments(tmp_path, 
     }
 
 
-def test_a_script_does_not_get_the_variables_that_open_stores(tmp_path, monkeypatch):
-    for name in ("LAKE_KEY", "POND_KEY", "OTHER"):
-        monkeypatch.setenv(name, "of the server")
+def test_a_script_gets_no_variable_of_the_server_but_those_of_a_list(tmp_path, monkeypatch):
+    for name in ("LAKE_KEY", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN_PATH", "PYTHONPATH", "LD_PRELOAD", "HF_TOKEN"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("AZUREML_POND_KEY", "of the server")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     script = """
-    import os
+    import os, pathlib, subprocess
+    mine = sorted(os.environ)
+    child = subprocess.run(["env"], capture_output=True, text=True).stdout
+    with open("/proc/self/environ") as file:
+        begun = sorted(line.partition("=")[0] for line in file.read().split("\\0") if line)
     def run(mini_batch):
-        return [str([os.environ.get(name) for name in ("LAKE_KEY", "POND_KEY", "OTHER")])]
+        own = [os.environ["OMP_NUM_THREADS"], os.environ["LAKE_KEY"], str(pathlib.Path.home())]
+        children = sorted(line.partition("=")[0] for line in child.splitlines())
+        return [{"mine": mine, "begun": begun, "children": children, "own": own}]
     """
-    own = {"POND_KEY": "of the deployment"}
-    with bench(tmp_path, script, secret_variables={"LAKE_KEY", "POND_KEY"}, environment_variables=own) as b:
-        assert b.value() == "[None, 'of the deployment', 'of the server']"
+    own = {"LAKE_KEY": "of the deployment"}
+    with bench(tmp_path, script, secret_variables={"AZUREML_POND_KEY"}, environment_variables=own) as b:
+        (row,) = b.score("a").table.to_pylist()
+
+    ours = {"AZUREML_BI_OUTPUT_PATH", "AZUREML_MODEL_DIR", "HOME", "LAKE_KEY", "PYTHONDONTWRITEBYTECODE", "TMPDIR"}
+    listed = set(for_user_code(os.environ)) - {"AZUREML_POND_KEY"}
+    assert set(row["mine"]) - {"LC_CTYPE", "PYTHONUSERBASE"} == (ours | listed) - {"LC_CTYPE"}
+    assert set(row["begun"]) <= set(row["mine"])
+    assert set(row["children"]) - {"_", "PWD", "SHLVL"} <= set(row["mine"])
+    assert row["own"] == ["7", "of the deployment", str(tmp_path / "scratch" / "home")]
 
 
 def test_a_script_in_a_folder_imports_from_there_and_from_the_code_folder(tmp_path):
