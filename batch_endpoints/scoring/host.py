@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -93,10 +94,8 @@ def _load(request: dict[str, Any]) -> Any:
         raise FileNotFoundError(f"the code folder has no file '{os.path.relpath(script, code)}'")
     sys.argv = [script]
     rest = [p for p in sys.path if os.path.abspath(p or ".") != DRIVER_FOLDER]
-    sys.path[:] = list(dict.fromkeys([os.path.dirname(script), code])) + rest
-    loggers = _beside("entry_script")
-    loggers.log_from(request["log_level"].upper())
-    loggers.offer_entry_script(request["log_level"])
+    sys.path[:] = rest
+    _beside("host_surroundings").set_up(list(dict.fromkeys([os.path.dirname(script), code])), request["log_level"])
     name = os.path.splitext(os.path.basename(script))[0]
     spec = importlib.util.spec_from_file_location(name, script)
     if spec is None or spec.loader is None:
@@ -109,6 +108,7 @@ def _load(request: dict[str, Any]) -> Any:
     return module
 
 
+@functools.lru_cache(maxsize=None)
 def _beside(name: str) -> Any:
     """A file beside this one; our package is not there to import it from."""
     spec = importlib.util.spec_from_file_location(f"_host_{name}", os.path.join(DRIVER_FOLDER, f"{name}.py"))
@@ -262,7 +262,7 @@ def _describe(error: BaseException, code: str) -> dict[str, Any]:
     stack = traceback.format_exception(type(error), error, _behind_host(error.__traceback__))
     return {
         "class": "" if isinstance(error, _NoRun) else _text(type(error).__name__),
-        "message": _text(message),
+        "message": _text(message + _beside("host_surroundings").instead(error)),
         "file": _text(file),
         "line": line,
         "stack": _text("".join(stack)[-20000:]).replace(f'File "{os.path.join(code, "")}', 'File "'),

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -136,6 +137,110 @@ def test_a_script_may_import_azures_entry_script(tmp_path):
     assert rows[0] == str(b.output)
     assert all(rows)
     assert b.log.read_text().count("seen 3") == 1
+
+
+STARTS_CHILDREN = """
+import logging, multiprocessing, os, subprocess, sys
+from azureml_user.parallel_run import EntryScript
+from sibling import NAME
+ASK = '''
+import logging, sibling
+from azureml_user.parallel_run import EntryScript
+print(sibling.NAME, EntryScript().logger.level, logging.getLogger().level)
+'''
+def work(number):
+    logging.getLogger("mine").info("a child's word %d", number)
+    return f"{NAME} {EntryScript().logger.level} {number}"
+def run(mini_batch):
+    how = os.path.basename(mini_batch[0])
+    if how == "subprocess":
+        return [subprocess.run([sys.executable, "-c", ASK], cwd="/", capture_output=True, text=True).stdout.strip()]
+    with multiprocessing.get_context(how).Pool(2) as pool:
+        return [" / ".join(pool.map(work, [1, 2]))]
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("spawn", "sib 10 1 / sib 10 2"),
+        ("forkserver", "sib 10 1 / sib 10 2"),
+        ("fork", "sib 10 1 / sib 10 2"),
+        ("subprocess", "sib 10 10"),
+    ],
+)
+@pytest.mark.parametrize("script", ["score.py", "src/score.py"])
+def test_children_of_a_script_find_what_it_finds_itself(how, told, script):
+    files = [(script, STARTS_CHILDREN), ("sibling.py", "NAME = 'sib'")]
+    with (
+        tempfile.TemporaryDirectory() as place,  # a forkserver has a socket below it, whose path must be short
+        bench(Path(place), None, files=files, logging_level="debug") as b,
+    ):
+        object.__setattr__(b.contract, "script", script)
+        assert b.value(how) == told
+        assert b.log.read_text().count("a child's word") == (0 if how == "subprocess" else 2)
+
+
+def test_a_child_of_a_script_finds_other_packages_before_its_siblings(tmp_path):
+    script = """
+    import subprocess, sys
+    def run(mini_batch):
+        ask = "import json, logging, platform; print(json.dumps([platform.__file__.endswith('mine'), logging.INFO]))"
+        return [subprocess.run([sys.executable, "-c", ask], cwd="/", capture_output=True, text=True).stdout.strip()]
+    """
+    with bench(tmp_path, script, files=[("platform.py", "__file__ = 'mine'")]) as b:
+        assert b.value() == "[false, 20]"
+
+
+def test_the_sitecustomize_of_an_interpreter_runs_in_the_children_of_a_script_as_well(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "sitecustomize.py").write_text("import os\nos.environ['CUSTOM'] = 'yes'")
+    script = """
+    import os, subprocess, sys
+    def run(mini_batch):
+        ask = "import os; print(os.environ.pop('CUSTOM', ''))"
+        return [os.environ.pop("CUSTOM") + subprocess.run([sys.executable, "-c", ask], stdout=-1, text=True).stdout]
+    """
+    with bench(tmp_path, script, environment_variables={"PYTHONPATH": str(own)}) as b:
+        assert b.value() == "yesyes\n"
+
+
+INSTEAD = 'the model is in the folder os.environ["AZUREML_MODEL_DIR"] (instead of Model.get_model_path)'
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "from azureml.core import Run\ndef run(b): return b",
+        "from azureml.core.model import Model\ndef run(b): return b",
+        "def init():\n  from azureml.core.model import Model\n  Model.get_model_path('wine')\ndef run(b): return b",
+        "import azureml.core\ndef run(b): return b",
+    ],
+    ids=["Run", "Model", "in init", "the package"],
+)
+def test_a_script_that_asks_for_a_workspace_is_answered_with_what_to_use_instead(tmp_path, script):
+    with bench(tmp_path, script) as b, pytest.raises(InitFailed) as caught:
+        b.score("a")
+
+    assert "ModuleNotFoundError: No module named 'azureml" in caught.value.what
+    assert INSTEAD in caught.value.what
+
+
+def test_a_workspace_that_the_real_package_does_not_find_is_answered_likewise(tmp_path):
+    model = """
+    class Model:
+        @staticmethod
+        def get_model_path(name, version=None, _workspace=None):
+            raise RuntimeError(f"Model {name} not found in cache or in root at AzureMLWorkspace")
+    """
+    script = """
+    from azureml.core.model import Model
+    def run(mini_batch): return [Model.get_model_path("wine")]
+    """
+    files = [("azureml/core/model.py", model), ("azureml/__init__.py", ""), ("azureml/core/__init__.py", "")]
+    with bench(tmp_path, script, files=files) as b:
+        assert INSTEAD in b.reason("a")
 
 
 @pytest.mark.parametrize(("level", "heard"), [("info", True), ("warning", False)])
