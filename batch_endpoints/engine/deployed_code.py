@@ -8,20 +8,26 @@ from batch_endpoints.engine.interpreter import chosen_by_model
 from batch_endpoints.scoring.worker import ScoringContract
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.files.access import Access, secret_variables
-from batch_endpoints.storage.inputs import copy_tree, fetch_tree
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.inputs import fetch_tree
+from batch_endpoints.storage.node_copies import NodeCopy, node_copy
 
 SUITS_MODEL = "BATCH_ENDPOINTS_SUITS_MODEL"  # tells scoring/mlflow_driver.py that this interpreter was looked at
 
 
-def scoring_contract(job: JobSpec, interpreter: str, scratch: Path, log: Path) -> ScoringContract:
-    """Bring the deployment's code and model to this machine."""
+def scoring_contract(job: JobSpec, interpreter: str, model: Path, scratch: Path, log: Path) -> ScoringContract:
+    """Bring the deployment's code to this machine.
+
+    Args:
+        model: see ``model_here``.
+    """
     deployment = job.deployment
     settings, code, access = deployment.settings, deployment.code_configuration, Access.of(job)
     return ScoringContract(
         interpreter=interpreter,
         code=fetch_tree(code.code, scratch / "fetched-code", access) if code else None,
         script=code.scoring_script if code else "",
-        model_folder=_model_folder(job, scratch),
+        model_folder=model.parent,
         output_folder=scratch / "output",
         scratch=scratch,
         log=log,
@@ -44,11 +50,17 @@ def mini_batch_format(job: JobSpec, in_parts: bool) -> str:
     return "pandas" if in_parts else "files"
 
 
-def _model_folder(job: JobSpec, scratch: Path) -> Path:
-    """The folder that contains what was registered, and nothing else."""
+def model_here(job: JobSpec, scratch: Path, cache: Path) -> NodeCopy:
+    """The job's model on this machine, alone in its folder; user code can change nothing but this copy.
+
+    Args:
+        cache: folder of what jobs on this machine share.
+
+    Raises:
+        InputError: it does not exist or cannot be read.
+        StoreUnavailable: it may be read later.
+    """
     path = fetch_tree(job.model.path, scratch / "model", Access.of(job))
-    if sorted(path.parent.iterdir()) == [path]:
-        return path.parent
-    alone = scratch / "model-alone"
-    copy_tree(path, alone / path.name)  # real files: MLflow refuses a linked folder
-    return alone
+    if local_path(job.model.path) is None:  # this worker's own already
+        return NodeCopy(path)
+    return node_copy(path, cache / "models")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from batch_endpoints.engine.deployed_code import mini_batch_format, scoring_contract
+from batch_endpoints.engine.deployed_code import mini_batch_format, model_here, scoring_contract
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, TableReader
 from batch_endpoints.engine.poison_rows import Failure, Outcome
@@ -22,6 +22,7 @@ from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.commits import CommittedFile
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.node_copies import NodeCopy
 from batch_endpoints.storage.partitions import PartReader, reading_of
 from batch_endpoints.storage.script_files import store_files
 
@@ -47,6 +48,7 @@ class MiniBatchScorer:
         self._scratch, self._log, self._visible_gpu = scratch, log, visible_gpu
         self._access = Access.of(job)
         self._interpreter: Interpreter | None = None
+        self._model: NodeCopy | None = None
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self._reader: TableReader | None = None
         self._fetcher: MiniBatchFiles | None = None
@@ -64,7 +66,9 @@ class MiniBatchScorer:
                 raise WorkerStopped
             settings = Settings.read()
             self._interpreter = job_interpreter(self._job, settings.cache)  # kept while this worker lives
-            contract = scoring_contract(self._job, self._interpreter.path, self._scratch, self._log)
+            self._model = model_here(self._job, self._scratch, settings.cache)
+            python, model = self._interpreter.path, self._model.place
+            contract = scoring_contract(self._job, python, model, self._scratch, self._log)
             gpu = {} if self._visible_gpu is None else {"CUDA_VISIBLE_DEVICES": self._visible_gpu}
             contract = replace(
                 contract,
@@ -120,6 +124,8 @@ class MiniBatchScorer:
         """Bring what the script has written by now to the job folder; tells these files, and what is to be noted."""
         assert self._ready
         notes += self._notes
+        if self._model and self._model.note:
+            notes.append(self._model.note)
         contract, worker = self._ready
         if worker.has_written():  # which is not so behind nearly every mini-batch
             of_init = worker.files_of_init()
@@ -145,8 +151,9 @@ class MiniBatchScorer:
         """End the host, and let go of the interpreter."""
         if self._ready:
             self._ready[1].close()
-        if self._interpreter:
-            self._interpreter.close()
+        for kept in (self._interpreter, self._model):
+            if kept:
+                kept.close()
 
     def _score_files(
         self, worker: ScoringWorker, mini_batch: MiniBatch, following: MiniBatch | None, outcome: Outcome

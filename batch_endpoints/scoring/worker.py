@@ -89,7 +89,7 @@ class ScoringWorker:
         # a script may write beside itself: it gets a copy, the deployment's code stays as it is
         self._code = contract.scratch / "code"
         if contract.code is not None:
-            shutil.copytree(contract.code, self._code, ignore_dangling_symlinks=True)
+            shutil.copytree(contract.code, self._code, copy_function=_copy_if_there)
         else:
             self._code.mkdir(parents=True)
         self._home = contract.scratch / "home"
@@ -313,3 +313,9 @@ class ScoringWorker:
         what = f"the scoring script could not be loaded: {lost.what}"
         self._log.not_loaded(what, "")
         return InitFailed(what, mend=lost.mend)
+
+
+def _copy_if_there(source: str, target: str) -> None:
+    """For ``copytree``, which asks of a relative link whether it leads somewhere from the working directory."""
+    if os.path.isfile(source):
+        shutil.copy2(source, target)

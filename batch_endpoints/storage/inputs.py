@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -141,22 +139,6 @@ def read_texts(uri: str, names: Iterable[str], access: Access = AMBIENT) -> dict
         return {name: place.read(name).decode() for name in names if place.exists(name)}
     except OSError as error:
         raise cannot_read(uri, error) from None
-
-
-def copy_tree(source: Path, target: Path) -> None:
-    """Make ``target`` hold what ``source`` holds, by links to the same content where the disk allows it."""
-
-    def link(one: str, other: str) -> None:
-        try:
-            os.link(os.path.realpath(one), other)
-        except OSError:
-            shutil.copy2(one, other)
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=link)
-    else:
-        link(str(source), str(target))
 
 
 def _nothing(uri: str, skipped: Sequence[SkippedFile]) -> InputError:

@@ -271,6 +271,16 @@ def test_the_deployments_code_stays_as_it_is_when_a_script_writes_beside_itself(
     assert sorted(os.listdir(b.code)) == ["score.py"]
 
 
+def test_a_script_finds_a_sibling_that_is_a_relative_link(tmp_path):
+    code = tmp_path / "code"
+    (code / "lib").mkdir(parents=True)
+    (code / "lib" / "real.py").write_text("X = 1")
+    (code / "near.py").symlink_to("lib/real.py")
+    (code / "nowhere.py").symlink_to("gone.py")
+    with bench(tmp_path, "import near\ndef run(mini_batch): return [near.X]") as b:
+        assert b.value() == 1
+
+
 @pytest.mark.parametrize("version", ["3.8.18", "3.9.18", "3.13.0"])
 def test_a_script_runs_under_another_python_that_has_none_of_our_packages(tmp_path, version):
     interpreter = PYENV / version / "bin" / "python"

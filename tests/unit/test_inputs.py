@@ -14,7 +14,7 @@ from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.globs import split_pattern
-from batch_endpoints.storage.inputs import check_readable, copy_tree, fetch, fetch_tree, list_files, read_texts
+from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files, read_texts
 from batch_endpoints.storage.partitions import PartReader
 from batch_endpoints.storage.table_files import open_table
 
@@ -371,14 +371,3 @@ def test_a_local_folder_is_used_in_place(tmp_path):
     assert fetch_tree(tmp_path.as_uri(), tmp_path / "scratch") == tmp_path
     with pytest.raises(InputError, match="does not exist on this machine"):
         fetch_tree(str(tmp_path / "no"), tmp_path)
-
-
-def test_a_copy_of_a_tree_holds_real_files(tmp_path):
-    make(tmp_path, "from/a", "from/b/c")
-    (tmp_path / "from/link").symlink_to("a")
-    copy_tree(tmp_path / "from", tmp_path / "x" / "to")
-    copied = {p.relative_to(tmp_path / "x/to").as_posix(): p for p in (tmp_path / "x/to").rglob("*") if p.is_file()}
-    assert sorted(copied) == ["a", "b/c", "link"]
-    assert not any(path.is_symlink() for path in copied.values())
-    copy_tree(tmp_path / "from" / "a", tmp_path / "y" / "a")
-    assert (tmp_path / "y/a").read_text() == "from/a"
