@@ -14,6 +14,7 @@ import resource
 import select
 import signal
 import time
+from collections.abc import Iterable
 
 MARK = "AZUREML_BI_OUTPUT_PATH"
 """Variable that every host has, with a folder of its worker's own; what it starts inherits it.
@@ -138,6 +139,34 @@ def _parents() -> dict[int, int]:
                 if fields[0] != b"Z" or fields[17] != b"1":  # its first thread may have ended before the others
                     found[int(name)] = int(fields[1])
     return found
+
+
+def families(hosts: Iterable[int] = ()) -> dict[int, int]:
+    """Process id -> that of the first process of its host, of all hosts on this machine.
+
+    A process belongs to a host by its ancestors, whatever its environment, session or group: what loses its parent
+    is adopted by the one beside the host. So a host that a script starts, or seems to, is part of the script's own.
+
+    Args:
+        hosts: processes that are known to be the first ones of theirs.
+    """
+    parents = _parents()
+    first = {pid for pid in parents if pid in hosts or _is_host(pid)}
+    found = {}
+    for pid in parents:
+        line = [pid]
+        while line[-1] in parents and len(line) <= len(parents):
+            line.append(parents[line[-1]])
+        if above := [one for one in line if one in first]:
+            found[pid] = above[-1]
+    return found
+
+
+def _is_host(pid: int) -> bool:
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "host.py")
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as command:
+        return os.fsencode(script) in command.read(1 << 12).split(b"\0")[1:3]  # after its interpreter and -u
+    return False
 
 
 def kill_processes(output_folder: str) -> None:

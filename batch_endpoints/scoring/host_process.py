@@ -163,7 +163,7 @@ class HostProcess:
     def _look_at_memory(self) -> None:
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._looked = time.monotonic()
-            if why := why_to_end(self._output_folder, self._memory_share):
+            if why := why_to_end(self._process.pid, self._memory_share):
                 raise MemoryShort(
                     f"the scoring process was killed for want of memory: {why}",
                     mend="Make mini_batch_size or max_concurrency_per_instance smaller.",

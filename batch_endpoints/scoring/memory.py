@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_endpoints.scoring.host_family import processes_of_hosts
+from batch_endpoints.scoring.host_family import families
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,11 @@ class NodeMemory:
     used: int
 
 
-def why_to_end(output_folder: str, share: float) -> str:
-    """Why the host with this output folder has to end now, with all that it has started; "" where it has not.
+def why_to_end(host: int, share: float) -> str:
+    """Why a host has to end now, with all that it has started; "" where it has not.
+
+    Args:
+        host: the id of its first process, the one beside the script's.
 
     It has to where more than ``share`` of the node's memory is in use, no other worker's host holds more, and
     ending it would change that.
@@ -33,10 +36,10 @@ def why_to_end(output_folder: str, share: float) -> str:
     memory = node_memory()
     if memory is None or memory.used <= share * memory.total:
         return ""
-    held = Counter[str]()
-    for pid, folder in processes_of_hosts().items():
-        held[folder] += _resident_bytes(pid)
-    own = held[output_folder]
+    held = Counter[int]()
+    for pid, first in families({host}).items():
+        held[first] += _resident_bytes(pid)
+    own = held[host]
     if own < max(held.values()) or memory.used - own > share * memory.total:
         return ""
     return f"it held {_gb(own)} when {_gb(memory.used)} of its node's {_gb(memory.total)} of memory were in use"

@@ -15,6 +15,7 @@ from scoring_workers import bench
 
 from batch_endpoints.errors import InitFailed
 from batch_endpoints.planning.variables import for_user_code
+from batch_endpoints.scoring.host_family import families
 from batch_endpoints.scoring.memory import node_memory
 from batch_endpoints.scoring.worker import OWN_END_SECONDS, WorkerStopped
 
@@ -440,9 +441,9 @@ def test_a_kill_for_the_nodes_memory_uses_up_no_try_unless_it_comes_each_time(tm
     """
     ended = []
 
-    def why_to_end(output_folder, share):
+    def why_to_end(host, share):
         if tries.exists() and len(ended) < min(len(tries.read_text()), kills):
-            ended.append(output_folder)
+            ended.append(host)
             return "it held all"
         return ""
 
@@ -569,6 +570,34 @@ def test_where_memory_runs_short_the_largest_host_is_ended_and_says_what_it_held
     )
     assert held, reason
     assert float(held[1]) > 0.5
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="memory is attributed by what /proc has")
+def test_what_a_script_starts_is_its_own_whatever_variables_session_or_parent_it_has(tmp_path):
+    script = """
+    import os, subprocess, sys
+    from batch_endpoints.scoring.host_process import HOST_SCRIPT
+    def run(mini_batch):
+        mark = {"AZUREML_BI_OUTPUT_PATH": "/of/another"}
+        alone = {"start_new_session": True, "stdout": subprocess.PIPE}
+        child = subprocess.Popen(["sleep", "600"])
+        stranger = subprocess.Popen(["/bin/sleep", "600"], env=mark, start_new_session=True)
+        orphan = subprocess.run(["/bin/sh", "-c", "/bin/sleep 600 > /dev/null & echo $!"], env={}, **alone)
+        feigned = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", str(HOST_SCRIPT)], env=mark)
+        os.environ["AZUREML_BI_OUTPUT_PATH"] = "/of/another"
+        return [[os.getpid(), child.pid, stranger.pid, int(orphan.stdout), feigned.pid]]
+    """
+    places = tmp_path / "one", tmp_path / "other"
+    for place in places:
+        place.mkdir()
+    with bench(places[0], script) as one, bench(places[1], ECHO) as other:
+        pids = one.value()
+        other.value()
+        found = families()
+
+        assert {found.get(pid) for pid in pids} == {one.worker._host.pid}
+        assert sorted(pid for pid, first in found.items() if first == other.worker._host.pid)
+        assert os.getpid() not in found
 
 
 def test_a_script_that_waits_for_its_children_meets_only_its_own(tmp_path):
