@@ -16,7 +16,7 @@ from batch_endpoints.specs import ModelDeployment
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.column_types import columns_with_missing
 from batch_endpoints.storage.joined_tables import fits, wider_types
-from batch_endpoints.storage.partitions import PartRows
+from batch_endpoints.storage.partitions import COLUMNS, PartRows
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.table_files import is_text
 
@@ -51,7 +51,8 @@ def read_tables(
         if found := _accepted(answer, item, part, deployment, outcome):
             # one that failed has a call of its own behind it, which keeps the order
             schema = found.table.schema
-            kind = (schema, frozenset(columns_with_missing(schema)), is_text(item), len(outcome.failed))
+            there = (schema.metadata or {}).get(COLUMNS)
+            kind = (schema, frozenset(columns_with_missing(schema)), is_text(item), len(outcome.failed), there)
             alike = kind if no_code else None
             read.append(ReadTable(item, part, found, alike))
     if not no_code:

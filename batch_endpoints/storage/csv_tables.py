@@ -19,6 +19,7 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import Cuts, Part
 from batch_endpoints.specs import ReadDelimited
 from batch_endpoints.storage import text_tables
+from batch_endpoints.storage.column_names import columns_there
 from batch_endpoints.storage.column_types import (
     ColumnTypes,
     beyond_doubles,
@@ -171,7 +172,8 @@ class CsvTable(TextTable):
     def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
         names = [name for name in self.columns or () if columns is None or name in columns]
         if not names:
-            raise InputError(f"'{self._name}' has none of the columns {', '.join(columns or ())}")
+            there = columns_there(self.columns or ())
+            raise InputError(f"'{self._name}' has none of the columns {', '.join(columns or ())}; {there}")
         known = {name: types.field(name).type for name in names if name in types.names}
         wanted = {name: known.get(name, pa.string()) for name in names}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -23,6 +24,8 @@ from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.small_texts import read_together
 from batch_endpoints.storage.table_files import TableFile, is_plain_csv, open_table
 
+COLUMNS = b"columns"
+"""In the metadata of a table that lacks a column which is wanted: those that its file has, as JSON."""
 _OF_FILE = "types of "  # in the metadata of what ``said`` returns, and then a path
 
 
@@ -203,7 +206,15 @@ class PartReader:
             bad = {one.row for one in unreadable}
             rows = [row for at, row in enumerate(rows) if at not in bad]
             unreadable = [one._replace(row=one.row + part.first_row) for one in unreadable]
-        return PartRows(self._kept(table, path), rows, unreadable)
+        return PartRows(self._with_columns(self._kept(table, path)), rows, unreadable)
+
+    def _with_columns(self, table: pa.Table) -> pa.Table:
+        """The table; where it lacks a column that is wanted, with the names of those that its file has."""
+        assert self._open
+        there = self._open[1].columns
+        if there is None or self._wanted is None or set(self._wanted) <= set(table.column_names):
+            return table
+        return table.replace_schema_metadata({**(table.schema.metadata or {}), COLUMNS: json.dumps(there)})
 
     def _kept(self, table: pa.Table, path: str) -> pa.Table:
         """The columns that are to stay."""
