@@ -11,7 +11,7 @@ BatchEndpointError
 ├── EnvironmentFailed     the interpreter that a deployment asks for could not be made
 ├── ScoringError          the user's model or script failed
 │   ├── InitFailed        … before the first mini-batch: the whole job fails, at once
-│   ├── RunFailed         … in one run(): the mini-batch is tried again
+│   ├── RunFailed         … in one run(): it returned what leaves open which rows or files have a result
 │   ├── OutputFailed      … by returning what the output's format cannot hold
 │   └── HostLost          … by taking its process with it (crash, timeout, memory)
 │       ├── BadReply      … which we ended, since it answered with what is no reply
@@ -105,7 +105,7 @@ class InitFailed(ScoringError):
 
 
 class RunFailed(ScoringError):
-    """One call of ``run()`` raised or returned something that is not a result."""
+    """One call of ``run()`` returned something that leaves open which rows or files have a result."""
 
     code = "RunFailed"
 

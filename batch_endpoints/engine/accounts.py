@@ -11,7 +11,7 @@ from typing import Any
 from batch_endpoints.planning.job_plan import JobPlan
 from batch_endpoints.specs import FileCounts, ItemCounts, RowCounts
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.commits import Commit, FailedItem, totals
+from batch_endpoints.storage.commits import Commit, FailedItem, Totals, totals
 from batch_endpoints.storage.rounds import Rounds, still_failed, total
 
 MOST_SKIPPED = 100  # in the report; its counts are of all of them
@@ -45,15 +45,18 @@ def unaccounted(plan: JobPlan, committed: Sequence[Commit]) -> str:
     return ""
 
 
-def accounts(plan: JobPlan, rounds: Rounds) -> dict[str, Any]:
+def accounts(plan: JobPlan, rounds: Rounds, *, writes_rows: bool = True) -> dict[str, Any]:
     """What the report says beyond the last progress, as fields of ``JobState``.
 
     Args:
         plan: of all of the input.
+        writes_rows: the output has the rows that are returned.
     """
     done, left_out = total(rounds), len(plan.skipped)
     committed = list(chain.from_iterable(rounds))
-    read = [commit.rows_read for commit in committed if commit.rows_read is not None]
+    counted = [commit.rows_read for commit in committed if commit.rows_read is not None]
+    read = sum(counted) if counted else None
+    why = _why_not_equal(read, done, sum(commit.rows_in_failed for commit in committed), writes_rows)
     return {
         "files": _files(plan, rounds),
         "items": ItemCounts(
@@ -63,11 +66,35 @@ def accounts(plan: JobPlan, rounds: Rounds) -> dict[str, Any]:
             skipped=left_out,
             not_scored=plan.items - done.items_succeeded - done.items_failed,
         ),
-        "rows": RowCounts(read=sum(read) if read else None, failed=done.rows_failed, written=done.rows),
+        "rows": RowCounts(read=read, failed=done.rows_failed, written=done.rows),
+        "rows_explanation": why,
         "skipped": plan.skipped[:MOST_SKIPPED],
         "attempts": sum(commit.attempts for commit in committed),
         "worker_seconds": round(sum(commit.seconds for commit in committed), 3),
     }
+
+
+def _why_not_equal(read: int | None, done: Totals, in_failed: int, writes_rows: bool) -> str:
+    """Why the rows that were read are not those written and those failed, in a sentence.
+
+    Args:
+        in_failed: rows of items that have failed; where an item was tried again, of each time.
+    """
+    if read is None or read == done.rows + done.rows_failed:
+        return ""
+    if not writes_rows:
+        return "no rows are written with output_action summary_only"
+    found = [f"{_rows(in_failed)} of items that failed"] if in_failed else []
+    more = done.rows + done.rows_failed + in_failed - read
+    if more > 0:
+        found.append(f"{_rows(more)} more returned than given")
+    if more < 0:
+        found.append(f"{_rows(-more)} fewer returned than given, and nothing states for which of them")
+    return "; ".join(found)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _files(plan: JobPlan, rounds: Rounds) -> FileCounts:

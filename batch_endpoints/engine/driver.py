@@ -234,7 +234,8 @@ def _end(
     for said in dict.fromkeys(said for commit in commits for said in commit.notes):
         keeper.note(said)
     plan = folder.plan()
-    sums = accounts(plan, rounds) if plan else {}
+    writes_rows = folder.job().deployment.settings.output_action == "append_row"
+    sums = accounts(plan, rounds, writes_rows=writes_rows) if plan else {}
     keeper.end(status, done, error=error, plan=plan, outputs=outputs, accounts=sums)
 
 

@@ -37,6 +37,7 @@ class Finished:
         self._items, self._tries, self._seconds = 0, 0, 0.0
         self._rows_read: int | None = None
         self._added: list[tuple[Outcome, float, Sequence[CommittedFile], Sequence[str]]] = []
+        self._rows_in_failed = 0
 
     def add(self, outcome: Outcome, seconds: float, files: Sequence[CommittedFile], notes: Sequence[str]) -> None:
         """The next mini-batch.
@@ -51,6 +52,7 @@ class Finished:
         self._seconds += seconds
         if outcome.rows_read is not None:
             self._rows_read = (self._rows_read or 0) + sum(outcome.rows_read.values())
+            self._rows_in_failed += sum(rows for item, rows in outcome.rows_read.items() if item in outcome.failed)
         if self._settings.output_action == "append_row":
             self.tables += outcome.in_order(mini_batch.files)
         keep = self._settings.keep_failed_inputs
@@ -78,6 +80,7 @@ class Finished:
             parts=parts,
             rows=sum(table.num_rows for table in self.tables),
             rows_read=self._rows_read,
+            rows_in_failed=self._rows_in_failed,
             attempts=self._tries,
             seconds=round(self._seconds, 3),
             items_succeeded=self._items - len(self._failed),
@@ -95,7 +98,8 @@ def left_in_the_middle(bundle: Bundle, at: int, outcome: Outcome, keep_inputs: b
     mini_batch, told = bundle.mini_batch(at), set[str]()
     items = failed_items(outcome, mini_batch, told, keep_inputs)
     rows = failed_rows(outcome, mini_batch, told, keep_inputs)
-    return Commit(bundle=bundle.index, start=at, end=at, failed=tuple(items), failed_rows=tuple(rows))
+    read = len(rows) or None  # and more, which nobody has counted
+    return Commit(bundle=bundle.index, start=at, end=at, failed=tuple(items), failed_rows=tuple(rows), rows_read=read)
 
 
 class InTime:

@@ -11,7 +11,7 @@ from pathlib import Path
 from batch_endpoints.engine.deployed_code import mini_batch_format, model_here, scoring_contract
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, TableReader
-from batch_endpoints.engine.poison_rows import Failure, Outcome
+from batch_endpoints.engine.poison_rows import Failure, Outcome, PoisonRow
 from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.planning.job_plan import MiniBatch
@@ -167,10 +167,15 @@ class MiniBatchScorer:
                 scored, attempts = worker.score(list(paths.values()), list(paths))
                 outcome.attempts += attempts
                 outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
-                outcome.unattributed = scored.unattributed
+                outcome.unattributed = outcome.unattributed or scored.unattributed
                 if scored.rows_read:
                     outcome.rows_read = (outcome.rows_read or {}) | scored.rows_read
                 outcome.failed |= {item: Failure(why, attempts) for item, why in scored.failed.items()}
+                outcome.rows += [
+                    PoisonRow(item, row, Failure(why, attempts))
+                    for item, rows in scored.failed_rows.items()
+                    for row, why in rows.items()
+                ]
 
     @cached_property
     def _notes_on_paths(self) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -124,11 +125,16 @@ def score_rows(
         found = []
         for start, end, answer in isolate(len(places) - 1, score, _kind, may_cut):
             first, last = places[start], places[end]
+            there = Counter({number: rows for number, _, rows in batch.ranges(first, last)})
             if answer[0].failed:
                 failed.append((first, last, Failure(_error(answer[0]), answer[1])))
-                failed_rows.update({number: rows for number, _, rows in batch.ranges(first, last)})
+                failed_rows.update(there)
             else:
-                won.update(number for number, _, _ in batch.ranges(first, last))
+                without = [*_without_result(batch, answer)]
+                failed.extend((row, row + 1, failure) for _, row, failure in without)
+                left_out = Counter(number for number, _, _ in without)
+                failed_rows.update(left_out)
+                won.update(there - left_out)
             found.append((first, last, answer))
         return found
 
@@ -141,10 +147,20 @@ def score_rows(
     finally:
         _fail(batch, failed, outcome)
     for start, end, (answer, _) in pieces:
+        outcome.unattributed = outcome.unattributed or answer.unattributed
         if not answer.failed and answer.table is not None:
             number, first, _ = next(batch.ranges(start, end))
             row = batch.places[number][first - batch.bounds[number]]
             outcome.tables.append((batch.items[number], row, answer.table))
+
+
+def _without_result(batch: TableBatch, answer: tuple[Scored, int]) -> Iterator[tuple[int, int, Failure]]:
+    """The rows of a call that ``run()`` returned nothing for: number of the item, and of the row among all."""
+    scored, attempts = answer
+    for number, item in enumerate(batch.items if scored.failed_rows else ()):
+        for position, error in scored.failed_rows.get(item, {}).items():
+            row = batch.bounds[number] + bisect_left(batch.places[number], position)
+            yield number, row, Failure(error, attempts)
 
 
 def _fail(batch: TableBatch, failed: Sequence[tuple[int, int, Failure]], outcome: Outcome) -> None:

@@ -1,14 +1,12 @@
 """What a reply of the host means: rows as a table, and which items have a result.
 
-Accounting is by item, not by count of rows. Where a column names the files, the items it names have a result; a
-list with one value per item has them all; otherwise there have to be at least as many rows as items.
+Accounting is by item, not by count of rows. Where an index, a column or a value names the files, the items it names
+have a result; a list with one value per item has them all; otherwise there have to be at least as many rows as items.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from batch_endpoints.errors import RunFailed
-from batch_endpoints.scoring.replies import ItemsReply, Raised, RowsReply, TableReply, ValuesReply
+from batch_endpoints.scoring.named_files import named_in_another_order, named_in_table, named_in_values
+from batch_endpoints.scoring.replies import ItemResult, ItemsReply, Raised, RowsReply, TableReply, ValuesReply
 
 _LONGEST = 1000  # characters of a message in a headline; the stack has all of it
 _LONGEST_MESSAGE = 10_000  # characters of it beside an item or row
@@ -79,13 +78,20 @@ class Scored:
         table: its rows, in the order of its items; None for none.
         failed: item -> why it has no result.
         rows_read: of files that a model's own side has read, how many rows they have.
-        unattributed: a sentence that says so where nobody knows which file a row is of, and one could be missing.
+        unattributed: a sentence that states it where the file or row that a result is of is unknown.
+        failed_rows: item -> position in its file of each row without a result -> why it has none.
     """
 
     table: pa.Table | None
     failed: dict[str, UserError] = field(default_factory=dict)
     rows_read: dict[str, int] = field(default_factory=dict)
     unattributed: str = ""
+    failed_rows: dict[str, dict[int, UserError]] = field(default_factory=dict)
+
+
+NO_FILE = UserError("", "run() returned rows, but none for this file", may_pass=False)
+NO_ROW = UserError("", "run() returned no row for it", may_pass=False)
+NO_PREDICTION = UserError("", "predict() returned no row for it", may_pass=False)
 
 
 def scored_files(reply: RowsReply | ItemsReply, items: Sequence[str]) -> Scored:
@@ -99,27 +105,38 @@ def scored_files(reply: RowsReply | ItemsReply, items: Sequence[str]) -> Scored:
     """
     if isinstance(reply, ItemsReply):
         return by_item(reply, items)
-    table, of_item = _rows(reply, items)
-    if of_item:
-        return Scored(table)
-    named, doubtful = _named_items(table, items)
-    if named:
-        missing = UserError("", "run() returned rows, but none for this file")
-        told = doubtful and (
-            f"run() names files without their folders, and several of one call are '{doubtful}', so one that the "
-            "script leaves out cannot be noticed; return their whole paths"
+    table, single, count = returned_rows(reply), is_single(reply), len(items)
+    named = named_in_table(table, items)
+    if reply.positions is not None and not named.files:
+        return _of_files(table, [items[number] for number in reply.positions], items)
+    values = reply.values if isinstance(reply, ValuesReply) and single else []
+    if single and table.num_rows and count in (1, table.num_rows):
+        if count > 1 and named_in_another_order(values, items):
+            return Scored(
+                table,
+                unattributed="run() returned values that name their files, and in another order than it was given "
+                "them, so the output has no column 'file' for them; return them in the order given",
+            )
+        return _of_files(table, items if count > 1 else [items[0]] * table.num_rows, items)
+    if values:
+        named = named_in_values(values, items)
+    if named.files:
+        failed = {item: NO_FILE for item in items if item not in named.files}
+        told = named.doubtful and (
+            f"run() names files without their folders, and several of one call are '{named.doubtful}', so one that "
+            "the script leaves out cannot be noticed; return their whole paths"
         )
-        failed = {item: missing for item in items if item not in named}
+        if named.of_rows:
+            return _of_files(table, named.of_rows, items)
         return Scored(table, failed, unattributed=told)
-    files = f"{len(items)} file{'s' * (len(items) != 1)}"
-    if table.num_rows < len(items):
-        count = "no rows" if not table.num_rows else "1 row" if table.num_rows == 1 else f"{table.num_rows} rows"
+    files = f"{count} file{'s' * (count != 1)}"
+    if table.num_rows < count:
         raise RunFailed(
-            f"run() returned {count} for {files}"
+            f"run() returned {count_of(table.num_rows)} for {files}"
             + (", and no column says which files they are of" if table.num_rows else ""),
             mend="Return one row per file, or a column with the file's name.",
         )
-    if table.num_rows > len(items) > 1:
+    if table.num_rows > count > 1:
         return Scored(
             table,
             unattributed=f"run() returned {table.num_rows} rows for {files} and no column says which file each is "
@@ -131,27 +148,93 @@ def scored_files(reply: RowsReply | ItemsReply, items: Sequence[str]) -> Scored:
 def by_item(reply: ItemsReply, items: Sequence[str]) -> Scored:
     """What a reply means that states of each item how many rows it has, or why it has none."""
     failed: dict[str, UserError] = {}
+    failed_rows: dict[str, dict[int, UserError]] = {}
     files: list[str] = []
+    rows: list[int | None] = []
+    places: list[tuple[int, int]] = []
     read: dict[str, int] = {}
-    for item, result in zip(items, reply.items, strict=True):
-        if result.error:
-            failed[item] = UserError.of(result.error)
-        else:
-            files += [item] * result.rows
+    unattributed = ""
+    for at, (item, result) in enumerate(zip(items, reply.items, strict=True)):
         if result.read is not None:
             read[item] = result.read
+        if result.error:
+            failed[item] = UserError.of(result.error)
+            continue
+        files += [item] * result.rows
+        numbers = _numbers(result)
+        rows += numbers
+        places += [(at, -1 if number is None else number) for number in numbers]
+        if result.read and not result.rows:
+            failed[item] = UserError("", f"predict() returned no row for its {count_of(result.read)}", may_pass=False)
+        elif result.positions is not None:
+            without = sorted(set(range(result.read or 0)).difference(result.positions))
+            failed_rows |= {item: dict.fromkeys(without, NO_PREDICTION)} if without else {}
+        elif None in numbers:
+            unattributed = unattributed or (
+                f"predict() returned {count_of(result.rows)} for the {count_of(result.read or 0)} of '{item}' and "
+                "nothing states which of them they are of, so the output's column 'row' is empty there"
+            )
     if reply.table is None:
         return Scored(None, failed, read)
     table = returned_rows(reply.table)
-    name = "file"
-    while name in table.column_names:
-        name = f"_{name}"
-    return Scored(table.append_column(name, pa.array(files, pa.string())), failed, read)
+    table = table.add_column(0, free_name("row", table), pa.array(rows, pa.int64()))
+    table = table.append_column(free_name("file", table), pa.array(files, pa.string()))
+    return Scored(in_order(table, places), failed, read, unattributed, failed_rows)
 
 
 def returned_rows(reply: RowsReply) -> pa.Table:
-    """The returned rows alone."""
-    return _rows(reply, ())[0]
+    """The returned rows alone; of a list of values a column ``prediction``."""
+    if isinstance(reply, TableReply):
+        return reply.table
+    if not isinstance(reply, ValuesReply):
+        named = zip(reply.names, reply.data, strict=True)
+        return pa.table({name: _array(values) for name, values in named})
+    values = reply.values
+    if is_single(reply):
+        return pa.table({"prediction": _array(values)})
+    names = list(dict.fromkeys(name for value in values for name in value))
+    return pa.table({name: _array([value.get(name) for value in values]) for name in names})
+
+
+def is_single(reply: RowsReply) -> bool:
+    """Is it a list of values, and no table?"""
+    if isinstance(reply, ValuesReply):
+        return not (reply.values and all(isinstance(value, dict) for value in reply.values))
+    return isinstance(reply, TableReply) and reply.single
+
+
+def in_order(table: pa.Table, places: Sequence[Any]) -> pa.Table:
+    """The rows in the order of their places; those of one place in the order that they have."""
+    order = sorted(range(len(places)), key=places.__getitem__)
+    return table if order == list(range(len(places))) else table.take(pa.array(order, pa.int64()))
+
+
+def free_name(name: str, table: pa.Table) -> str:
+    """A name for another column: this one, unless the table has it."""
+    while name in table.column_names:
+        name = f"_{name}"
+    return name
+
+
+def count_of(rows: int) -> str:
+    """So many rows, in words."""
+    return "no rows" if not rows else "1 row" if rows == 1 else f"{rows} rows"
+
+
+def _of_files(table: pa.Table, files: Sequence[str], items: Sequence[str]) -> Scored:
+    """Rows of which the file is known, with it as their last column."""
+    number = {item: at for at, item in enumerate(items)}
+    table = table.append_column(free_name("file", table), pa.array(files, pa.string()))
+    there = set(files)
+    failed = {item: NO_FILE for item in items if item not in there}
+    return Scored(in_order(table, [number[file] for file in files]), failed)
+
+
+def _numbers(result: ItemResult) -> Sequence[int | None]:
+    """Of each row of an item, its position in the file; None where nothing states it."""
+    if result.positions is not None:
+        return result.positions
+    return range(result.rows) if result.read in (None, result.rows) else [None] * result.rows
 
 
 def _cut(message: str, longest: int) -> str:
@@ -160,65 +243,29 @@ def _cut(message: str, longest: int) -> str:
     return message if len(message) <= longest else f"{message[: longest // 2]} … {message[-longest // 2 :]}"
 
 
-def _rows(reply: RowsReply, items: Sequence[str]) -> tuple[pa.Table, bool]:
-    """The returned rows, and whether it is certain which item each is of."""
-    if isinstance(reply, TableReply):
-        return reply.table, False
-    if not isinstance(reply, ValuesReply):
-        named = zip(reply.names, reply.data, strict=True)
-        return pa.table({name: _array(values) for name, values in named}), False
-    values = reply.values
-    if values and all(isinstance(value, dict) for value in values):
-        names = list(dict.fromkeys(name for value in values for name in value))
-        return pa.table({name: _array([value.get(name) for value in values]) for name in names}), False
-    if len(items) == 1:
-        items = [items[0]] * len(values)
-    if len(values) != len(items) or not values:
-        return pa.table({"prediction": _array(values)}), False
-    return pa.table({"prediction": _array(values), "file": pa.array(items, pa.string())}), True
-
-
 def _array(values: list[Any]) -> pa.Array:
-    """A column of whatever JSON holds; where types differ or numbers are too large, as text."""
+    """A column of whatever JSON holds; where types differ or numbers are too large, as text.
+
+    ``NaN`` is no value, unless it stands among fractions.
+    """
+    try:
+        array = pa.array(values)
+        if not pa.types.is_floating(array.type) or not any(type(value) is int for value in values):
+            return array
+        if any(isinstance(value, float) and value == value for value in values):
+            return array
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        pass
+    values = [_without_nan(value) for value in values]
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], pa.string())
 
 
-def _named_items(table: pa.Table, items: Sequence[str]) -> tuple[set[str], str]:
-    """The items that a text column names, by path or by base name: of all such columns the one that names most.
-
-    A base name that several items share stands for as many of them as it has rows; such a one comes with them.
-    """
-    by_name: dict[str, list[str]] = defaultdict(list)
-    for item in items:
-        by_name[os.path.basename(item)].append(item)
-    named: tuple[set[str], str] = set(), ""
-    for column in table.columns:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            named = max(named, _items_of(column, by_name), key=lambda found: len(found[0]))
-    return named
-
-
-def _items_of(column: pa.ChunkedArray, by_name: dict[str, list[str]]) -> tuple[set[str], str]:
-    """The items that a column names; none where it holds anything else."""
-    named, doubtful = set[str](), ""
-    counts = column.drop_null().value_counts()
-    for value, count in zip(counts.field("values"), counts.field("counts"), strict=True):
-        name = value.as_py()
-        found = _meant(name, count.as_py(), by_name)
-        if not found:
-            return set(), ""
-        named.update(found)
-        if len(found) > 1:
-            doubtful = doubtful or name
-    return named, doubtful
-
-
-def _meant(name: str, rows: int, by_name: dict[str, list[str]]) -> list[str]:
-    alike = by_name.get(os.path.basename(name), [])
-    if "/" not in name:
-        return sorted(alike, key=lambda item: item != name)[:rows]
-    ends = [item for item in alike if f"/{name}".endswith(f"/{item}")]
-    return [max(ends, key=len)] if ends else []
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value

@@ -16,7 +16,9 @@ of its request. The worker reads them in replies.py, which declares each field o
                                                     | {"kind": "columns", "names", "data", "rows"}, without pyarrow
                                                     | {"kind": "items", "items": [{"rows"} | {"error"}], "table"}
                                                     | {"kind": "error", "error"}
-    Where init asks for "azure_layout", the first three have "text" besides. Each item has "read": rows of its file.
+    The first three, and each item, may have "positions": of each returned row the number of the file or row that it
+    is of. "single": a table is a list of values. Where init asks for "azure_layout", the first three have "text"
+    besides. Each item has "read": rows of its file.
 """
 
 from __future__ import annotations
@@ -77,15 +79,23 @@ def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tup
         if init is not None:
             init()
         return {"kind": "loaded", "format": state["format"]}, b""
-    module = state["module"]
-    if "paths" not in request:
-        given = state["tables"].table_as(state["format"], table)
+    module, index = state["module"], _beside("host_index")
+    if "paths" in request:
+        if hasattr(module, "run_items"):
+            return _items(module.run_items(request["paths"]), state["code"])
+        given = index.Given(len(request["paths"]), request["paths"])
+        result = module.run(list(request["paths"]))
+    else:
+        rows = state["tables"].table_as(state["format"], table)
         if hasattr(module, "run_table"):
-            return _items([(module.run_table(given), None)], state["code"])
-        return _reply(module.run(given), state.get("layout"))
-    if hasattr(module, "run_items"):
-        return _items(module.run_items(request["paths"]), state["code"])
-    return _reply(module.run(list(request["paths"])), state.get("layout"))
+            columns = functools.partial(state["tables"].columns_of_file, table)
+            return _items([module.run_table(rows, columns)], state["code"])
+        given = state["tables"].as_given(index.Given, rows, table)
+        result = module.run(rows)
+    try:
+        return _reply(result, given, state.get("layout"))
+    except Exception as error:  # it would return the same again
+        return {"kind": "error", "error": dict(_describe(error, state["code"]), again=False)}, b""
 
 
 def _load(request: dict[str, Any]) -> Any:
@@ -132,97 +142,39 @@ def _last_line(script: str) -> int:
     return body[-1].lineno if body else 1
 
 
-def _reply(result: Any, layout: Any) -> tuple[dict[str, Any], bytes]:
-    """What run() returned -> a reply."""
-    if layout is None:
-        return _encode(result)
-    header, payload = _encode(layout.numbered(result))
-    return {**header, "text": layout.text(result)}, payload
+def _reply(result: Any, given: Any, layout: Any) -> tuple[dict[str, Any], bytes]:
+    """What run() returned -> a reply.
 
-
-def _encode(result: Any) -> tuple[dict[str, Any], bytes]:
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(result, pandas.DataFrame):
-        return _encode_table(result)
-    pyarrow = sys.modules.get("pyarrow")
-    if pyarrow is not None and isinstance(result, pyarrow.Table):
-        _check_names(result.column_names, "pyarrow.Table")
-        return _stream(pyarrow, result)
-    if type(result).__module__.split(".")[0] in ("numpy", "pandas") and hasattr(result, "tolist"):
-        result = result.tolist()
-        result = result if isinstance(result, list) else [result]
-    if not isinstance(result, (list, tuple)):
-        raise TypeError(f"run() returned {_kind(result)}; it must return a list, a tuple or a pandas.DataFrame")
-    return {"kind": "values", "values": [_plain(value) for value in result]}, b""
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "None"
-    module, noun = type(value).__module__, type(value).__name__
-    noun = noun if module == "builtins" else f"{module.split('.')[0]}.{noun}"
-    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
-
-
-def _encode_table(frame: Any) -> tuple[dict[str, Any], bytes]:
-    names = [_text(name) for name in frame.columns]
-    _check_names(names, "DataFrame")
-    columns = [frame.iloc[:, at] for at in range(len(names))]
-    try:
-        import pyarrow as pa
-    except ImportError:
-        data = [[_plain(value) for value in column.tolist()] for column in columns]
-        return {"kind": "columns", "names": names, "data": data, "rows": len(frame)}, b""
-    return _stream(pa, pa.Table.from_arrays([_arrow(pa, column) for column in columns], names=names))
-
-
-def _check_names(names: list[str], noun: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"run() returned a {noun} with more than one column '{twice[0]}'")
-
-
-def _stream(pa: Any, table: Any) -> tuple[dict[str, Any], bytes]:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return {"kind": "table", "rows": table.num_rows}, sink.getvalue().to_pybytes()
-
-
-def _arrow(pa: Any, column: Any) -> Any:
-    """A column as every output format can hold it: categories as what they stand for, odd types as text."""
-    try:
-        array = pa.Array.from_pandas(column)
-        if pa.types.is_dictionary(array.type):
-            array = array.cast(array.type.value_type)
-        if pa.types.is_float16(array.type):
-            array = array.cast(pa.float32())
-        if not isinstance(array.type, pa.BaseExtensionType):
-            return array
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        pass  # a column of mixed types
-    return pa.array([None if _missing(value) else _text(value) for value in column], pa.string())
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
+    Args:
+        given: what the call was given, a ``Given``.
+    """
+    values, index = _beside("host_values"), _beside("host_index")
+    numbered = result if layout is None else layout.numbered(result)
+    rows, positions = index.attributed(values, numbered, given)
+    header, payload = values.encode(rows)
+    if positions is not None:
+        header["positions"] = positions
+    return (header if layout is None else {**header, "text": layout.text(result)}), payload
 
 
 def _items(results: Any, code: str) -> tuple[dict[str, Any], bytes]:
-    """Results by item, each a DataFrame or an exception, with the rows that were read -> a reply."""
-    import pandas
-
+    """Predictions by item -> a reply."""
+    values, index = _beside("host_values"), _beside("host_index")
     items: list[dict[str, Any]] = []
     frames = []
-    for result, read in results:
-        if isinstance(result, BaseException):
-            items.append({"error": dict(_describe(result, code), again=not _of_data(result)), "read": read})
-        else:
-            items.append({"rows": len(result), "read": read})
-            frames.append(result)
+    for one in results:
+        if one.error is not None:
+            error = _describe(one.error, code)
+            items.append({"error": dict(error, again=not _of_data(one.error)), "read": one.read})
+            continue
+        frame, positions = index.attributed(values, one.frame, one.given(index.Given))
+        items.append({"rows": len(frame), "read": one.read})
+        if positions is not None:
+            items[-1]["positions"] = positions
+        frames.append(frame)
     if not frames:
         return {"kind": "items", "items": items, "table": None}, b""
-    header, payload = _encode_table(pandas.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0])
+    header, payload = values.encode(values.joined(frames))
     return {"kind": "items", "items": items, "table": header}, payload
 
 
@@ -232,22 +184,8 @@ def _of_data(error: BaseException) -> bool:
     return named or isinstance(error, (ValueError, TypeError, LookupError, AssertionError))
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON can say it; anything unknown as its text, as Azure ML writes it."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, dict):
-        return {_text(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if type(value).__module__.split(".")[0] == "numpy" and hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return _text(value)
-
-
 def _text(value: Any) -> str:
-    """``str()`` that can be stored: names of files may hold bytes that are no text."""
-    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    return str(_beside("host_values").text(value))
 
 
 def _describe(error: BaseException, code: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ syntax.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -37,12 +38,26 @@ class AzureLayout:
             text = result.to_csv(**self._to_csv)
         else:
             elements = [result] if getattr(result, "shape", None) == () else result  # a lone number of numpy
-            text = "".join([str(element) + "\n" for element in elements])
+            with _whole():
+                text = "".join([str(element) + "\n" for element in elements])
         return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
     def numbered(self, result: Any) -> Any:
         """A data frame with numbers for names: in a layout without names, two columns may have the same one."""
         return result.set_axis(range(result.shape[1]), axis="columns") if _is_frame(result) else result
+
+
+@contextlib.contextmanager
+def _whole() -> Any:
+    """Where ``str()`` leaves nothing out of long arrays and tables, for which it writes dots otherwise."""
+    pandas, numpy = sys.modules.get("pandas"), sys.modules.get("numpy")
+    with contextlib.ExitStack() as stack:
+        if numpy is not None:
+            stack.enter_context(numpy.printoptions(threshold=sys.maxsize))
+        if pandas is not None:
+            most = ("display.max_rows", "display.max_columns", "display.max_colwidth", "display.max_seq_items")
+            stack.enter_context(pandas.option_context(*(one for name in most for one in (name, None))))
+        yield
 
 
 def _is_frame(result: Any) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from typing import Any, Union
 
@@ -94,6 +95,35 @@ def _series(pa: Any, column: Any, kind: Any, index: Any) -> Any:
     values = pandas.array(column.fill_null(0).to_numpy(), dtype=name)
     values[column.is_null().to_numpy()] = pandas.NA
     return pandas.Series(values, index=index)
+
+
+def as_given(given: Any, rows: Any, payload: bytes) -> Any:
+    """What ``run()`` is given of a table, before it may change it.
+
+    Args:
+        given: the class ``Given`` of host_index.
+        rows: what ``table_as`` returned.
+        payload: what it was made of.
+    """
+    import pyarrow as pa
+
+    def column(name: str) -> Any:
+        with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
+            table = reader.read_all()
+        return table.column(name).to_pandas() if table.column_names.count(name) == 1 else None
+
+    if isinstance(rows, dict):
+        return given(len(next(iter(rows.values()), ())), column=column)
+    return given(len(rows), index=getattr(rows, "index", None), column=column)
+
+
+def columns_of_file(payload: bytes) -> Any:
+    """The columns of the file that a table was read from, of which it may have some."""
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
+        there = (reader.schema.metadata or {}).get(b"columns")
+        return json.loads(there) if there else reader.schema.names
 
 
 def check_tables(form: str) -> None:

@@ -6,8 +6,8 @@ as DataFrames that the worker has read, with the rows of several files or of a p
     .csv .parquet .pqt                         -> pandas.DataFrame
     .png .jpg .jpeg .tiff .bmp .gif            -> numpy.ndarray, one image
 
-Output of one file: ``row`` (position in the file), the model's output columns (``prediction`` where they have no
-names), ``file`` (set by the worker's side, which knows its name below the input).
+Output of one file: ``row`` (position in the file), the model's output columns (``prediction`` where it has no
+names), ``file``. The first and the last are set by the worker's side, which knows of which rows and file they are.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import pandas as pd
 TABLES = (".csv", ".parquet", ".pqt")
 IMAGES = (".png", ".jpg", ".jpeg", ".tiff", ".tif", ".bmp", ".gif")
 
+MOST_NAMED = 50  # columns in a message
 _NUMBERS = {"integer": "int32", "long": "int64", "float": "float32", "double": "float64"}  # by MLflow's names
 
 _model: Any = None
@@ -38,7 +39,7 @@ def _beside(name: str) -> Any:
     return module
 
 
-_files = _beside("pandas_files")
+_files, _framed = _beside("pandas_files"), _beside("mlflow_predictions").framed
 
 
 def init() -> None:
@@ -56,24 +57,51 @@ def init() -> None:
     gc.freeze()
 
 
-def run_items(paths: list[str]) -> list[tuple[Any, int | None]]:
-    """Score each file.
+class Prediction:
+    """What came of a file, or of some rows.
 
-    Returns: for each path a DataFrame with a column ``row``, or the exception that its file caused; and how many rows
-        were read of it, None where it could not be read or is no table.
+    Args:
+        frame: the predictions, with the index that the model has given them; None where there are none.
+        error: the exception that the file or the rows have caused.
+        data: what the model was given.
+        read: how many rows were read of a file; None where it could not be read or is no table.
     """
+
+    def __init__(
+        self, frame: Any = None, error: Exception | None = None, data: Any = None, read: int | None = None
+    ) -> None:
+        self.frame, self.error, self.read = frame, error, read
+        self._data = data
+
+    def given(self, given: Any) -> Any:
+        """What the model was given, as an object of the class ``Given`` of host_index.py."""
+        data = self._data
+        if not isinstance(data, pd.DataFrame):
+            return given(self.read or 0)
+        return given(
+            len(data),
+            index=data.index,
+            column=lambda name: data[name] if list(data.columns).count(name) == 1 else None,
+            again=lambda first: _framed(_predict(data.set_axis(range(first, first + len(data)), axis=0))).index,
+        )
+
+
+def run_items(paths: list[str]) -> list[Prediction]:
+    """Score each file."""
     return [_outcome(path) for path in paths]
 
 
-def run_table(frame: pd.DataFrame) -> Any:
+def run_table(frame: pd.DataFrame, columns: Any) -> Prediction:
     """Score rows, of which nobody here needs to know the files.
 
-    Returns: a DataFrame of the predictions, or the exception that the rows caused.
+    Args:
+        columns: returns the names of all columns of their file.
     """
     try:
-        return _framed(_predict(_typed(frame, _model.metadata.get_input_schema())))
+        data = _typed(frame, _model.metadata.get_input_schema())
+        return Prediction(_framed(_predict(data, columns)), data=data)
     except Exception as error:
-        return error
+        return Prediction(error=error)
 
 
 def _typed(frame: pd.DataFrame, schema: Any) -> Any:
@@ -132,14 +160,40 @@ def _numbers(name: str, values: pd.Series, kind: str) -> pd.Series:
     return pd.Series(values.to_numpy(dtype=wanted, na_value=np.nan), values.index)
 
 
-def _predict(data: Any) -> Any:
+def _predict(data: Any, columns: Any = None) -> Any:
+    """
+    Args:
+        columns: as of ``run_table``; None where they are those of the data.
+    """
     try:
         return _model.predict(data)
     except Exception as error:
         told, _, why = str(error).rpartition("Error: ")
-        if "Failed to enforce schema of data" in told:  # and then all of the data, before MLflow says what is wrong
+        of_schema = "Failed to enforce schema of data" in told  # and then all of the data, before what is wrong
+        if "missing inputs" in why and isinstance(data, pd.DataFrame):
+            raise type(error)(
+                f"{why.rstrip('. ')}. {_columns_there(columns() if columns else data.columns)}"
+            ) from None
+        if of_schema:
             raise type(error)(why) from None
         raise
+
+
+def _columns_there(columns: Any) -> str:
+    """The columns that the input has, for somebody who misses others."""
+    names = [str(name) for name in columns]
+    if len(names) == 1:
+        for separator, word in ((";", "';'"), ("\t", "a tab"), ("|", "'|'")):
+            if separator in names[0]:
+                return (
+                    f"The input has one column, {names[0]!r}: is it {word} that separates its columns? Then give it "
+                    f"as an MLTable with read_delimited and delimiter: {separator!r}"
+                )
+    listed = ", ".join(map(repr, names[:MOST_NAMED]))
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return (
+        f"The input has the column{'s' * (len(names) != 1)} {listed}{more}" if names else "The input has no columns"
+    )
 
 
 def _is_text(values: pd.Series) -> bool:
@@ -161,14 +215,18 @@ def _dates(name: str, values: pd.Series) -> pd.Series:
     return found
 
 
-def _outcome(path: str) -> tuple[Any, int | None]:
+def _outcome(path: str) -> Prediction:
     rows = None
     try:
         data = _read(path, _model.metadata.get_input_schema())
         rows = len(data) if _kind(path) in TABLES else None
-        return _with_rows(_framed(_predict(data))), rows
+        return Prediction(_framed(_predict(data, lambda: _columns_of(path))), data=data, read=rows)
     except Exception as error:
-        return error, rows
+        return Prediction(error=error, read=rows)
+
+
+def _columns_of(path: str) -> Any:
+    return (pd.read_csv(path, nrows=0) if _kind(path) == ".csv" else pd.read_parquet(path)).columns
 
 
 def _model_folder(parent: str) -> str:
@@ -239,53 +297,3 @@ def _read_image(path: str, schema: Any) -> Any:
         one[0] = pixels
         return one
     return pixels.astype(spec.type).reshape(spec.shape)
-
-
-def _framed(result: Any) -> pd.DataFrame:
-    """Predictions as a table."""
-    if isinstance(result, pd.DataFrame):
-        frame = result.reset_index(drop=True)
-        if list(frame.columns) == list(range(len(frame.columns))):
-            frame.columns = _names(len(frame.columns))
-    elif isinstance(result, pd.Series):
-        frame = pd.DataFrame({result.name or "prediction": result.reset_index(drop=True)})
-    elif isinstance(result, dict):
-        frame = pd.DataFrame({name: list(_rows(values)) for name, values in result.items()})
-    elif isinstance(result, (list, tuple)) and result and all(isinstance(one, dict) for one in result):
-        frame = pd.DataFrame(list(result))
-    else:
-        values = _array(result)
-        if values.ndim == 2:
-            frame = pd.DataFrame(values, columns=_names(values.shape[1]))
-        elif values.ndim == 1:
-            frame = pd.DataFrame({"prediction": values})
-        else:
-            frame = pd.DataFrame({"prediction": [value.tolist() for value in np.atleast_1d(values)]})
-    return frame
-
-
-def _with_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with ``row`` as its first column."""
-    name = "row" if "row" not in frame.columns else "_row"
-    frame.insert(0, name, np.arange(len(frame), dtype=np.int64))
-    return frame
-
-
-def _rows(values: Any) -> Any:
-    """One value for each row; a single value is one row."""
-    return values if isinstance(values, (list, tuple, np.ndarray, pd.Series)) else [values]
-
-
-def _array(result: Any) -> Any:
-    if result is None:
-        raise TypeError("the model's predict() returned None")
-    try:
-        return np.asarray(result)
-    except ValueError:  # lists of different lengths
-        values = np.empty(len(result), dtype=object)
-        values[:] = result
-        return values
-
-
-def _names(count: int) -> list[str]:
-    return ["prediction"] if count == 1 else [f"prediction_{index}" for index in range(count)]

@@ -6,7 +6,7 @@ what they state against each other. Whatever does not fit raises BadReply, never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -55,24 +55,31 @@ class LoadedReply(_Reply):
     format: Literal["files", "pandas", "pyarrow", "numpy"]
 
 
-class ValuesReply(_Reply):
-    """A list of whatever JSON holds.
+class _Rows(_Reply):
+    """Rows that ``run()`` returned.
 
     Args:
-        text: the same in Azure ML's layout, where that was asked for; so in the next two.
+        text: the same in Azure ML's layout, where that was asked for.
+        positions: of each row the number of the file or row given that it is of; None where nothing says so.
     """
+
+    text: str | None = None
+    positions: list[int] | None = None
+
+
+class ValuesReply(_Rows):
+    """A list of whatever JSON holds."""
 
     kind: Literal["values"]
     values: list[Any]
-    text: str | None = None
 
 
-class TableReply(_Reply):
-    """Rows, which came as an Arrow stream."""
+class TableReply(_Rows):
+    """Rows, which came as an Arrow stream; ``single``: they are a list of values of one type, as its only column."""
 
     kind: Literal["table"]
     rows: int
-    text: str | None = None
+    single: bool = False
     table: pa.Table
 
     @model_validator(mode="after")
@@ -82,14 +89,13 @@ class TableReply(_Reply):
         return self
 
 
-class ColumnsReply(_Reply):
+class ColumnsReply(_Rows):
     """Rows by columns of whatever JSON holds, from an interpreter without pyarrow."""
 
     kind: Literal["columns"]
     names: list[str]
     data: list[list[Any]]
     rows: int
-    text: str | None = None
 
     @model_validator(mode="after")
     def _is_a_table(self) -> ColumnsReply:
@@ -101,11 +107,17 @@ class ColumnsReply(_Reply):
 
 
 class ItemResult(_Strict):
-    """What came of one item: some of the rows, or an exception. ``read``: rows of its file, where that is known."""
+    """What came of one item: some of the rows, or an exception.
+
+    Args:
+        read: rows of its file, where that is known.
+        positions: of each row the number of the row given that it is of; None where nothing says so.
+    """
 
     rows: int = Field(0, ge=0)
     error: Raised | None = None
     read: int | None = Field(None, ge=0, lt=1 << 63)
+    positions: list[int] | None = None
 
 
 class ItemsReply(_Reply):
@@ -213,6 +225,20 @@ def _check_fits(reply: Reply, request: Mapping[str, Any]) -> None:
     asked = len(request.get("paths", ("",)))
     if isinstance(reply, ItemsReply) and len(reply.items) != asked:
         raise _bad(f"it is about {len(reply.items)} items, and {asked} were asked for")
+    given = request.get("rows", asked)
+    if isinstance(reply, ItemsReply):
+        for item in reply.items:
+            _check_positions(item.positions, item.rows, given if item.read is None else item.read)
+    elif isinstance(reply, RowsReply):
+        rows = len(reply.values) if isinstance(reply, ValuesReply) else reply.rows
+        _check_positions(reply.positions, rows, given)
+
+
+def _check_positions(positions: Sequence[int] | None, rows: int, given: int) -> None:
+    if positions is not None and not (
+        len(positions) == rows and min(positions, default=0) >= 0 and max(positions, default=0) < max(given, 1)
+    ):
+        raise _bad(f"its positions are not those of {rows} rows among {given}")
 
 
 def _bad(why: str) -> BadReply:

@@ -187,7 +187,8 @@ class ScoringWorker:
         return self._scored(reply, items, lambda rows: scored_files(rows, items))
 
     def _run_table(self, host: HostProcess, batch: TableBatch) -> Scored:
-        reply = host.call({"op": "run"}, self._contract.timeout_seconds, batch.payload())
+        request = {"op": "run", "rows": batch.table.num_rows}
+        reply = host.call(request, self._contract.timeout_seconds, batch.payload())
         return self._scored(reply, batch.items, lambda rows: scored_table(rows, batch))
 
     def _scored(self, reply: Reply, items: Sequence[str], read: Callable[[RowsReply | ItemsReply], Scored]) -> Scored:
@@ -220,7 +221,8 @@ class ScoringWorker:
             # the code can be loaded: a host that replaces another one has failed, perhaps for want of memory
             return Scored(None, dict.fromkeys(items, UserError("", error.what, stack=error.mend)))
         except RunFailed as error:
-            return Scored(None, dict.fromkeys(items, UserError("", f"{error.what}. {error.mend}")))
+            why = UserError("", f"{error.what}. {error.mend}", may_pass=False)  # it would return the same again
+            return Scored(None, dict.fromkeys(items, why))
 
     def _ready_host(self) -> HostProcess:
         if self._host is not None:

@@ -202,6 +202,7 @@ class JobState(Spec):
     files: FileCounts | None = Field(None, description="in the report; None where there was no plan")
     items: ItemCounts | None = Field(None, description="in the report; None where there was no plan")
     rows: RowCounts | None = Field(None, description="in the report; None where there was no plan")
+    rows_explanation: str = Field("", description="in the report: why rows.read is not rows.written + rows.failed")
     skipped: tuple[SkippedFile, ...] = Field(
         (), description="in the report: the first 100 of them; skipped.jsonl has all"
     )

@@ -55,7 +55,7 @@ class FileCounts(Spec):
 
 
 class RowCounts(Spec):
-    """Rows that went in and came out."""
+    """Rows that went in and came out: read = written + failed, or ``rows_explanation`` states why not."""
 
     read: int | None = Field(
         None,

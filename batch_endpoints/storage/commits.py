@@ -70,6 +70,7 @@ class Commit(Spec):
     parts: tuple[str, ...] = Field((), description="Arrow IPC files of its rows, relative to the job folder")
     rows: int = 0
     rows_read: int | None = Field(None, description="None where nobody knows; see RowCounts")
+    rows_in_failed: int = Field(0, description="of these, rows of the items that have failed")
     items_succeeded: int = 0
     attempts: int = Field(0, description="tries of all its mini-batches")
     seconds: float = Field(0.0, description="spent on these tries")
@@ -78,7 +79,7 @@ class Commit(Spec):
     files: tuple[CommittedFile, ...] = ()
     notes: tuple[str, ...] = Field((), description="what a user should know of it")
     worker: str = ""
-    unattributed: str = Field("", description="the first rows of which nobody knows the file, in a sentence")
+    unattributed: str = Field("", description="the first rows of which nobody knows the file or row, in a sentence")
 
 
 class Totals(NamedTuple):

@@ -264,7 +264,7 @@ def test_a_prediction_of_any_shape_becomes_rows(shapes, tmp_path, shape, columns
 def test_a_single_answer_for_a_file_is_one_row(shapes, tmp_path, shape, columns):
     FEATURES.to_csv(tmp_path / "a.csv", index=False)
 
-    assert shapes(shape).score(tmp_path, "a.csv").table.to_pydict() == {"row": [0], **columns, "file": ["a.csv"]}
+    assert shapes(shape).score(tmp_path, "a.csv").table.to_pydict() == {"row": [None], **columns, "file": ["a.csv"]}
 
 
 def test_columns_of_the_model_keep_their_names_and_ours_step_aside(shapes, tmp_path):

@@ -274,8 +274,8 @@ def test_a_model_with_one_answer_for_a_file_still_has_one(tmp_path):
     job = case.in_tables()
 
     assert [(row["row"], row["prediction"], row["file"]) for row in job.rows()] == [
-        ("0", "2", "a.csv"),
-        ("0", "6", "b.csv"),
+        ("", "2", "a.csv"),
+        ("", "6", "b.csv"),
     ]
     assert job.report()["rows"]["read"] == 4, "once each, though they were read as tables and as files"
 

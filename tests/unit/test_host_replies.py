@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import enum
+import json
 import math
 import sys
 
@@ -10,15 +11,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import scipy.sparse
 from mlflow.exceptions import MlflowException
 from received import read_reply
 
-from batch_endpoints.scoring import host
+from batch_endpoints.scoring import host, host_values
+from batch_endpoints.scoring.host_index import Given
+from batch_endpoints.scoring.mlflow_driver import Prediction
+from batch_endpoints.scoring.mlflow_predictions import framed
 
 
 def sent(result, items=("a",)):
     """The rows that arrive at the worker when a script returns ``result``."""
-    header, payload = host._encode(result)
+    header, payload = host._reply(result, Given(len(items), items), None)
     return read_reply(header, payload, items).table
 
 
@@ -83,7 +88,7 @@ def test_a_matrix_is_a_row_of_numbers_for_each_file():
 )
 def test_anything_else_is_refused_by_name(result, named):
     with pytest.raises(TypeError, match=r"it must return a list, a tuple or a pandas.DataFrame") as caught:
-        host._encode(result)
+        host_values.encode(result)
 
     assert named in str(caught.value)
 
@@ -134,13 +139,13 @@ def test_columns_keep_their_order_and_their_names_become_text():
 )
 def test_a_frame_with_one_name_twice_is_refused(result):
     with pytest.raises(ValueError, match="more than one column 'x'"):
-        host._encode(result)
+        host_values.encode(result)
 
 
 def test_a_frame_crosses_with_all_its_digits_where_there_is_no_pyarrow(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     frame = pd.DataFrame({"p": [0.1 + 0.2, math.nan], "day": pd.to_datetime(["2024-01-02", None]), "n": [1, 2]})
-    header, payload = host._encode(frame)
+    header, payload = host_values.encode(frame)
     monkeypatch.undo()
 
     rows = read_reply(header, payload, ["a", "b"]).table.to_pydict()
@@ -148,19 +153,24 @@ def test_a_frame_crosses_with_all_its_digits_where_there_is_no_pyarrow(monkeypat
     assert payload == b""
     assert rows["p"][0] == 0.1 + 0.2
     assert math.isnan(rows["p"][1])
-    assert rows["day"] == ["2024-01-02 00:00:00", "NaT"]
+    assert rows["day"] == ["2024-01-02 00:00:00", None]
     assert rows["n"] == [1, 2]
 
 
 def test_results_by_item_carry_rows_and_errors_in_order():
-    frames = [pd.DataFrame({"x": [1]}), ValueError("odd"), pd.DataFrame({"x": [2.5, 3]}), FileNotFoundError("gone")]
+    results = [
+        Prediction(pd.DataFrame({"x": [1]}), read=1),
+        Prediction(error=ValueError("odd"), read=0),
+        Prediction(pd.DataFrame({"x": [2.5, 3]})),
+        Prediction(error=FileNotFoundError("gone")),
+    ]
 
-    header, payload = host._items(zip(frames, [7, 0, None, None], strict=True), "")
+    header, payload = host._items(results, "")
     scored = read_reply(header, payload, ["a", "b", "c", "d"])
 
-    assert scored.table.to_pydict() == {"x": [1.0, 2.5, 3.0], "file": ["a", "c", "c"]}
+    assert scored.table.to_pydict() == {"row": [0, 0, 1], "x": [1.0, 2.5, 3.0], "file": ["a", "c", "c"]}
     assert {item: why.may_pass for item, why in scored.failed.items()} == {"b": False, "d": True}
-    assert scored.rows_read == {"a": 7, "b": 0}
+    assert scored.rows_read == {"a": 1, "b": 0}
 
 
 @pytest.mark.parametrize(
@@ -178,7 +188,7 @@ def test_results_by_item_carry_rows_and_errors_in_order():
     ids=lambda value: type(value).__name__,
 )
 def test_what_a_model_raises_is_tried_again_unless_it_is_about_the_data(error, again):
-    header, _ = host._items([(error, None)], "")
+    header, _ = host._items([Prediction(error=error)], "")
 
     assert header["items"][0]["error"]["again"] is again
 
@@ -201,3 +211,158 @@ def test_a_syntax_error_in_text_that_is_no_file_has_the_place_of_its_caller():
         told = host._describe(error, str(__file__).rpartition("/")[0])
 
     assert told["file"] == "test_host_replies.py"
+
+
+NA = [pd.NA, pd.NaT, np.datetime64("NaT"), decimal.Decimal("NaN"), None]
+
+
+@pytest.mark.parametrize(
+    ("result", "type_", "values"),
+    [
+        (pd.Series([1, None, 3], dtype="Int64"), pa.int64(), [1, None, 3]),
+        (pd.Series([9007199254740993, None], dtype="Int64"), pa.int64(), [9007199254740993, None]),
+        (pd.Series([True, None], dtype="boolean"), pa.bool_(), [True, None]),
+        (pd.Series([0.5, None], dtype="Float64"), pa.float64(), [0.5, None]),
+        (pd.Series(["x", None], dtype="string"), pa.string(), ["x", None]),
+        (pd.Series(["x", None]), pa.string(), ["x", None]),
+        (pd.Series(["x", math.nan, pd.NaT], dtype=object), pa.string(), ["x", None, None]),
+        (pd.Series([1, math.nan], dtype=object), pa.int64(), [1, None]),
+        (pd.Series(pd.to_datetime(["2024-01-02", None])), None, [dt.datetime(2024, 1, 2), None]),
+        (pd.Series([1.5, None, 2]).convert_dtypes(), pa.float64(), [1.5, None, 2.0]),
+        (pd.Series([1, None, 2]).convert_dtypes(), pa.int64(), [1, None, 2]),
+        (pd.Categorical(["x", None]), pa.string(), ["x", None]),
+        (pd.array([1, None], dtype="UInt8"), pa.uint8(), [1, None]),
+        (pd.Series([1, None], dtype="int64[pyarrow]"), pa.int64(), [1, None]),
+        (pd.Series(pd.arrays.SparseArray([0, 1])), pa.int64(), [0, 1]),
+        (np.ma.array([1, 2], mask=[False, True]), pa.int64(), [1, None]),
+        (np.array(["2024-01-02", "NaT"], "datetime64[ms]"), pa.timestamp("ms"), [dt.datetime(2024, 1, 2), None]),
+        (np.array([1, 2], "timedelta64[s]"), pa.duration("s"), [dt.timedelta(seconds=1), dt.timedelta(seconds=2)]),
+        (np.array([b"x", b"y"]), pa.binary(), [b"x", b"y"]),
+        (np.array([2**64 - 1], "uint64"), pa.uint64(), [2**64 - 1]),
+        (np.array([0.5], "float32"), pa.float32(), [0.5]),
+        (pa.array([1, None]), pa.int64(), [1, None]),
+        (pa.chunked_array([[1], [None]]), pa.int64(), [1, None]),
+        ([1, pd.NA, 9007199254740993], pa.int64(), [1, None, 9007199254740993]),
+        ([9007199254740993, math.nan], pa.int64(), [9007199254740993, None]),
+        ([1, math.nan], pa.int64(), [1, None]),
+        (["x", math.nan, *NA], pa.string(), ["x", *[None] * 6]),
+        ([True, math.nan], pa.bool_(), [True, None]),
+        ([[1, 2], math.nan], pa.list_(pa.int64()), [[1, 2], None]),
+        ([["x", math.nan, pd.NA]], pa.list_(pa.string()), [["x", None, None]]),
+        ([["x", math.nan, 1]], pa.string(), ['["x", null, 1]']),
+        ([9007199254740993, 0.5], pa.string(), ["9007199254740993", "0.5"]),
+        ([pd.Timestamp("2024-01-02"), pd.NaT], pa.string(), ["2024-01-02 00:00:00", None]),
+    ],
+    ids=lambda value: f"{type(value).__name__} {str(value)[:40]}" if not isinstance(value, pa.DataType) else "",
+)
+def test_what_is_missing_is_null_under_the_type_that_remains(result, type_, values):
+    column = sent(result, ["a"])["prediction"]
+
+    assert column.to_pylist() == values
+    assert type_ is None or column.type == type_
+
+
+@pytest.mark.parametrize("pyarrow", [True, False], ids=["", "without pyarrow"])
+def test_what_is_missing_in_a_record_is_null_under_the_type_that_remains(monkeypatch, pyarrow):
+    frame = pd.DataFrame({"n": [1, None], "t": ["x", None], "d": [dt.date(2024, 1, 2), None]}).convert_dtypes()
+    frame["mixed"] = ["x", math.nan]
+    if not pyarrow:
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+    header, payload = host_values.encode(frame)
+    monkeypatch.undo()
+    table = read_reply(header, payload, ["a", "b"]).table
+
+    assert table["n"].type == pa.int64()
+    assert table.slice(1).to_pylist() == [dict.fromkeys(["n", "t", "d", "mixed"])]
+    records = [{"n": 1, "t": "x"}, {"n": pd.NA, "t": math.nan}, {"n": math.nan, "t": pd.NaT}]
+    table = sent(records, ["a", "b", "c"])
+    assert table.to_pydict() == {"n": [1, None, None], "t": ["x", None, None]}
+
+
+LONG = list(range(5000))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pd.DataFrame({"n": LONG}),
+        pd.Series(LONG),
+        np.array(LONG),
+        pa.array(LONG),
+        pa.table({"n": LONG}),
+        np.array([(n,) for n in LONG], dtype=[("n", "i8")]),
+        {"deep": [np.array(LONG)]},
+    ],
+    ids=lambda value: f"{type(value).__module__.split('.')[0]} {type(value).__name__}",
+)
+@pytest.mark.parametrize("beside", ["text", [{"n": 1}]], ids=["beside text", "beside a list"])
+def test_a_value_of_many_comes_with_all_of_them(value, beside):
+    """Their printed forms leave most of it out, with dots."""
+    found = sent([value, beside], ["a", "b"])["prediction"][0].as_py()
+    found = json.loads(found) if isinstance(found, str) else found
+    while isinstance(found, dict):
+        found = found["deep"][0]
+    assert [one["n"] if isinstance(one, dict) else one for one in found] == LONG
+    in_column = sent(pd.DataFrame({"x": pd.Series([value, "text"], dtype=object)}), ["a", "b"])["x"][0].as_py()
+    assert "…" not in in_column
+    assert "..." not in in_column
+    assert "4999" in in_column
+
+
+def test_a_table_of_tables_keeps_labels_that_mean_something():
+    labelled = pd.Series([0.5, 0.25], index=["cat", "dog"])
+
+    assert sent([labelled, labelled], ["a", "b"]).to_pydict() == {"cat": [0.5, 0.5], "dog": [0.25, 0.25]}
+    assert sent([[pd.DataFrame({"n": [1]}, index=["x"])]])["prediction"].to_pylist() == [[[{"index": "x", "n": 1}]]]
+
+
+def test_times_of_numpy_are_never_numbers():
+    times = np.array([["2024-01-02T00:00:00.000000001", "NaT"]], "datetime64[ns]")
+
+    assert sent(times)["prediction"].to_pylist() == [["2024-01-02T00:00:00.000000001", None]]
+    assert sent([times[0, 0]])["prediction"].to_pylist() == ["2024-01-02T00:00:00.000000001"]
+
+
+def test_nanoseconds_of_objects_stay():
+    one = pd.Timestamp("2024-01-02 00:00:00.000000001", tz="Europe/Berlin")
+    column = sent(pd.DataFrame({"t": pd.Series([one, pd.NaT], dtype=object)}), ["a", "b"])["t"]
+
+    assert column.to_pylist() == [one, None]
+
+
+def test_no_file_changes_what_a_model_returned_for_another():
+    results = [
+        Prediction(pd.DataFrame({"p": [9007199254740993]}), read=1),
+        Prediction(pd.DataFrame({"q": [1]}), read=1),
+    ]
+    header, payload = host._items([*results, Prediction(pd.DataFrame({"p": [0.5]}), read=1)], "")
+    table = read_reply(header, payload, ["a", "b", "c"]).table
+
+    assert table["p"].to_pylist() == ["9007199254740993", None, "0.5"]
+    assert table["q"].to_pylist() == [None, 1, None]
+    header, payload = host._items(results, "")
+    assert read_reply(header, payload, ["a", "b"]).table["p"].to_pylist() == [9007199254740993, None]
+
+
+@pytest.mark.parametrize(
+    ("result", "columns"),
+    [
+        (["x", math.nan], {"prediction": ["x", None]}),
+        ([9007199254740993, None], {"prediction": [9007199254740993, None]}),
+        ([{"n": 9007199254740993}, {}], {"n": [9007199254740993, None]}),
+        ({"n": [9007199254740993, pd.NA], "t": ["x", pd.NaT]}, {"n": [9007199254740993, None], "t": ["x", None]}),
+        ([["x", 1], ["y", math.nan]], {"prediction_0": ["x", "y"], "prediction_1": [1, None]}),
+        (np.array([("x", 1), ("y", 2)], dtype=[("t", "U1"), ("n", "i8")]), {"t": ["x", "y"], "n": [1, 2]}),
+        (np.ma.array([1, 2], mask=[True, False]), {"prediction": [None, 2]}),
+        (pa.table({"n": [9007199254740993, None]}), {"n": [9007199254740993, None]}),
+        ([pd.Series({"n": 1, "t": "x"}), pd.Series({"n": 2, "t": "y"})], {"n": [1, 2], "t": ["x", "y"]}),
+        ([pd.DataFrame({"n": [1]}), pd.DataFrame({"n": [2]})], {"n": [1, 2]}),
+        (pd.Series([1, None], dtype="Int64", name=0), {"0": [1, None]}),
+        (scipy.sparse.csr_matrix([[0, 1], [2, 0]]), {"prediction_0": [0, 2], "prediction_1": [1, 0]}),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, dict) else "",
+)
+def test_predictions_of_any_kind_keep_their_values(result, columns):
+    header, payload = host._items([Prediction(framed(result), read=2)], "")
+
+    assert read_reply(header, payload, ["a"]).table.to_pydict() == {"row": [0, 1], **columns, "file": ["a", "a"]}

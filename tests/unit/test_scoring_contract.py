@@ -146,7 +146,7 @@ def test_results_by_item_name_their_file_and_keep_each_reason():
 
     scored = read_reply(header, payload, ["a", "b", "c"])
 
-    assert scored.table.to_pydict() == {"prediction": [1, 2, 3], "file": ["a", "a", "c"]}
+    assert scored.table.to_pydict() == {"row": [0, 1, 0], "prediction": [1, 2, 3], "file": ["a", "a", "c"]}
     assert {item: why.headline for item, why in scored.failed.items()} == {"b": "ValueError: no numbers"}
     assert not scored.failed["b"].may_pass
 
@@ -156,7 +156,7 @@ def test_the_file_column_keeps_clear_of_the_models_own():
 
     scored = read_reply({"kind": "items", "items": [{"rows": 1}], "table": inner}, payload, ["a"])
 
-    assert scored.table.column_names == ["file", "_file", "__file"]
+    assert scored.table.column_names == ["row", "file", "_file", "__file"]
 
 
 @pytest.mark.parametrize(
