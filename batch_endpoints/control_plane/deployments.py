@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ def check_script(folder: Path, script: str, *, parse: bool = True) -> None:
         NotFound: no such folder.
         SpecError: no such script, or a syntax error; names file and line.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise NotFound(f"the code folder '{folder}' does not exist", where="code_configuration.code")
     path = folder / script
     try:

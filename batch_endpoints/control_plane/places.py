@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -180,4 +181,4 @@ def is_mlflow(model: Model, uri: str) -> bool:
     if model.type == "mlflow_model":
         return True
     folder = local_path(uri)
-    return folder is not None and (folder / "MLmodel").is_file()
+    return folder is not None and os.path.isfile(folder / "MLmodel")  # False as well where nobody may look

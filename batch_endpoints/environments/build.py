@@ -161,7 +161,7 @@ def _channels(conda: str, plan: EnvironmentPlan, lock: int) -> tuple[str, ...]:
         configured = _run([conda, "config", "list", "channels"], lock)
     except EnvironmentFailed:  # a mamba before version 2, which has conda's
         return ()
-    return () if re.search(r"^\s*- ", configured, re.MULTILINE) else ("conda-forge",)
+    return () if re.search(r"^[ \t]*- ", configured, re.MULTILINE) else ("conda-forge",)
 
 
 def _conda_command(

@@ -185,9 +185,11 @@ def _one_specifier(part: str) -> str:
 
 def _split(package: str) -> tuple[str, str]:
     """``conda-forge::numpy=1.21`` -> name and version."""
-    found = re.fullmatch(r"(?:\S+::)?([\w.-]+)\s*([^\[\]]*)", package.strip())
-    if not found:
+    channel, mark, plain = package.strip().rpartition("::")
+    plain = plain if mark and not re.search(r"\s", channel) else package.strip()
+    found = re.match(r"[\w.-]+", plain)
+    if not found or "[" in plain or "]" in plain:
         raise SpecError(
             f"the conda package '{package}' is not understood", mend="Write name, name=1.2 or name>=1.2,<2."
         )
-    return found[1].lower(), found[2]
+    return found[0].lower(), plain[found.end() :].lstrip()

@@ -14,6 +14,7 @@ from fastapi_offline import FastAPIOffline
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.ingress.authentication import Authentication
 from batch_endpoints.ingress.errors import add_error_handlers
+from batch_endpoints.ingress.limited_bodies import LimitedBodies
 from batch_endpoints.ingress.request_checks import RequestChecks
 from batch_endpoints.ingress.routes.assets import assets_router
 from batch_endpoints.ingress.routes.endpoints import deployments_router, endpoints_router
@@ -63,6 +64,7 @@ def create_app(
     release = version("batch-endpoints")
     app = FastAPIOffline(title="Batch endpoints", version=release, description=_DESCRIPTION)
     add_error_handlers(app)
+    app.add_middleware(LimitedBodies)
     app.add_middleware(Authentication, token=token)
     app.add_middleware(RequestChecks, allowed_hosts=allowed_hosts)  # the last one added is asked first
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from batch_endpoints.errors import InvocationError, SpecError
 from batch_endpoints.specs import Invocation, check
+from batch_endpoints.specs.limits import quoted, shortened
 
 _TYPES = (
     "uri_folder",
@@ -198,7 +199,7 @@ def _folded(key: str) -> str:
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise SpecError(f"'{where}': expected an object, found {value!r}")
+        raise SpecError(f"'{where}': expected an object, found {quoted(value)}")
     return value
 
 
@@ -211,7 +212,7 @@ def _keys(value: Any, known: tuple[str, ...], where: str) -> dict[str, Any]:
         if spelled is None:
             close = difflib.get_close_matches(_folded(key), spellings, n=1, cutoff=0.6)
             hint = f"did you mean '{spellings[close[0]]}'?" if close else f"known here: {', '.join(known)}"
-            raise SpecError(f"unknown key '{key}' in {where}; {hint}")
+            raise SpecError(f"unknown key '{shortened(key)}' in {shortened(where)}; {hint}")
         if spelled in found:
             raise SpecError(f"'{spelled}' stands twice in {where}", mend="Keep one spelling of it.")
         if inner is not None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 from batch_endpoints.errors import SpecError
 from batch_endpoints.interfaces import AnyAsset, AnyDeployment, Listing, Page
 from batch_endpoints.specs import BatchEndpoint, to_document
+from batch_endpoints.specs.limits import excess, quoted, shortened
 
 T = TypeVar("T")
 
@@ -20,8 +21,10 @@ def storable(document: dict[str, Any]) -> dict[str, Any]:
     """A body that every database can keep and every client can be told: JSON allows more than Unicode text does.
 
     Raises:
-        ValueError: half of a surrogate pair, NUL, NaN or an infinity.
+        ValueError: half of a surrogate pair, NUL, NaN or an infinity; or it is nested too deeply.
     """
+    if found := excess(document, largest=None):
+        raise ValueError(found)
     waiting: list[Any] = [document]
     while waiting:
         value = waiting.pop()
@@ -30,7 +33,7 @@ def storable(document: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, list):
             waiting += value
         elif isinstance(value, str) and ("\0" in value or value.encode(errors="replace").decode() != value):
-            raise ValueError(f"a text that is no Unicode, or with NUL in it: {value!r}")
+            raise ValueError(f"a text that is no Unicode, or with NUL in it: {quoted(value)}")
         elif isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{value} is no JSON number")
     return document
@@ -84,7 +87,10 @@ def named(document: Mapping[str, Any], **names: str) -> dict[str, Any]:
     for key, name in names.items():
         said = kept.get(key)
         if said not in (None, "") and str(said) != name:
-            raise SpecError(f"'{key}' is '{said}' in the body and '{name}' in the address", mend="Make them agree.")
+            raise SpecError(
+                f"'{key}' is {quoted(said)} in the body and '{shortened(name)}' in the address",
+                mend="Make them agree.",
+            )
         kept[key] = name
     return kept
 

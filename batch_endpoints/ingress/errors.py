@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from batch_endpoints import errors
+from batch_endpoints.specs.limits import quoted, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +27,14 @@ STATUSES: dict[type[errors.BatchEndpointError], int] = {
     errors.ServerError: 503,  # the database is away
     errors.StoreUnavailable: 503,
 }
+_LONGEST_MESSAGE = 8192  # characters: it may quote what was sent
 _CODES = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
 
 
 def error_response(
     status: int, code: str, message: str, details: Sequence[Any] = (), headers: dict[str, str] | None = None
 ) -> JSONResponse:
+    message = shortened(message, _LONGEST_MESSAGE)
     message = message.encode(errors="replace").decode()  # half of a surrogate pair, quoted from a body, is no UTF-8
     body = {"error": {"code": code, "message": message, "details": list(details)}}
     return JSONResponse(body, status_code=status, headers=headers)
@@ -89,4 +92,4 @@ def _problem(error: dict[str, Any], request: Request) -> str:
             )
         return "the body is missing" if error["type"] == "missing" else "expected a JSON object as the body"
     message = str(error["msg"]).replace("Input should be", "expected")
-    return f"'{loc[-1]}' ({loc[0]}): {message}, found {error.get('input')!r}"
+    return f"'{loc[-1]}' ({loc[0]}): {message}, found {quoted(error.get('input'))}"

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.specs.base import AssetName, OptionalName, Spec
+from batch_endpoints.specs.base import AssetName, AtMost, Description, OptionalName, Spec, Strings, Uri
+from batch_endpoints.specs.limits import LONGEST_NAME
 
 SECRET_REFERENCE = re.compile(r"(env|file):.+")
 _ROOT = re.compile(r"([a-z][a-z0-9+.-]*:)?(//localhost)?/*", re.IGNORECASE)  # whose slashes are all there is of it
@@ -18,9 +19,7 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, bool | int | float) else value
 
 
-Version = Annotated[str, BeforeValidator(_text)]
-Strings = dict[Annotated[str, BeforeValidator(_text)], Annotated[str, BeforeValidator(_text)]]
-"""Tags, environment variables: numbers and booleans in YAML are taken as text, as Azure ML does."""
+Version = Annotated[str, BeforeValidator(_text), AtMost(LONGEST_NAME)]
 
 
 class AssetReference(Spec):
@@ -64,7 +63,7 @@ class Asset(Spec):
 
     name: OptionalName = ""
     version: Version = ""
-    description: str = ""
+    description: Description = ""
     tags: Strings = Field(default_factory=dict)
     properties: Strings = Field(default_factory=dict)
 
@@ -72,29 +71,29 @@ class Asset(Spec):
 class Model(Asset):
     """A model: a folder or file, and whether MLflow knows how to load it."""
 
-    path: str = ""
+    path: Uri = ""
     type: Literal["custom_model", "mlflow_model", "triton_model"] = "custom_model"
     flavors: dict[str, Any] = Field(default_factory=dict)
-    stage: str = ""
+    stage: Description = ""
 
 
 class Data(Asset):
     """A data asset: a URI with a name."""
 
-    path: str
+    path: Uri
     type: Literal["uri_file", "uri_folder", "mltable"] = "uri_folder"
 
 
 class Environment(Asset):
     """Where the user's code runs: its interpreter and packages."""
 
-    image: str = ""
+    image: Uri = ""
     conda_file: str | dict[str, Any] | None = None
     build: dict[str, Any] | None = None
     os_type: Literal["linux", "windows"] = "linux"
     inference_config: dict[str, Any] | None = None
     requirements: str | list[str] | None = Field(None, description="ours: a requirements file, or its lines")
-    python: str = Field("", description="ours: path of an interpreter, used as it is unless there are requirements")
+    python: Uri = Field("", description="ours: path of an interpreter, used as it is unless there are requirements")
 
     @property
     def conda_dependencies(self) -> dict[str, Any] | None:
@@ -139,17 +138,17 @@ class Datastore(Spec):
     type: Literal["azure_blob", "azure_data_lake_gen2", "azure_data_lake_gen1", "azure_file", "one_lake", "uri"] = (
         "azure_blob"
     )
-    description: str = ""
+    description: Description = ""
     tags: Strings = Field(default_factory=dict)
     properties: Strings = Field(default_factory=dict)
-    account_name: str = ""
-    container_name: str = ""
-    filesystem: str = ""
-    file_share_name: str = ""
-    store_name: str = ""
+    account_name: Uri = ""
+    container_name: Uri = ""
+    filesystem: Uri = ""
+    file_share_name: Uri = ""
+    store_name: Uri = ""
     endpoint: str = "core.windows.net"
     protocol: Literal["https", "http", "wasbs", "wasb", "abfss", "abfs"] = "https"
-    uri: str = Field("", description="ours: the prefix, for type uri (s3://bucket/folder, file:///data)")
+    uri: Uri = Field("", description="ours: the prefix, for type uri (s3://bucket/folder, file:///data)")
     credentials: Credentials | None = None
 
     @model_validator(mode="after")
@@ -184,5 +183,5 @@ class Datastore(Spec):
 
 def datastore_path(uri: str) -> tuple[str, str] | None:
     """``azureml://datastores/<name>/paths/<path>`` (or its long form) -> (name, path); None for other URIs."""
-    found = re.fullmatch(r"azureml://(?:.+/)?datastores/([^/]+)/paths/(.*)", uri)
+    found = re.fullmatch(r"azureml://(?:.+/)?datastores/([^/]+)/paths/(.*)", uri, re.DOTALL)
     return (found[1], found[2]) if found else None

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import with_info_after_validator_function
+
+from batch_endpoints.specs.limits import LONGEST_DESCRIPTION, LONGEST_NAME, LONGEST_PATH, LONGEST_URI
+
+FROM_OUTSIDE = {"from": "outside"}
+"""The context in which a document is validated that somebody has sent or written."""
 
 ENDPOINT_NAME = re.compile(r"[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?")
 ASSET_NAME = re.compile(r"[a-zA-Z0-9][-\w.]*")
@@ -70,6 +87,42 @@ def _job_name(name: str) -> str:
         )
     return name
 
+
+@dataclass(frozen=True)
+class AtMost:
+    """A limit for what comes from outside (``check``); a record from before there was one stays readable."""
+
+    size_bytes: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return with_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "maxLength": self.size_bytes}
+
+    def _check(self, value: str, info: ValidationInfo) -> str:
+        if info.context == FROM_OUTSIDE and (length := len(value.encode(errors="replace"))) > self.size_bytes:
+            raise ValueError(f"expected at most {self.size_bytes} bytes, and these are {length}")
+        return value
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, bool | int | float) else value
+
+
+Uri = Annotated[str, AtMost(LONGEST_URI)]
+"""A URI, or a path that stands for one."""
+
+RelativePath = Annotated[str, AtMost(LONGEST_PATH)]
+"""A path below some folder."""
+
+Description = Annotated[str, AtMost(LONGEST_DESCRIPTION)]
+"""What a person writes for others to read."""
+
+Strings = dict[
+    Annotated[str, BeforeValidator(_as_text), AtMost(LONGEST_NAME)], Annotated[str, BeforeValidator(_as_text)]
+]
+"""Tags, environment variables: numbers and booleans in YAML are taken as text, as Azure ML does."""
 
 EndpointName = Annotated[str, AfterValidator(_endpoint_name)]
 """Name of an endpoint or of a deployment (Azure ML: 3 to 32 characters)."""

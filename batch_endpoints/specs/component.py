@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, field_validator
 
-from batch_endpoints.specs.assets import Environment, Strings, Version
-from batch_endpoints.specs.base import Spec
+from batch_endpoints.specs.assets import Environment, Version
+from batch_endpoints.specs.base import Description, Spec, Strings, Uri
 from batch_endpoints.specs.numbers import Count, LiteralValue, Nodes, Real, Threshold, Workers
 
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,254}")
@@ -26,9 +26,9 @@ class ComponentInput(Spec):
     min: Real | None = None
     max: Real | None = None
     enum: list[LiteralValue] | None = None
-    description: str = ""
+    description: Description = ""
     mode: Mode | None = None
-    path: str = ""
+    path: Uri = ""
 
 
 class ComponentOutput(Spec):
@@ -36,14 +36,14 @@ class ComponentOutput(Spec):
 
     type: DataType = "uri_folder"
     mode: Mode | None = None
-    description: str = ""
-    path: str = ""
+    description: Description = ""
+    path: Uri = ""
 
 
 class Binding(Spec):
     """A step's input or output in its long form; ``path`` may be an expression ``${{parent.…}}``."""
 
-    path: str = ""
+    path: Uri = ""
     type: DataType | Literal["number", "integer", "boolean", "string"] | None = None
     mode: Mode | None = None
     value: LiteralValue | None = None
@@ -55,8 +55,8 @@ class Component(Spec):
 
     name: str = ""
     version: Version = ""
-    display_name: str = ""
-    description: str = ""
+    display_name: Description = ""
+    description: Description = ""
     tags: Strings = Field(default_factory=dict)
     properties: Strings = Field(default_factory=dict)
     is_deterministic: bool = True
@@ -90,7 +90,7 @@ class CommandComponent(Component):
 
     type: Literal["command"] = "command"
     command: str
-    code: str = ""
+    code: Uri = ""
     environment: str | Environment | None = None
     resources: StepResources | None = None
     distribution: Distribution | None = None
@@ -100,8 +100,8 @@ class ParallelTask(Spec):
     """What a parallel step calls for each mini-batch."""
 
     type: Literal["run_function", "model", "function"] = "run_function"
-    code: str = ""
-    entry_script: str = ""
+    code: Uri = ""
+    entry_script: Uri = ""
     environment: str | Environment | None = None
     program_arguments: str = ""
     append_row_to: str = ""
@@ -128,8 +128,8 @@ class Step(Spec):
 
     type: Literal["command", "parallel", "sweep", "pipeline"] | None = None
     component: str | dict[str, Any] | None = None
-    display_name: str = ""
-    description: str = ""
+    display_name: Description = ""
+    description: Description = ""
     compute: str = ""
     inputs: dict[str, LiteralValue | Binding] = Field(default_factory=dict)
     outputs: dict[str, str | Binding] = Field(default_factory=dict)
@@ -141,7 +141,7 @@ class Step(Spec):
     limits: dict[str, Any] | None = None
     queue_settings: dict[str, Any] | None = None
     services: dict[str, Any] | None = None
-    code: str = ""
+    code: Uri = ""
     command: str = ""
     # a parallel step may say these in place
     task: ParallelTask | None = None

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from batch_endpoints.specs.assets import Strings
-from batch_endpoints.specs.base import AssetName, Spec, wrong_key
+from batch_endpoints.specs.base import AssetName, Description, Spec, Strings, Uri, wrong_key
 from batch_endpoints.specs.numbers import MOST_NODES, MOST_SECONDS, Nodes
 
 
@@ -21,7 +20,7 @@ class Compute(Spec):
 
     name: AssetName
     type: Literal["amlcompute", "kubernetes", "local"] = "amlcompute"
-    description: str = ""
+    description: Description = ""
     tags: Strings = Field(default_factory=dict)
     location: str = ""
     size: str = ""
@@ -35,7 +34,7 @@ class Compute(Spec):
     ssh_public_access_enabled: bool = False
     ssh_settings: dict[str, Any] | None = None
     namespace: str = Field("", description="kubernetes only")
-    resource_id: str = Field("", description="kubernetes only")
+    resource_id: Uri = Field("", description="kubernetes only")
 
     @model_validator(mode="after")
     def _not_upside_down(self) -> Compute:

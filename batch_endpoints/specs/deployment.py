@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
 
-from batch_endpoints.specs.assets import Environment, Model, Strings
-from batch_endpoints.specs.base import EndpointName, Spec, wrong_key
+from batch_endpoints.specs.assets import Environment, Model
+from batch_endpoints.specs.base import Description, EndpointName, RelativePath, Spec, Strings, Uri, wrong_key
 from batch_endpoints.specs.component import PipelineComponent
 from batch_endpoints.specs.numbers import MOST_COUNTED, Nodes, Seconds, Threshold, Tries, Whole, Workers
 from batch_endpoints.specs.rows_file import DEFAULT_NAME, OutputFormat, rows_file
@@ -46,8 +46,8 @@ class RetrySettings(Spec):
 class CodeConfiguration(Spec):
     """The folder with the scoring script, and the script in it."""
 
-    code: str = "."
-    scoring_script: str
+    code: Uri = "."
+    scoring_script: RelativePath
 
 
 class Resources(Spec):
@@ -175,7 +175,7 @@ class Deployment(Spec):
 
     name: EndpointName
     endpoint_name: str = ""
-    description: str = ""
+    description: Description = ""
     tags: Strings = Field(default_factory=dict)
     properties: Strings = Field(default_factory=dict)
 

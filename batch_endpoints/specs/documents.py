@@ -10,12 +10,14 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.specs.base import Spec
+from batch_endpoints.specs.base import FROM_OUTSIDE, Spec
+from batch_endpoints.specs.limits import LARGEST_DOCUMENT, excess
 from batch_endpoints.specs.origins import Origins
 from batch_endpoints.specs.problems import problems
 from batch_endpoints.specs.yaml_text import parse_yaml
 
 S = TypeVar("S", bound=Spec)
+_MOST_PROBLEMS = 20
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -55,18 +57,29 @@ def load_yaml(
     return check(spec, document, where=origins.changed(flags or {}))
 
 
-def check(spec: type[S] | TypeAdapter[S], document: Any, *, where: str | Origins = "") -> S:
+def check(
+    spec: type[S] | TypeAdapter[S],
+    document: Any,
+    *,
+    where: str | Origins = "",
+    largest: int | None = LARGEST_DOCUMENT,
+) -> S:
     """Make a spec of plain data, or say everything that is wrong with it in one error.
 
     Args:
         where: the name of its file, or where each of its keys was given.
+        largest: bytes, as of ``excess``.
     """
     origins = Origins(where) if isinstance(where, str) else where
     adapter: TypeAdapter[S] = spec if isinstance(spec, TypeAdapter) else TypeAdapter(spec)
+    if found := excess(document, largest):
+        raise SpecError(f"the document has {found}", where=origins.where)
     try:
-        return adapter.validate_python(document)
+        return adapter.validate_python(document, context=FROM_OUTSIDE)
     except ValidationError as error:
-        raise SpecError("\n".join(problems(error, spec, document, origins))) from None
+        told = problems(error, spec, document, origins)
+        more = [f"and {len(told) - _MOST_PROBLEMS} more"] if len(told) > _MOST_PROBLEMS else []
+        raise SpecError("\n".join([*told[:_MOST_PROBLEMS], *more])) from None
 
 
 def dump_yaml(spec: Spec) -> str:

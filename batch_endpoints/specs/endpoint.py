@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from batch_endpoints.specs.assets import Strings
-from batch_endpoints.specs.base import EndpointName, Spec
+from batch_endpoints.specs.base import Description, EndpointName, Spec, Strings
 
 
 class Defaults(Spec):
@@ -20,7 +19,7 @@ class BatchEndpoint(Spec):
     """A stable HTTP address that routes jobs to its deployments (batchEndpoint.schema.json)."""
 
     name: EndpointName
-    description: str = ""
+    description: Description = ""
     tags: Strings = Field(default_factory=dict)
     properties: Strings = Field(default_factory=dict)
     auth_mode: Literal["aad_token"] = "aad_token"

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from batch_endpoints.specs.assets import Credentials, Model, Strings
-from batch_endpoints.specs.base import AssetName, JobName, OutputName, Spec
+from batch_endpoints.specs.assets import Credentials, Model
+from batch_endpoints.specs.base import AssetName, Description, JobName, OutputName, Spec, Strings, Uri
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_case
 from batch_endpoints.specs.mltable import MLTable
@@ -42,7 +42,7 @@ class JobInput(Spec):
     """One input: a pointer to data, or a literal."""
 
     type: InputType = "uri_folder"
-    path: str = ""
+    path: Uri = ""
     value: LiteralValue | None = None
     mode: str = ""
 
@@ -71,7 +71,7 @@ class JobOutput(Spec):
     """Where an output goes; without a path it stays in the job's folder."""
 
     type: Literal["uri_file", "uri_folder"] = "uri_folder"
-    path: str = ""
+    path: Uri = ""
     mode: str = ""
 
     _any_spelling = field_validator("type", mode="before")(snake_case)
@@ -97,9 +97,9 @@ class Invocation(Spec):
     inputs: dict[str, JobInput] = Field(default_factory=dict)
     outputs: dict[OutputName, JobOutput] = Field(default_factory=dict)
     name: JobName | None = Field(None, description="None: the server makes one up")
-    display_name: str = ""
-    description: str = ""
-    experiment_name: str = ""
+    display_name: Description = ""
+    description: Description = ""
+    experiment_name: Description = ""
     tags: Strings = Field(default_factory=dict)
     properties: Strings = Field(default_factory=dict)
     instance_count: Nodes | None = None
@@ -156,7 +156,7 @@ class JobSpec(Spec):
 class JobError(Spec):
     """Why a job failed: the first cause, as a person would tell it."""
 
-    code: str
+    code: Uri
     message: str = Field(description="one headline: file, line and message where the user's code is the cause")
     details: str = Field("", description="the user's stack, or what else helps")
 
@@ -234,9 +234,9 @@ class BatchJob(Spec):
     spec: JobSpec
     folder: str = Field(description="URI of the job folder")
     status: JobStatus = "NotStarted"
-    display_name: str = ""
-    description: str = ""
-    experiment_name: str = ""
+    display_name: Description = ""
+    description: Description = ""
+    experiment_name: Description = ""
     tags: Strings = Field(default_factory=dict)
     properties: Strings = Field(default_factory=dict)
     created_at: datetime

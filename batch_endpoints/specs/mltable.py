@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from batch_endpoints.specs.base import Spec, wrong_key
+from batch_endpoints.specs.base import Spec, Uri, wrong_key
 from batch_endpoints.specs.numbers import Count
 
 
 class MLTablePath(Spec):
     """One entry of ``paths``; relative to the folder of the file, or a URI."""
 
-    file: str = ""
-    folder: str = ""
-    pattern: str = ""
+    file: Uri = ""
+    folder: Uri = ""
+    pattern: Uri = ""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> MLTablePath:

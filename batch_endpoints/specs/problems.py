@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from batch_endpoints.specs.limits import quoted, shortened
 from batch_endpoints.specs.origins import Location, Origins
 
 _EXPECTED = {
@@ -68,7 +69,8 @@ def _problem(error: Mapping[str, Any], keys: Location, members: list[type[BaseMo
             return f"{place}'{_dotted(keys)}' is missing: expected {kinds}"
         case "union_tag_invalid":
             tag = context["tag"]
-            return f"{place}{_subject(keys)}expected {_either(context['expected_tags'].split(', '))}, found '{tag}'"
+            kinds = _either(context["expected_tags"].split(", "))
+            return f"{place}{_subject(keys)}expected {kinds}, found {quoted(tag)}"
         case "wrong_key":
             return f"{place}{error['msg']}"
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -85,7 +87,7 @@ def _shown(error: Mapping[str, Any], keys: Location) -> str:
         return "something else"
     if isinstance(value, dict):
         return "keys and values"
-    return "a list" if isinstance(value, list | tuple) else "nothing" if value is None else repr(value)
+    return "a list" if isinstance(value, list | tuple) else "nothing" if value is None else quoted(value)
 
 
 def _secret(keys: Location) -> bool:
@@ -97,7 +99,7 @@ def _subject(keys: Location) -> str:
 
 
 def _dotted(keys: Location) -> str:
-    return ".".join(str(key) for key in keys)
+    return shortened(".".join(str(key) for key in keys))
 
 
 def _either(choices: Iterable[str]) -> str:

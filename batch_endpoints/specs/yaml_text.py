@@ -11,10 +11,13 @@ from typing import Any
 import yaml
 
 from batch_endpoints.errors import SpecError
+from batch_endpoints.specs.limits import LARGEST_DOCUMENT, quoted, shortened
 from batch_endpoints.specs.origins import Location, Origins
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _TEXT = "tag:yaml.org,2002:str"
+_LONGEST_NUMBER = 100  # characters
+_MOST_NODES = 100_000  # of a document whose aliases are written out
 _TEXTS = ("tags", "environment_variables", "variables")  # the last one is of conda files
 
 
@@ -37,25 +40,43 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], Origins]:
         SpecError: it is no YAML, or no mapping, or has a key twice.
     """
     lines: dict[Location, int] = {}
+    if len(text) > LARGEST_DOCUMENT:
+        raise SpecError(f"{where}: the file has {len(text)} characters, where {LARGEST_DOCUMENT} are the most")
     try:
         node = yaml.compose(text, Loader=_Loader)
+        if _written_out(node, {}) > _MOST_NODES:
+            raise SpecError(f"{where}: its aliases, written out, are more than {_MOST_NODES} values")
         _walk(node, (), lines, set(), where)
         document = _Loader("").construct_document(node) if node else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpecError(f"{where}:{line}: not valid YAML: {error.problem}") from None
+        raise SpecError(f"{where}:{line}: not valid YAML: {shortened(str(error.problem))}") from None
+    except RecursionError:
+        raise SpecError(f"{where}: the YAML is nested too deeply, or stands in itself") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SpecError(
             f"{where}:{line}: not valid YAML: the character U+{error.character:04X} is not allowed"
         ) from None
     except ValueError as error:
-        raise SpecError(f"{where}: not valid YAML: {error}") from None
+        raise SpecError(f"{where}: not valid YAML: {shortened(str(error))}") from None
     if not isinstance(document, dict):
-        found = {list: "a list", type(None): "nothing"}.get(type(document), repr(document))
+        found = {list: "a list", type(None): "nothing"}.get(type(document), quoted(document))
         raise SpecError(f"{where}: expected keys and values, found {found}")
     document.pop("$schema", None)
     return document, Origins(where, {key: f"{where}:{line}" for key, line in lines.items()})
+
+
+def _written_out(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """How many values a node stands for, each as often as aliases repeat it; what stands in itself counts as one."""
+    if node is None or id(node) in known:
+        return known[id(node)] if node else 0
+    known[id(node)] = 1
+    if isinstance(node, yaml.SequenceNode):
+        known[id(node)] += sum(_written_out(value, known) for value in node.value)
+    elif isinstance(node, yaml.MappingNode):
+        known[id(node)] += sum(_written_out(key, known) + _written_out(value, known) for key, value in node.value)
+    return known[id(node)]
 
 
 def _walk(node: yaml.Node | None, at: Location, lines: dict[Location, int], seen: set[int], where: str) -> None:
@@ -63,6 +84,8 @@ def _walk(node: yaml.Node | None, at: Location, lines: dict[Location, int], seen
     if id(node) in seen:  # an alias: it may stand in itself
         return
     seen.add(id(node))
+    if node and node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
+        node.tag = _TEXT  # to read one takes as long as it is, squared
     if isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             lines[(*at, index)] = value.start_mark.line + 1
@@ -74,7 +97,8 @@ def _walk(node: yaml.Node | None, at: Location, lines: dict[Location, int], seen
                 continue
             line = key.start_mark.line + 1
             if key.value in own and key.value != "<<":
-                raise SpecError(f"{where}:{line}: '{key.value}' stands twice, first in line {own[key.value]}")
+                twice = shortened(key.value)
+                raise SpecError(f"{where}:{line}: '{twice}' stands twice, first in line {own[key.value]}")
             own[key.value] = lines[(*at, key.value)] = line
             if (
                 key.value in ("version", "python") or at[-1:] in [(name,) for name in _TEXTS]

@@ -17,13 +17,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from batch_endpoints.errors import NotFound, SpecError
 from batch_endpoints.specs import Spec
+from batch_endpoints.specs.limits import DEEPEST, LONGEST_PATH, shortened
 
 SCHEME = "upload://"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -38,10 +39,14 @@ def _sha256(value: str) -> str:
 
 def _below(path: str) -> str:
     """A path that stays below where it is put, on any operating system."""
+    if len(path.encode(errors="replace")) > LONGEST_PATH:
+        raise ValueError(f"expected a path of at most {LONGEST_PATH} bytes")
     parts = path.split("/")
+    if len(parts) > DEEPEST:
+        raise ValueError(f"expected at most {DEEPEST} names, one in the other")
     if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise ValueError("expected a relative path with '/' between names, without '.', '..', '\\' and NUL")
-    if any(len(part.encode()) > 255 for part in parts):
+    if any(len(part.encode(errors="replace")) > 255 for part in parts):
         raise ValueError("expected names of at most 255 bytes")
     return path
 
@@ -146,8 +151,8 @@ class Uploads:
         except ValueError:
             path = None
         if path is None:
-            raise SpecError(f"'{uri}' is not an upload", mend="Write upload://<64 hex digits>/<name>.")
-        if not path.exists():
+            raise SpecError(f"'{shortened(uri)}' is not an upload", mend="Write upload://<64 hex digits>/<name>.")
+        if not os.path.exists(path):
             raise NotFound(f"'{uri}' has not been uploaded to this server", mend="Upload it with POST /uploads.")
         return path
 
@@ -176,15 +181,16 @@ class Uploads:
 
 
 def _check_tree(upload: Upload) -> None:
-    paths = {file.path for file in upload.files}
+    paths, folders = {file.path for file in upload.files}, set[str]()
     if len(paths) < len(upload.files):
         raise SpecError("an upload names one path twice")
-    for path in paths:
+    for path in sorted(paths):
         if path != upload.name and not path.startswith(upload.name + "/"):
             raise SpecError(f"'{path}' does not begin with the upload's name, '{upload.name}'")
-        for parent in PurePosixPath(path).parents:
-            if str(parent) in paths:
-                raise SpecError(f"'{parent}' is a file and a folder in one upload")
+        while (path := path.rpartition("/")[0]) and path not in folders:
+            folders.add(path)
+    if both := sorted(paths & folders):
+        raise SpecError(f"'{both[0]}' is a file and a folder in one upload")
 
 
 def _link(blob: Path, place: Path) -> None:

@@ -331,3 +331,42 @@ def test_a_single_spec_in_an_adapter_tells_what_is_wrong_like_the_spec_itself():
         told.append(str(error.value))
     assert told[0] == told[1]
     assert "unknown key 'nmae'; did you mean 'name'?" in told[0]
+
+
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("secret " * 20_000, "found 'secret", id="one text instead of keys"),
+        pytest.param("x" * (1 << 20) + "x", "1048577 characters", id="a file that is too large"),
+        pytest.param("a: *" + "secret" * 20_000, "found undefined alias", id="an alias that is not there"),
+        pytest.param("a: !" + "secret" * 20_000 + " b", "could not determine a constructor", id="an unknown tag"),
+        pytest.param("a: " + "[" * 5000 + "]" * 5000, "nested too deeply", id="5,000 levels"),
+        pytest.param("a: " + "[" * 200 + "]" * 200, "more than 64 levels", id="200 levels"),
+        pytest.param(LAUGHS, "are more than 100000 values", id="aliases of aliases"),
+        pytest.param("name: " + "secret" * 8000, "expected 3 to 32 letters", id="a value that does not fit"),
+        pytest.param("secret" * 100 + ": 1", "unknown key", id="an unknown key"),
+        pytest.param("tags: {a: 1, " + "secret" * 50 + ": 1, " + "secret" * 50 + ": 1}", "stands twice", id="twice"),
+        pytest.param("".join(f"key-{number}: 1\n" for number in range(5000)), "and 4981 more", id="many"),
+    ],
+)
+def test_an_error_never_quotes_a_whole_document(tmp_path, text, told):
+    file = tmp_path / "endpoint.yml"
+    file.write_text(text)
+    with pytest.raises(SpecError, match=told) as error:
+        load_yaml(BatchEndpoint, file)
+    assert len(str(error.value)) < 8000
+    assert str(error.value).count("secret") < 60
+
+
+@pytest.mark.parametrize(
+    "number", ["1" * 5000, "1:" * 20_000 + "1", "0x" + "f" * 5000], ids=["digits", "base 60", "hex"]
+)
+def test_a_number_of_endless_length_is_text(tmp_path, number):
+    file = tmp_path / "endpoint.yml"
+    file.write_text(f"name: heart\nidentity: {{a: '1', b: {number}}}\n")
+    assert load_yaml(BatchEndpoint, file).identity["b"] == number

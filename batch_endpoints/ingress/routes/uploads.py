@@ -23,7 +23,7 @@ def uploads_router(control_plane: ControlPlane) -> APIRouter:
 
     @router.post("", summary="Announce a folder or file; the answer says which content is missing")
     def post_upload(document: Document) -> dict[str, Any]:
-        upload = check(Upload, document)
+        upload = check(Upload, document, largest=None)
         return {"uri": upload.uri, "missing": uploads.add(upload)}
 
     @router.put("/blobs/{sha256}", status_code=201, summary="Send the content of one file (raw body)")
