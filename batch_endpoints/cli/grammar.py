@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_endpoints.cli.terminal import echo
 from batch_endpoints.errors import BatchEndpointError
+from batch_endpoints.terminal_text import for_stream
 
 if TYPE_CHECKING:
     from batch_endpoints.cli import render
@@ -29,7 +31,7 @@ class Failed(click.ClickException):
     """It failed: the message goes to stderr and the exit code is 1."""
 
     def show(self, file: Any = None) -> None:
-        click.secho(f"ERROR: {self.message}", err=True, fg="red")
+        echo(f"ERROR: {self.message}", err=True, fg="red")
 
 
 class Told:
@@ -47,7 +49,7 @@ class Told:
     def note(self, text: str) -> None:
         """Say something that is not the answer."""
         if not self.quiet:
-            click.echo(text, err=True)
+            echo(text, err=True)
 
 
 def _flags_of_every_verb() -> list[click.Option]:
@@ -172,6 +174,11 @@ class Main(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:  # it quotes what was typed, or pasted
+            message = error.format_message()
+            if (shown := for_stream(message, sys.stderr)) != message:
+                raise click.UsageError(shown, ctx=error.ctx) from None
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
@@ -233,12 +240,12 @@ def confirmed(what: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"to delete {what} without being asked, add --yes")
-    click.confirm(f"Delete {what}?", abort=True, err=True)
+    click.confirm(for_stream(f"Delete {what}?", sys.stderr), abort=True, err=True)
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
         from importlib.metadata import version
 
-        click.echo(f"batch-endpoints {version('batch-endpoints')}")
+        echo(f"batch-endpoints {version('batch-endpoints')}")
         ctx.exit()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ import click
 
 from batch_endpoints.cli.changes import job_settings, set_option
 from batch_endpoints.cli.grammar import Noun, Told, Verb
+from batch_endpoints.cli.terminal import echo, write_bytes
 
 if TYPE_CHECKING:
     from batch_endpoints.client import Job
@@ -118,8 +121,9 @@ def stream(told: Told, name: str) -> None:
 @click.option("--worker", default="", help="Only logs with this in their names, as a line shows it; driver is one.")
 @click.option("--errors", is_flag=True, help="Only failed tries with their stacks, and warnings of the driver.")
 @click.option("--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("--raw", is_flag=True, help="On a terminal too, control characters as they were printed: colours.")
 @click.pass_obj
-def logs(told: Told, name: str, worker: str, errors: bool, follow: bool) -> None:
+def logs(told: Told, name: str, worker: str, errors: bool, follow: bool, raw: bool) -> None:
     """Show the logs of a job, driver and workers merged by time.
 
     \b
@@ -134,10 +138,13 @@ def logs(told: Told, name: str, worker: str, errors: bool, follow: bool) -> None
             for event in found.stream(worker=worker, errors=errors):
                 if event.kind == "log":
                     shown = True
-                    click.echo(event.line)
+                    echo(event.line, raw=raw)
     if not shown:  # by following: there is nothing, or no such worker, which the server says here
-        for piece in found.log_pieces(worker=worker, errors=errors):
-            click.echo(piece, nl=False)
+        pieces = found.log_pieces(worker=worker, errors=errors)
+        if raw:
+            write_bytes(pieces)
+        for text in _as_text(pieces):  # none where they have been written
+            echo(text, nl=False)
 
 
 @job.command()
@@ -192,3 +199,11 @@ def _followed(told: Told, job: Job, stream: bool) -> dict[str, Any]:
 
         follow(job, err=True, quiet=told.quiet)
     return job.document
+
+
+def _as_text(pieces: Iterable[bytes]) -> Iterator[str]:
+    """A log as text, whatever a script has printed: what is no UTF-8 is written out, and so is NUL."""
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    for piece in pieces:
+        yield decoder.decode(piece).replace("\0", "\\x00")
+    yield decoder.decode(b"", final=True)

@@ -17,8 +17,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-import click
-
 from batch_endpoints.cli.home import make_token, open_home
 from batch_endpoints.cli.local_ray import (
     LocalRay,
@@ -29,6 +27,7 @@ from batch_endpoints.cli.local_ray import (
     without_ray_access,
 )
 from batch_endpoints.cli.running_server import RunningServer, read_server, server_file, write_server
+from batch_endpoints.cli.terminal import echo
 from batch_endpoints.errors import Conflict, Refused
 from batch_endpoints.settings import DEFAULT_PORT, PRIVATE_UMASK, Settings, default_max_running_jobs
 
@@ -106,7 +105,7 @@ def start_server(
 
 def end_interrupted() -> NoReturn:
     """End this process at once: threads of a connection to Ray that was broken off crash a slow end."""
-    click.secho("ERROR: interrupted; what was started has been ended", err=True, fg="red")
+    echo("ERROR: interrupted; what was started has been ended", err=True, fg="red")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(128 + signal.SIGINT)

@@ -24,7 +24,9 @@ from batch_endpoints.cli.local_server import end_interrupted, port_or_free_one, 
 from batch_endpoints.cli.running_server import find_server
 from batch_endpoints.cli.server import docs_link
 from batch_endpoints.cli.stream import follow
+from batch_endpoints.cli.terminal import echo
 from batch_endpoints.settings import DEFAULT_PORT, Settings
+from batch_endpoints.terminal_text import visible
 
 if TYPE_CHECKING:
     from batch_endpoints.client import Job
@@ -85,7 +87,7 @@ class _Steps:
 
     def say(self, step: str) -> None:
         self.check()
-        click.echo(step)
+        echo(step)
 
     def check(self) -> None:
         if self.interrupted:
@@ -131,7 +133,7 @@ def _server(settings: Settings, keep: bool, steps: _Steps) -> Iterator[str]:
         raise
     finally:
         if not keep:
-            click.echo("Ending the server")
+            echo("Ending the server")
             stop_server(settings.home, running)
 
 
@@ -150,13 +152,14 @@ def _invoke(url: str, folder: Path, steps: _Steps) -> Job:
 def _show(job: Job) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     predictions = job.outputs["score"].to_arrow()
     table = Table(title=f"The first {SHOWN_ROWS} of {predictions.num_rows} predictions", title_justify="left")
     for name in predictions.column_names:
-        table.add_column(name)
+        table.add_column(Text(visible(name)))
     for row in predictions.slice(0, SHOWN_ROWS).to_pylist():
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(Text(visible(str(value))) for value in row.values()))
     Console().print(table)
 
 
@@ -165,6 +168,4 @@ def _say_next(folder: Path, docs: str) -> None:
     program = "batch-endpoints" if shutil.which("batch-endpoints") else sys.argv[0]
     first = f"open {docs} in a browser" if docs else f"{program} up"
     last = f"{program} down" if docs else f"{program} job list"
-    click.echo(
-        f"\nTry next:\n  {first}\n  {program} endpoint invoke -n tumor --input {folder / 'data'} --stream\n  {last}"
-    )
+    echo(f"\nTry next:\n  {first}\n  {program} endpoint invoke -n tumor --input {folder / 'data'} --stream\n  {last}")

@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+from batch_endpoints.cli.terminal import echo
+from batch_endpoints.terminal_text import for_stream
+
 Columns = Sequence[str] | Mapping[str, str]
 """Dotted keys that a table shows, or their headings and them; without a heading it is the key's last part."""
 
@@ -51,13 +54,13 @@ def show(data: Any, form: str, columns: Columns = ()) -> None:
     """
     match form:
         case "json" | "jsonc":
-            click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+            echo(json.dumps(data, indent=2, ensure_ascii=False))
         case "yaml" | "yamlc":
             import yaml
 
-            click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+            echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
         case "tsv":
-            click.echo(tsv(data), nl=False)
+            echo(tsv(data), nl=False)
         case "table":
             _show_table(data, columns)
 
@@ -104,9 +107,11 @@ def _show_table(data: Any, columns: Columns) -> None:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for heading in headings:
         # a name that is broken in two cannot be copied
-        drawn.add_column(Text(heading), overflow="fold", no_wrap=heading in ("name", "status"))
+        drawn.add_column(
+            Text(for_stream(heading, sys.stdout)), overflow="fold", no_wrap=heading in ("name", "status")
+        )
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*(Text(for_stream(cell, sys.stdout)) for cell in row))
     live = sys.stdout.isatty()
     console = Console(file=sys.stdout, width=shutil.get_terminal_size().columns if live else UNCUT)
     if console.measure(drawn, options=console.options.update(width=UNCUT)).maximum > console.width:
@@ -114,7 +119,7 @@ def _show_table(data: Any, columns: Columns) -> None:
     with console.capture() as captured:
         console.print(drawn)
     lines = (line.rstrip() for line in captured.get().splitlines())
-    click.echo("\n".join(line for line in lines if line))
+    echo("\n".join(line for line in lines if line), raw=True)  # with the styles of its own
 
 
 def _row(row: Any) -> str:

@@ -14,6 +14,7 @@ from batch_endpoints.cli.grammar import Told, Verb
 from batch_endpoints.cli.local_ray import access_variables
 from batch_endpoints.cli.local_server import clear_away, end_interrupted, start_server, stop_server
 from batch_endpoints.cli.running_server import RunningServer, find_server, unfinished_jobs
+from batch_endpoints.cli.terminal import echo
 from batch_endpoints.errors import Conflict, NotFound
 from batch_endpoints.policies.passes import LINK_SECONDS, issue_pass
 from batch_endpoints.settings import DEFAULT_PORT, Settings
@@ -43,7 +44,7 @@ def up(context: click.Context, host: str, port: int, ray_address: str, insecure:
                 f"a server of this home is up at {running.url}, not on port {port}",
                 mend="End it with `batch-endpoints down`, or name another home with BATCH_ENDPOINTS_HOME.",
             )
-        click.echo(f"A server is up already at {running.url}; `batch-endpoints down` ends it.", err=True)
+        echo(f"A server is up already at {running.url}; `batch-endpoints down` ends it.", err=True)
         return _shown(home, running)
     try:
         started = start_server(home, host=host, port=port, ray_address=ray_address, insecure=insecure, say=_say)
@@ -61,15 +62,13 @@ def down() -> None:
     if running is None:
         killed = clear_away(home)
         told = f"The server at {killed.url} had been killed; ended what it left." if killed else "Nothing is up."
-        click.echo(told, err=True)
+        echo(told, err=True)
         return
     unfinished = unfinished_jobs(running, settings)
     stop_server(home, running)
-    click.echo(f"Ended the server at {running.url}.", err=True)
+    echo(f"Ended the server at {running.url}.", err=True)
     if unfinished:
-        click.echo(
-            f"Jobs that have not ended: {unfinished}; they go on with the next `batch-endpoints up`.", err=True
-        )
+        echo(f"Jobs that have not ended: {unfinished}; they go on with the next `batch-endpoints up`.", err=True)
 
 
 @click.command(cls=Verb)
@@ -89,14 +88,14 @@ def token(told: Told, ray: bool) -> None:
                 mend=f"`batch-endpoints up` makes one, in {settings.token_at_home}; for a server elsewhere set "
                 "BATCH_ENDPOINTS_TOKEN or BATCH_ENDPOINTS_TOKEN_FILE.",
             )
-        click.echo(connection.token)
+        echo(connection.token)
         return
     running = find_server(settings.home)
     if running is None or running.ray is None:
         raise NotFound("no Ray of this home is up", mend="Start one with `batch-endpoints up`.")
     variables = {**access_variables(settings.ray_token_at_home), "RAY_API_SERVER_ADDRESS": running.dashboard}
     for name, value in variables.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+        echo(f"export {name}={shlex.quote(value)}")
 
 
 @click.command(cls=Verb)
@@ -106,7 +105,7 @@ def status(context: click.Context) -> dict[str, Any]:
     settings = Settings.read()
     running = find_server(settings.home)
     if running is None:
-        click.echo("Nothing is up; `batch-endpoints up` starts a server.", err=True)
+        echo("Nothing is up; `batch-endpoints up` starts a server.", err=True)
         context.exit(1)
     from batch_endpoints.client import BatchEndpointsClient
 
@@ -133,4 +132,4 @@ def _shown(settings: Settings, running: RunningServer) -> dict[str, Any]:
 
 
 def _say(step: str) -> None:
-    click.echo(f"{step} ...", err=True)
+    echo(f"{step} ...", err=True)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from batch_endpoints.cli.grammar import Failed
+from batch_endpoints.cli.terminal import echo
 from batch_endpoints.errors import JobFailed
+from batch_endpoints.terminal_text import visible
 
 if TYPE_CHECKING:
     from batch_endpoints.client import Job, JobEvent
@@ -38,11 +38,11 @@ def follow(job: Job, *, err: bool = False, quiet: bool = False) -> None:
         elif (sys.stderr if err else sys.stdout).isatty():
             _live(job, err)
         else:
-            plain(job, lambda line: click.echo(line, err=err))
+            plain(job, lambda line: echo(line, err=err))
     text = "\n".join(ending(job.document))
     if job.status != "Completed":
         raise Failed(f"job {job.name} ended as {text}")
-    click.echo(text, err=err)
+    echo(text, err=err)
 
 
 @contextmanager
@@ -130,18 +130,19 @@ def _live(job: Job, err: bool) -> None:
     console = Console(stderr=err)
     columns = (SpinnerColumn(), TextColumn("{task.fields[status]}", markup=False), BarColumn())
     with Progress(*columns, TextColumn("{task.fields[told]}", markup=False), console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, status=job.status, told="")
+        task = bar.add_task("", total=None, status=visible(job.status), told="")
 
         def show(event: JobEvent) -> None:
             document = event.job.document
             _, _, told = progress_line(document).partition(": ")
             progress = document["progress"]
             total = progress.get("items") or None
-            bar.update(task, total=total, completed=_done(progress), status=event.job.status, told=told)
+            status = visible(event.job.status)
+            bar.update(task, total=total, completed=_done(progress), status=status, told=visible(told))
 
         for event in job.stream():
             if event.kind == "log":
-                console.print(Text(event.line), soft_wrap=True)
+                console.print(Text(visible(event.line)), soft_wrap=True)
             else:
                 show(event)
 

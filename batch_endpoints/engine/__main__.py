@@ -29,6 +29,7 @@ from batch_endpoints.specs import JobState
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.terminal_text import for_stream
 
 
 def main() -> int:
@@ -50,7 +51,7 @@ def main() -> int:
         with nullcontext() if place else stored_log(folder.files, log):
             state = _run(folder, on_ray)
     except BatchEndpointError as error:
-        print(error, file=sys.stderr)
+        print(for_stream(str(error), sys.stderr), file=sys.stderr)
         return 2
     except Stopped:
         return 143
@@ -60,7 +61,7 @@ def main() -> int:
         + (f", {done.rows_failed} rows failed" if done.rows_failed else "")
     )
     for name, output in state.outputs.items():
-        print(f"{name}: {output.path}")
+        print(for_stream(f"{name}: {output.path}", sys.stdout))
     return {"Completed": 0, "Canceled": 130}.get(state.status, 1)
 
 

@@ -58,7 +58,8 @@ class Finished:
         keep = self._settings.keep_failed_inputs
         self._failed += failed_items(outcome, mini_batch, self._told, keep)
         self._rows_failed += failed_rows(outcome, mini_batch, self._told, keep)
-        self._files += files
+        source = {"mini_batch": self.end, "input_files": tuple(mini_batch.files)}
+        self._files += [file if file.of_init else file.model_copy(update=source) for file in files]
         self._notes |= dict.fromkeys(notes)
         self._unattributed = self._unattributed or outcome.unattributed
         self._items += len(self.bundle.items(self.end))

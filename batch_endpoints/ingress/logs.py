@@ -67,7 +67,7 @@ def _lines(sections: Iterator[Section], labelled: bool) -> list[str]:
     size = 0
     for section in sections:
         text = section.labelled() if labelled else section.text
-        lines += text.removesuffix(b"\n").decode(errors="replace").split("\n")
+        lines += text.removesuffix(b"\n").decode(errors="backslashreplace").split("\n")
         size += len(text)
         if size >= _BATCH_BYTES:
             break

@@ -56,7 +56,15 @@ from batch_endpoints.specs.job import (
 )
 from batch_endpoints.specs.mltable import MLTable, ReadDelimited, TableReading
 from batch_endpoints.specs.origins import Location, Origins
-from batch_endpoints.specs.report import FileCounts, ItemCounts, RenamedFile, RenamedFiles, RowCounts, SkippedFile
+from batch_endpoints.specs.report import (
+    FileCounts,
+    FileSource,
+    ItemCounts,
+    RenamedFile,
+    RenamedFiles,
+    RowCounts,
+    SkippedFile,
+)
 from batch_endpoints.specs.rows_file import OutputFormat, RowsFile, rows_file
 
 __all__ = [
@@ -81,6 +89,7 @@ __all__ = [
     "Deployment",
     "Environment",
     "FileCounts",
+    "FileSource",
     "Invocation",
     "ItemCounts",
     "JobError",

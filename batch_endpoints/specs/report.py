@@ -14,12 +14,24 @@ class SkippedFile(Spec):
     reason: str
 
 
+class FileSource(Spec):
+    """What a script had been given when it wrote a file."""
+
+    mini_batch: int | None = Field(None, description="its number in the plan; None of a file that init() wrote")
+    input_files: tuple[str, ...] = Field((), description="relative to the input")
+
+
 class RenamedFile(Spec):
     """A file that a script wrote, and that is in the output under another name."""
 
     file: str = Field(description="as the script named it, relative to the output")
     kept_as: str
     reason: str
+    mini_batch: int | None = Field(None, description="as of FileSource")
+    input_files: tuple[str, ...] = Field((), description="as of FileSource")
+    first: FileSource | None = Field(
+        None, description="of the file that has kept the name, where another mini-batch wrote one of that name"
+    )
 
 
 class RenamedFiles(Spec):

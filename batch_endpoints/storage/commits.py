@@ -59,6 +59,8 @@ class CommittedFile(Spec):
     name: str = Field(description="relative to the output folder")
     stored: str = Field(description="relative to the job folder")
     of_init: str = Field("", description="digest of its content, where init() wrote it: each process does so anew")
+    mini_batch: int | None = Field(None, description="after which it was there; None of one that init() wrote")
+    input_files: tuple[str, ...] = Field((), description="of that mini-batch, relative to the input")
 
 
 class Commit(Spec):

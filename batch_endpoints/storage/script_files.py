@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from batch_endpoints.interfaces import WritablePlace
-from batch_endpoints.specs import RenamedFile
+from batch_endpoints.specs import FileSource, RenamedFile
 from batch_endpoints.storage.commits import Commit, CommittedFile
 from batch_endpoints.storage.free_names import FreeNames, short_name
 
@@ -65,11 +65,24 @@ def write_files(
     Returns: the files that were renamed.
     """
     renamed = []
+    first: dict[str, CommittedFile] = {}
     for file, name in named_files(commits, rows_names, others):
+        first.setdefault(name, file)
         if name != file.name:
             why = "the rows go to it" if file.name in rows_names else "two mini-batches wrote it"
             why = "it was there before" if file.name in others else why
-            renamed.append(RenamedFile(file=file.name, kept_as=name, reason=why))
+            before = first.get(file.name)
+            kept = FileSource(mini_batch=before.mini_batch, input_files=before.input_files) if before else None
+            renamed.append(
+                RenamedFile(
+                    file=file.name,
+                    kept_as=name,
+                    reason=why,
+                    mini_batch=file.mini_batch,
+                    input_files=file.input_files,
+                    first=kept,
+                )
+            )
         with target.open_output(name) as copy, files.open_input(file.stored) as source:
             while block := source.read(1 << 20):
                 copy.write(block)

@@ -165,6 +165,9 @@ def test_a_retry_keeps_the_files_of_the_mini_batches_before_it(tmp_path):
         "file": "deep/same.txt",
         "kept_as": "deep/same-64.txt",
         "reason": "two mini-batches wrote it",
+        "mini_batch": 63,
+        "input_files": ["063.txt"],
+        "first": {"mini_batch": 0, "input_files": ["000.txt"]},
     }
 
 

@@ -30,7 +30,9 @@ def store():
 @pytest.fixture
 def http(tmp_path, store):
     plane = ControlPlane(store, jobs_root=tmp_path / "jobs", uploads_root=tmp_path / "uploads")
-    return TestClient(create_app(plane, server_id="the-id"), raise_server_exceptions=False)
+    client = TestClient(create_app(plane, server_id="the-id", token="t"), raise_server_exceptions=False)
+    client.headers["authorization"] = "Bearer t"
+    return client
 
 
 def nested(levels):

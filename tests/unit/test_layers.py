@@ -19,7 +19,7 @@ FLOORS = [
     ["interfaces", "settings"],
     ["planning", "policies"],
     ["specs"],
-    ["errors"],
+    ["errors", "terminal_text"],
 ]
 FLOOR = {box: number for number, boxes in enumerate(FLOORS) for box in boxes}
 ROOMS = {

@@ -91,13 +91,13 @@ SUSPICIOUS = [
 def begins(pattern):
     """Texts that lead into the pattern: what stands literally in it, up to each place where it goes on otherwise."""
     literals = re.findall(r"[a-z0-9]*(?:://|:|/|=)|[a-z]{3,}", pattern.replace("\\", ""))
-    return ["", literals[0] if literals else "a", "".join(literals[:2])]
+    return ["", "".join(literals[:2])]
 
 
 @pytest.mark.parametrize("name", sorted(SUSPICIOUS))
 def test_a_regex_takes_no_more_than_twice_the_steps_for_twice_the_text(name):
     pattern, flags, method = FOUND[name]
-    sizes = (40, 160) if re.search(r"\{\d*,\d+\}", pattern) else (8, 32)
+    sizes = (40, 160) if re.search(r"\{\d*,\d+\}", pattern) else (6, 24)
     for begin, pump, end in itertools.product(dict.fromkeys(begins(pattern)), PUMPS, ENDS):
         short, long = (steps(pattern, flags, method, begin + pump * times + end) for times in sizes)
         assert long < 6 * short + 100, (

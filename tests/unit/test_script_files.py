@@ -30,6 +30,29 @@ def written(files, *names_of_commits, rows_names=()):
     return {name: target.read(name).decode() for name in target.names("")}, renamed
 
 
+def test_a_renamed_file_can_be_traced_and_so_can_the_one_that_kept_its_name(files):
+    for number in range(2):
+        files.replace(f"parts/{number}", b"")
+    day = [f"day{number}/part-0.csv" for number in (1, 2)]
+    commits = [
+        Commit(
+            bundle=0,
+            start=number,
+            end=number + 1,
+            files=(
+                CommittedFile(
+                    name="part-0.csv", stored=f"parts/{number}", mini_batch=number, input_files=(day[number],)
+                ),
+            ),
+        )
+        for number in range(2)
+    ]
+    (renamed,) = write_files(files, commits, Disk(files.disk / "out"))
+    assert (renamed.file, renamed.kept_as) == ("part-0.csv", "part-0-2.csv")
+    assert (renamed.mini_batch, renamed.input_files) == (1, (day[1],))
+    assert (renamed.first.mini_batch, renamed.first.input_files) == (0, (day[0],))
+
+
 def test_a_script_may_remove_its_output_folder(files, tmp_path):
     assert store_files(files, tmp_path / "gone", print) == []
 
