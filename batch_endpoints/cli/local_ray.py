@@ -187,6 +187,7 @@ def _environment(folder: str, token_file: Path) -> dict[str, str]:
     return {
         **without_ray_access(os.environ),
         **access_variables(token_file),
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "batch_endpoints.ingress.proxy_hook.middlewares",
         "RAY_TMPDIR": folder,
         # a driver that is told to end ends its workers, within 5 seconds, and writes its report; Ray would kill it
         # after 3
