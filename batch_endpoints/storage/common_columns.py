@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pyarrow as pa
 
-from batch_endpoints.storage.formats import as_text
+from batch_endpoints.storage.nested_types import is_large_list, is_list, recast
 from batch_endpoints.storage.number_types import NumberRange, is_number, numbers_as, wider_number, without_nan
+from batch_endpoints.storage.value_texts import as_text
 
 
 class TooNarrow(Exception):
@@ -110,9 +112,11 @@ def _wider(one: pa.DataType, other: pa.DataType, bytes_are_text: bool) -> pa.Dat
         if texts and bytes_are_text:
             return pa.string()
         return pa.large_binary() if _is_large(one) or _is_large(other) else pa.binary()
-    if _is_list(one) and _is_list(other):
+    if is_list(one) and is_list(other):
         value = _wider(one.value_type, other.value_type, bytes_are_text)
-        return pa.large_list(value) if is_a.is_large_list(one) or is_a.is_large_list(other) else pa.list_(value)
+        if _became_text(value, one.value_type, other.value_type):
+            return pa.string()
+        return pa.large_list(value) if is_large_list(one) or is_large_list(other) else pa.list_(value)
     if is_a.is_struct(one) and is_a.is_struct(other):
         return _struct(one, other, bytes_are_text)
     if any(
@@ -128,8 +132,15 @@ def _struct(one: pa.StructType, other: pa.StructType, bytes_are_text: bool) -> p
         return pa.string()
     found = {field.name: field.type for field in one}
     for field in other:
-        found[field.name] = _wider(found.get(field.name, pa.null()), field.type, bytes_are_text)
+        known = found.get(field.name, pa.null())
+        found[field.name] = _wider(known, field.type, bytes_are_text)
+        if _became_text(found[field.name], known, field.type):
+            return pa.string()
     return pa.struct([(name, found[name]) for name in dict.fromkeys(names)])
+
+
+def _became_text(kind: pa.DataType, *before: pa.DataType) -> bool:
+    return _is_text(kind) and not all(_is_text(one) or pa.types.is_null(one) for one in before)
 
 
 def _finer(one: pa.DataType, other: pa.DataType) -> pa.DataType:
@@ -156,12 +167,6 @@ def _is_bytes(kind: pa.DataType) -> bool:
     )
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    is_a = pa.types
-    views = (is_a.is_list_view, is_a.is_large_list_view)
-    return any(bool(fits(kind)) for fits in (is_a.is_list, is_a.is_large_list, is_a.is_fixed_size_list, *views))
-
-
 def _is_large(kind: pa.DataType) -> bool:
     return bool(pa.types.is_large_binary(kind) or pa.types.is_large_string(kind))
 
@@ -169,13 +174,13 @@ def _is_large(kind: pa.DataType) -> bool:
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
     if column.type == kind:
         return column
+    if _is_text(kind) and not _is_text(column.type):
+        return as_text(column).cast(kind)
+    return recast(column, kind, _cast_leaf) if pa.types.is_nested(kind) else _cast_leaf(column, kind)
+
+
+def _cast_leaf(column: Any, kind: pa.DataType) -> Any:
+    """An array, or a column, under another type of its kind."""
     if is_number(column.type) and is_number(kind):
         return numbers_as(column, kind)
-    if pa.types.is_string(kind) and not _is_text(column.type):
-        return as_text(column)
-    try:
-        if "decimal" not in str(kind) or not pa.types.is_nested(kind):  # to those in a list Arrow rounds fractions
-            return column.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        pass
-    return pa.array(column.to_pylist(), kind)
+    return column.cast(kind)

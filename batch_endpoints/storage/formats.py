@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, time
 from decimal import Decimal
-from typing import Any, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +13,12 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from batch_endpoints.specs import OutputFormat
-from batch_endpoints.storage.python_values import holds, plain_float, python_rows, python_values
+from batch_endpoints.storage.nested_types import recast, with_leaves
+from batch_endpoints.storage.python_values import holds, python_rows
+from batch_endpoints.storage.value_texts import as_text, is_finite, json_text
 
 _EXPONENT = 1e15  # from here Arrow writes floating point with one
+_MOST_DIGITS = 76  # of a decimal
 _DECIMAL_EXPONENT = 6  # digits behind the point; from here it writes decimals with one
 
 
@@ -50,7 +50,9 @@ def stored_columns(schema: pa.Schema, format: OutputFormat) -> dict[str, str] | 
     if format == "azureml":
         return None
     if format == "parquet":
-        schema = _parquet_schema(schema)
+        stored = pa.BufferOutputStream()
+        pyarrow.parquet.ParquetWriter(stored, _parquet_schema(schema)).close()
+        schema = pyarrow.parquet.read_schema(pa.BufferReader(stored.getvalue()))
     return {field.name: str(field.type) for field in schema}
 
 
@@ -58,16 +60,6 @@ def notes_of(writer: TableWriter) -> list[str]:
     """What a reader cannot tell apart in what was written."""
     found = writer.alike() if isinstance(writer, _CsvWriter | _JsonLinesWriter) else {}
     return [f"{said}: {', '.join(sorted(names))}" for said, names in found.items() if names]
-
-
-def as_text(column: pa.ChunkedArray) -> pa.Array:
-    """Any column as text: numbers as Python writes them, dates in ISO 8601, bytes as hex, nested values as JSON."""
-    return pa.array([None if value is None else _cell(value) for value in python_values(column)], pa.string())
-
-
-def json_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """The rows as JSON can hold them: NaN is None, dates and bytes are text."""
-    return (json.loads(_json(row)) for row in python_rows(table))
 
 
 @contextmanager
@@ -118,15 +110,21 @@ class _CsvWriter:
 
     def _look_at_texts(self, table: pa.Table) -> None:
         for name, column in zip(table.column_names, table.columns, strict=True):
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            if _is_text_or_bytes(column.type):
                 if column.null_count:
                     self._missing.add(name)
-                if name not in self._empty and pc.any(pc.equal(column, "")).as_py():
+                if name not in self._empty and pc.any(pc.equal(pc.binary_length(column), 0)).as_py():
                     self._empty.add(name)
 
     def _write(self, table: pa.Table, *, header: bool) -> None:
         options = pyarrow.csv.WriteOptions(include_header=header, quoting_style="needed")
         pyarrow.csv.write_csv(table, self._sink, options)
+
+
+def _is_text_or_bytes(kind: pa.DataType) -> bool:
+    is_a = pa.types
+    texts = is_a.is_string(kind) or is_a.is_large_string(kind)
+    return bool(texts or is_a.is_binary(kind) or is_a.is_large_binary(kind))
 
 
 def _may_have_exponents(column: pa.ChunkedArray | pa.Array) -> bool:
@@ -203,23 +201,40 @@ class _ParquetWriter:
 
     def write_table(self, table: pa.Table) -> None:
         columns = [
-            column if column.type == field.type else as_text(column)
+            as_text(column)
+            if pa.types.is_string(field.type) and column.type != field.type
+            else recast(column, field.type)
             for column, field in zip(table.columns, self._schema, strict=True)
         ]
         self._writer.write_table(pa.table(columns, schema=self._schema))
 
 
 def _parquet_schema(schema: pa.Schema) -> pa.Schema:
-    for at, field in enumerate(schema):
-        if not _fits_parquet(field):
-            schema = schema.set(at, pa.field(field.name, pa.string()))
-    return schema
+    kinds = [with_leaves(kind, _parquet_type) for kind in schema.types]
+    fields = [pa.field(name, kind) for name, kind in zip(schema.names, kinds, strict=True)]
+    return pa.schema([field if _fits_parquet(field) else pa.field(field.name, pa.string()) for field in fields])
+
+
+def _parquet_type(kind: pa.DataType) -> pa.DataType:
+    """A type that Parquet has for a column, or for what lists and structs hold."""
+    if pa.types.is_fixed_size_list(kind):  # of which Arrow cannot read back one that is null
+        return pa.list_(kind.value_field)
+    if pa.types.is_decimal(kind) and kind.scale < 0:
+        digits = kind.precision - kind.scale
+        return (
+            pa.string()
+            if digits > _MOST_DIGITS
+            else pa.decimal256(digits, 0)
+            if digits > 38
+            else pa.decimal128(digits, 0)
+        )
+    return kind
 
 
 def _fits_parquet(field: pa.Field) -> bool:
     try:
         pyarrow.parquet.ParquetWriter(pa.BufferOutputStream(), pa.schema([field])).close()
-    except pa.ArrowNotImplementedError:
+    except pa.ArrowException:
         return False
     return True
 
@@ -245,9 +260,9 @@ class _JsonLinesWriter:
     def write_table(self, table: pa.Table) -> None:
         rows = list(python_rows(table))
         for name in self._numbers:
-            if name not in self._not_finite and not all(_is_finite(row[name]) for row in rows):
+            if name not in self._not_finite and not all(is_finite(row[name]) for row in rows):
                 self._not_finite.add(name)
-        self._sink.write("".join(_json(row) + "\n" for row in rows).encode())
+        self._sink.write("".join(json_text(row) + "\n" for row in rows).encode())
 
 
 class _TextWriter:
@@ -265,45 +280,3 @@ class _TextWriter:
     def write_table(self, table: pa.Table) -> None:
         for piece in table.column(0).drop_null():
             self._sink.write(piece.as_buffer())
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return repr(value)
-    return _json(value) if isinstance(value, bool | int | list | tuple | dict) else _plain(value)
-
-
-def _json(value: Any) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-    except ValueError:
-        text = "e+"
-    return json.dumps(_finite(value), ensure_ascii=False, default=_plain) if "e+" in text else text
-
-
-def _is_finite(value: Any) -> bool:
-    """Does a value hold only numbers that JSON has?"""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        value = list(value.values())
-    return not isinstance(value, list | tuple) or all(map(_is_finite, value))
-
-
-def _finite(value: Any) -> Any:
-    """The value with null for every number that is none, and without exponents in whole numbers."""
-    if isinstance(value, float):
-        return plain_float(value) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return value.isoformat() if isinstance(value, date | time) else str(value)

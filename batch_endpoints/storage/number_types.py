@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 EXACT = 1 << 53  # up to here every whole number is a double
+_DIGITS = 1 << 24  # from here the shortest text of a whole number in floating point may lack some of its digits
 _INT64 = range(-(1 << 63), 1 << 63)
 _UINT64 = range(1 << 64)
 _MOST_DIGITS = 38  # of a decimal128; a decimal256 has twice as many
@@ -35,8 +37,8 @@ def wider_number(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     return pa.int64()
 
 
-def numbers_as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """The column under another type of numbers; NaN is null where that type has none.
+def numbers_as(column: Any, kind: pa.DataType) -> Any:
+    """The column, or array, under another type of numbers; NaN is null where that type has none.
 
     Raises:
         pa.ArrowInvalid: it cannot hold one of the values.
@@ -44,8 +46,21 @@ def numbers_as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if pa.types.is_floating(column.type) and not pa.types.is_floating(kind):
         column = without_nan(column)
     if pa.types.is_decimal(kind) and not pa.types.is_decimal(column.type):
-        return column.cast(pa.string()).cast(kind)  # a floating point number as its shortest text
+        return _texts(column).cast(kind)
     return column.cast(kind)
+
+
+def _texts(column: Any) -> Any:
+    """Numbers as text: fractions at their shortest, whole ones with all their digits."""
+    if isinstance(column, pa.ChunkedArray):
+        return pa.chunked_array(list(map(_texts, column.chunks)), pa.string())
+    texts = column.cast(pa.string())
+    if not pa.types.is_floating(column.type):
+        return texts
+    whole = pc.and_(pc.equal(pc.floor(column), column), pc.greater_equal(pc.abs(column), _DIGITS))
+    whole = pc.and_(pc.fill_null(whole, False), pc.fill_null(pc.is_finite(column), False))
+    digits = pa.array([str(int(value)) for value in column.filter(whole).to_pylist()], pa.string())
+    return pc.replace_with_mask(texts, whole, digits)
 
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -18,6 +18,7 @@ from batch_endpoints.specs import OutputFormat, RenamedFile, RowsFile, SkippedFi
 from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow
 from batch_endpoints.storage.common_columns import CommonColumns, TooNarrow
 from batch_endpoints.storage.formats import TableWriter, compressed, notes_of, stored_columns, table_writer
+from batch_endpoints.storage.nested_types import recast, with_leaves
 
 # of a table that is written at once: more of them would cost memory and save nothing
 _ENOUGH_ROWS, _ENOUGH_BYTES = 10_000, 1 << 20
@@ -74,11 +75,17 @@ def _as(format: OutputFormat) -> Iterator[None]:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """The table without categories: each would have its own, and an Arrow file takes only one set of them."""
+    """The table without categories and runs: an Arrow file takes one set of them, and each has its own."""
     for at, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            table = table.set_column(at, field.name, table.column(at).cast(field.type.value_type))
+        kind = with_leaves(field.type, _decoded)
+        if kind != field.type:
+            table = table.set_column(at, field.name, recast(table.column(at), kind))
     return table
+
+
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    encoded = pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
+    return kind.value_type if encoded else kind
 
 
 def _gathered(tables: Iterable[pa.Table]) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batch_endpoints.storage.nested_types import recast, with_leaves
+
 _EXPONENT = 1e16  # from here Python writes floating point with one; all of it is whole
 _BEYOND_PYTHON = (pa.ArrowException, ArithmeticError, LookupError, ValueError)
 
@@ -30,7 +32,7 @@ def python_values(column: pa.ChunkedArray | pa.Array) -> list[Any]:
         return _floats(column)
     if holds(kind, _is_short_float):
         column = _with_doubles(column)
-    if holds(kind, pa.types.is_duration):
+    if holds(kind, _is_better_text):
         return [_value(value) for value in column] if pa.types.is_nested(kind) else _texts(column)
     try:
         return list(column.to_pylist())
@@ -59,31 +61,20 @@ def _floats(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     return [value if value is None else plain_float(value) for value in values]
 
 
+def _is_better_text(kind: pa.DataType) -> bool:
+    """Would Python's type lose its unit, or, of times of a day, its nanoseconds?"""
+    return bool(pa.types.is_duration(kind) or (pa.types.is_time64(kind) and kind.unit == "ns"))
+
+
 def _is_short_float(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) and kind.bit_width < 64)
 
 
 def _with_doubles(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     """Shorter floating point, also in lists and structs, as doubles of the same text: 0.1, no 0.10000000149011612."""
-    kind = column.type
-    if _is_short_float(kind):
-        return column.cast(pa.string()).cast(pa.float64())
-    if not holds(kind, _is_short_float):
-        return column
-    if isinstance(column, pa.ChunkedArray):
-        return pa.chunked_array(list(map(_with_doubles, column.chunks)) or [_with_doubles(column.combine_chunks())])
-    if pa.types.is_struct(kind):
-        fields = [column.field(at) for at in range(kind.num_fields)]
-        names = [field.name for field in kind]
-        return pa.StructArray.from_arrays(list(map(_with_doubles, fields)), names, mask=column.is_null())
-    if pa.types.is_fixed_size_list(kind):
-        column = column.cast(pa.list_(kind.value_type))
-    elif not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        return column
-    if column.offset:  # Arrow makes no array of some of another one's offsets
-        column = column.take(pa.arange(0, len(column)))
-    values = _with_doubles(column.values)
-    return type(column).from_arrays(column.offsets, values, mask=column.is_null())
+    kind = with_leaves(column.type, lambda leaf: pa.float64() if _is_short_float(leaf) else leaf)
+    chunks = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+    return recast(chunks, kind, lambda array, leaf: array.cast(pa.string()).cast(leaf))
 
 
 def _value(value: pa.Scalar) -> Any:
