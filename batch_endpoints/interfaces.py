@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +232,19 @@ class WritablePlace(Place, Protocol):
 
     def delete(self, path: str) -> None:
         """Remove a file; harmless where there is none."""
+
+    def uri_of(self, path: str) -> str:
+        """What every node can open it by."""
+
+    def put_folder(self, folder: str, files: Mapping[str, str]) -> None:
+        """Make a folder of files that are here under other names; it is there when all of it is.
+
+        Args:
+            files: path below the folder -> the file; neither will ever be changed.
+        """
+
+    def has_folder(self, folder: str) -> bool:
+        """Was it put, all of it?"""
 
     def tidy(self, folder: str) -> None:
         """Remove a folder that has become empty, where folders are more than parts of names."""

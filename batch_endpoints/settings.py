@@ -3,7 +3,7 @@
 | variable | default | meaning |
 |---|---|---|
 | ``BATCH_ENDPOINTS_HOME`` | ``~/.batch-endpoints`` | local database, job folders, uploads, caches |
-| ``BATCH_ENDPOINTS_ROOT`` | the home | URI below which job folders live: ``s3://bucket/path`` or a shared disk |
+| ``BATCH_ENDPOINTS_ROOT`` | the home | URI below which job folders are; a store holds the uploads, too |
 | ``BATCH_ENDPOINTS_URL`` | ``http://127.0.0.1:8700`` | the server that clients talk to |
 | ``BATCH_ENDPOINTS_TOKEN`` | the file ``token`` in the home | bearer token that clients send |
 | ``BATCH_ENDPOINTS_TOKEN_FILE`` | | a file that holds it |
@@ -58,8 +58,10 @@ class Settings:
         return f"{self.root or self.home.as_uri()}/jobs"
 
     @property
-    def uploads_root(self) -> Path:
-        return self.home / "uploads"
+    def uploads_root(self) -> str:
+        """URI of the folder of uploads: in the home, or beside the jobs where these are in an object store."""
+        in_store = self.root and not self.root.startswith("file:")
+        return f"{self.root if in_store else self.home.as_uri()}/uploads"
 
     @property
     def token_at_home(self) -> Path:

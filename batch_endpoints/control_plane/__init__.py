@@ -33,7 +33,7 @@ class ControlPlane:
         store: RecordStore,
         *,
         jobs_root: str | Path,
-        uploads_root: Path,
+        uploads_root: str | Path,
         local_paths: bool = True,
         check_input: Callable[[str, str, Access], None] = check_readable,
         now: Callable[[], datetime] = _utc_now,
@@ -42,7 +42,7 @@ class ControlPlane:
         Args:
             store: the records.
             jobs_root: URI or path of the folder where each job gets its own.
-            uploads_root: where uploads are kept.
+            uploads_root: URI or path of the folder where uploads are kept.
             local_paths: may clients name any path on this server's disk? Otherwise only below a registered datastore.
             check_input: called with an input's URI and type and the job's credentials; raises InputError where there
                 is nothing to read.

@@ -6,10 +6,10 @@ import ast
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from batch_endpoints.control_plane.assets import Assets
-from batch_endpoints.control_plane.places import is_mlflow
 from batch_endpoints.control_plane.records import check_patch, found, merge_patch
 from batch_endpoints.errors import Conflict, NotFound, SpecError
 from batch_endpoints.interfaces import AnyDeployment, Listing, Page, RecordStore
@@ -24,6 +24,9 @@ from batch_endpoints.specs import (
     to_document,
 )
 from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.place import open_place
+from batch_endpoints.storage.inputs import fetch_tree
+from batch_endpoints.storage.uploads import SCHEME
 
 PATCHABLE = ("description", "tags", "settings", "resources", "properties")
 
@@ -88,7 +91,7 @@ class Deployments:
             self._check_code(deployment.code_configuration, skip_script_validation)
         model = self._model(deployment)
         place = self._assets.places.uri(model.path, "model.path")
-        if deployment.code_configuration is None and not is_mlflow(model, place):
+        if deployment.code_configuration is None and not self._assets.places.is_mlflow(model, place):
             raise SpecError(
                 "'code_configuration' is missing",
                 where=f"deployment '{deployment.name}'",
@@ -132,13 +135,15 @@ class Deployments:
         return f"azureml:{environment.name}:{environment.version}"
 
     def _check_code(self, code: CodeConfiguration, skip_script_validation: bool) -> None:
-        folder = local_path(self._assets.places.uri(code.code, "code_configuration.code"))
-        if folder is None:
+        uri = self._assets.places.uri(code.code, "code_configuration.code")
+        if not (local_path(uri) or code.code.startswith(SCHEME)):
             raise SpecError(
                 f"code_configuration.code: '{code.code}' is not on this server",
                 mend="Upload the folder (POST /uploads); the command line does so by itself.",
             )
-        check_script(folder, code.scoring_script, parse=not skip_script_validation)
+        with TemporaryDirectory(prefix="batch-endpoints-") as scratch:
+            folder = open_place(uri).disk or fetch_tree(uri, Path(scratch))
+            check_script(folder, code.scoring_script, parse=not skip_script_validation)
 
 
 def check_script(folder: Path, script: str, *, parse: bool = True) -> None:

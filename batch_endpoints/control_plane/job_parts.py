@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 
 from batch_endpoints.control_plane.assets import Assets
-from batch_endpoints.control_plane.places import is_mlflow
 from batch_endpoints.errors import InvocationError
 from batch_endpoints.specs import (
     DATA_TYPES,
@@ -68,7 +67,7 @@ def frozen_deployment(assets: Assets, deployment: ModelDeployment) -> ModelDeplo
     model = assets.referred("models", str(deployment.model))
     assert isinstance(model, Model)
     uri = assets.places.uri(model.path, f"the path of model '{model.name}'")
-    kind = "mlflow_model" if is_mlflow(model, uri) else model.type
+    kind = "mlflow_model" if assets.places.is_mlflow(model, uri) else model.type
     changes: dict[str, object] = {"model": model.model_copy(update={"path": uri, "type": kind})}
     if code := deployment.code_configuration:
         place = assets.places.uri(code.code, "code_configuration.code")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -23,6 +22,7 @@ from batch_endpoints.specs import (
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.access import Access, is_below, is_within
 from batch_endpoints.storage.files.addresses import check_scheme, local_path, scheme_of
+from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.mltable import read_mltable
 from batch_endpoints.storage.uploads import SCHEME, Uploads
 
@@ -53,7 +53,7 @@ class Places:
             NotFound: an upload or a datastore that is not there.
         """
         if path.startswith(SCHEME):
-            return self._uploads.resolve(path).as_uri()
+            return self._uploads.resolve(path)
         if in_datastore := datastore_path(path):
             return self._in_datastore(*in_datastore, f"{what}: '{shown(path)}'")
         if path.startswith("azureml:"):
@@ -96,7 +96,7 @@ class Places:
         }
         if self._local_paths:
             return Access(credentials)
-        uploaded = (place for place in map(local_path, wanted) if place and self._uploads.has(place))
+        uploaded = (local_path(uri) for uri in wanted if self._uploads.has(uri))
         folders = (local_path(datastore.prefix) for datastore in datastores)
         return Access(credentials, tuple(sorted({str(place) for place in chain(folders, uploaded) if place})))
 
@@ -117,6 +117,17 @@ class Places:
             if place := local_path(entry.path):
                 access.check_open(place, f"{what}, '{place}',")
         return table
+
+    def is_mlflow(self, model: Model, uri: str) -> bool:
+        """Does MLflow know how to load it: by its type, or because its folder says so?
+
+        Args:
+            model: the model.
+            uri: where it is, from ``uri``; a store of the user's is not asked.
+        """
+        if model.type == "mlflow_model":
+            return True
+        return bool(local_path(uri) or self._uploads.has(uri)) and open_place(uri).exists("MLmodel")
 
     def _in_datastore(self, name: str, below: str, what: str) -> str:
         if ".." in below.split("/"):
@@ -169,16 +180,3 @@ def places(
         yield deployment.model.path
     if deployment.code_configuration:
         yield deployment.code_configuration.code
-
-
-def is_mlflow(model: Model, uri: str) -> bool:
-    """Does MLflow know how to load it: by its type, or because its folder says so.
-
-    Args:
-        model: the model.
-        uri: where it is, from ``Places.uri``.
-    """
-    if model.type == "mlflow_model":
-        return True
-    folder = local_path(uri)
-    return folder is not None and os.path.isfile(folder / "MLmodel")  # False as well where nobody may look

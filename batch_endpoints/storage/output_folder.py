@@ -6,14 +6,12 @@ They are in the output's format already, so that nobody has to read all rows aga
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 
 from batch_endpoints.interfaces import WritablePlace
 from batch_endpoints.specs import RowsFile
+from batch_endpoints.storage.files.patience import at_once
 from batch_endpoints.storage.rounds import Rounds, in_order
 
-_COPIERS = 8  # most of what copying takes is waiting for a store
 _PREFIX = "part-"
 
 
@@ -39,10 +37,7 @@ def write_folder(files: WritablePlace, rounds: Rounds, target: WritablePlace, ro
             while block := source.read(1 << 20):
                 sink.write(block)
 
-    contexts = [copy_context() for _ in wanted]  # threads begin in one of their own, without the caller's patience
-    with ThreadPoolExecutor(_COPIERS) as copiers:
-        for _ in copiers.map(lambda context, path: context.run(copy, path), contexts, wanted):
-            pass
+    at_once(copy, wanted)
     for name in target.names(rows.name.rstrip("/")):
         if name.startswith(_PREFIX) and rows.name + name not in wanted:
             target.delete(rows.name + name)

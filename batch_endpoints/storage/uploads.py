@@ -1,7 +1,7 @@
 """Uploads: folders and files that clients send, kept by content.
 
 ``blobs/<sha256>``          every file's bytes, once
-``trees/<sha256>/<path>``   a folder as its client saw it, of hard links to blobs; named by its manifest
+``trees/<sha256>/<path>``   a folder as its client saw it, of links to blobs or copies; named by its manifest
 
 Both appear whole or not at all, so any number of clients may send the same thing at the same time, and a folder
 that is here is never sent again.
@@ -9,13 +9,11 @@ that is here is never sent again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +23,10 @@ from pydantic import AfterValidator, Field
 from batch_endpoints.errors import NotFound, SpecError
 from batch_endpoints.specs import Spec
 from batch_endpoints.specs.limits import DEEPEST, LONGEST_PATH, shortened
+from batch_endpoints.storage.files.access import is_below
+from batch_endpoints.storage.files.addresses import plain
+from batch_endpoints.storage.files.patience import at_once
+from batch_endpoints.storage.files.place import open_place, writable_place
 
 SCHEME = "upload://"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -85,8 +87,12 @@ class Upload(Spec):
 class Uploads:
     """What clients have sent to this server."""
 
-    def __init__(self, root: Path) -> None:
-        self._blobs, self._trees, self._aside = root / "blobs", root / "trees", root / "aside"
+    def __init__(self, root: str | Path) -> None:
+        """
+        Args:
+            root: URI or path of a folder that all nodes can read.
+        """
+        self._place = writable_place(str(root))
 
     def add(self, upload: Upload) -> list[str]:
         """Build the folder if all of its content is here.
@@ -97,14 +103,26 @@ class Uploads:
             SpecError: paths that are no tree, or a file whose size is not what the manifest says.
         """
         _check_tree(upload)
-        tree = self._trees / upload.digest
-        if tree.is_dir():
+        tree = f"trees/{upload.digest}"
+        if self._place.has_folder(tree):
             return []
-        wanted = dict.fromkeys(file.sha256 for file in upload.files)
-        missing = [sha256 for sha256 in wanted if not (self._blobs / sha256).is_file()]
-        if not missing:
-            self._build(upload.files, tree)
-        return missing
+        wanted = list(dict.fromkeys(file.sha256 for file in upload.files))
+        sizes = dict(zip(wanted, at_once(self._size, wanted), strict=True))
+        missing = [sha256 for sha256, size in sizes.items() if size is None]
+        if missing:
+            return missing
+        for file in upload.files:
+            if sizes[file.sha256] != file.size:
+                raise SpecError(f"'{file.path}' has {sizes[file.sha256]} bytes, not {file.size}")
+        self._place.put_folder(tree, {file.path: f"blobs/{file.sha256}" for file in upload.files})
+        return []
+
+    def _size(self, sha256: str) -> int | None:
+        """Of a blob, in bytes; None where it is not here."""
+        try:
+            return self._place.size(f"blobs/{sha256}")
+        except FileNotFoundError:
+            return None
 
     @contextmanager
     def receive(self, sha256: str) -> Iterator[Callable[[bytes], object]]:
@@ -115,31 +133,22 @@ class Uploads:
         """
         if not _SHA256.fullmatch(sha256):
             raise SpecError(f"'{sha256}' is not a SHA-256", mend="Write 64 lower-case hexadecimal digits.")
-        self._aside.mkdir(parents=True, exist_ok=True)
-        self._blobs.mkdir(parents=True, exist_ok=True)
         found = hashlib.sha256()
-        descriptor, name = tempfile.mkstemp(dir=self._aside)
-        aside = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
+        with self._place.open_output(f"blobs/{sha256}") as file:
 
-                def write(piece: bytes) -> None:
-                    found.update(piece)
-                    file.write(piece)
+            def write(piece: bytes) -> None:
+                found.update(piece)
+                file.write(piece)
 
-                yield write
+            yield write
             if found.hexdigest() != sha256:
                 raise SpecError(
                     f"the content of blob {sha256} was damaged on its way: its SHA-256 is {found.hexdigest()}",
                     mend="Send it again.",
                 )
-            aside.chmod(0o400)  # trees link to it: a script that writes into its folder must not change a blob
-            aside.replace(self._blobs / sha256)
-        finally:
-            aside.unlink(missing_ok=True)
 
-    def resolve(self, uri: str) -> Path:
-        """The uploaded folder or file, or something in it.
+    def resolve(self, uri: str) -> str:
+        """The URI of the uploaded folder or file, or of something in it, that every node can open.
 
         Raises:
             SpecError: not an upload's URI.
@@ -147,37 +156,25 @@ class Uploads:
         """
         found = _URI.fullmatch(uri)
         try:
-            path = self._trees / found[1] / _below(found[2]) if found else None
+            path = f"trees/{found[1]}/{_below(found[2])}" if found else None
         except ValueError:
             path = None
-        if path is None:
+        if found is None or path is None:
             raise SpecError(f"'{shortened(uri)}' is not an upload", mend="Write upload://<64 hex digits>/<name>.")
-        if not os.path.exists(path):
-            raise NotFound(f"'{uri}' has not been uploaded to this server", mend="Upload it with POST /uploads.")
-        return path
-
-    def has(self, place: Path) -> bool:
-        """Is this below a folder that was uploaded?"""
-        return place.is_relative_to(self._trees) and place != self._trees
-
-    def _build(self, files: Sequence[UploadedFile], tree: Path) -> None:
-        for folder in (self._trees, self._aside):
-            folder.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=self._aside))
+        place = self._place.uri_of(path)
         try:
-            for file in files:
-                blob, place = self._blobs / file.sha256, aside / file.path
-                if blob.stat().st_size != file.size:
-                    raise SpecError(f"'{file.path}' has {blob.stat().st_size} bytes, not {file.size}")
-                place.parent.mkdir(parents=True, exist_ok=True)
-                _link(blob, place)
-            try:
-                aside.rename(tree)
-            except OSError:
-                if not tree.is_dir():  # otherwise somebody else was faster, with the same content
-                    raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            if self._place.has_folder(f"trees/{found[1]}"):
+                open_place(place).walk()
+                return place
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError) and error.errno != errno.ENAMETOOLONG:
+                raise
+        raise NotFound(f"'{uri}' has not been uploaded to this server", mend="Upload it with POST /uploads.")
+
+    def has(self, uri: str) -> bool:
+        """Is this, a URI or a path, in a folder that was uploaded?"""
+        trees, here = plain(self._place.uri_of("trees")), plain(uri)
+        return is_below(here, trees) and not is_below(trees, here)
 
 
 def _check_tree(upload: Upload) -> None:
@@ -191,10 +188,3 @@ def _check_tree(upload: Upload) -> None:
             folders.add(path)
     if both := sorted(paths & folders):
         raise SpecError(f"'{both[0]}' is a file and a folder in one upload")
-
-
-def _link(blob: Path, place: Path) -> None:
-    try:
-        os.link(blob, place)
-    except OSError:  # a disk without hard links, or a file that has as many as it may have (65,000 on ext4)
-        shutil.copyfile(blob, place)

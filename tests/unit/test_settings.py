@@ -14,7 +14,7 @@ def test_an_empty_environment_gives_the_defaults():
     assert (settings.home, settings.url, settings.max_running_jobs) == (home, "", 0)
     assert settings.database_url == f"sqlite:///{home}/records.db"
     assert settings.cache == Path("~/.cache/batch-endpoints").expanduser()  # a temporary folder may be emptied
-    assert (settings.jobs_root, settings.uploads_root) == ((home / "jobs").as_uri(), home / "uploads")
+    assert (settings.jobs_root, settings.uploads_root) == (f"{home.as_uri()}/jobs", f"{home.as_uri()}/uploads")
     assert settings.store_timeout_seconds == 30
 
 
@@ -64,3 +64,16 @@ def test_a_limit_that_is_no_number_is_refused(limit):
 )
 def test_the_head_carries_drivers_by_its_memory_and_cores(memory, cores, expected):
     assert default_max_running_jobs(memory, cores) == expected
+
+
+@pytest.mark.parametrize(
+    ("root", "uploads"),
+    [
+        ("s3://lake/be/", "s3://lake/be/uploads"),
+        ("/shared", "file:///home/me/uploads"),
+        ("", "file:///home/me/uploads"),
+    ],
+)
+def test_uploads_are_where_every_node_reads_them(root, uploads):
+    settings = Settings.read({"BATCH_ENDPOINTS_HOME": "/home/me", "BATCH_ENDPOINTS_ROOT": root})
+    assert settings.uploads_root == uploads

@@ -8,6 +8,7 @@ import pytest
 
 from batch_endpoints.errors import NotFound, SpecError
 from batch_endpoints.specs import check
+from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.uploads import Upload, Uploads
 
 
@@ -44,7 +45,7 @@ def test_an_upload_is_there_once_all_its_content_is(uploads):
     send(uploads, b"data")
     assert uploads.add(upload) == []
 
-    tree = uploads.resolve(upload.uri)
+    tree = local_path(uploads.resolve(upload.uri))
     found = {f"src/{path.relative_to(tree).as_posix()}": path.read_bytes() for path in tree.rglob("*.*")}
     assert found == FILES
 
@@ -65,7 +66,7 @@ def test_a_single_file_stands_under_its_name(uploads):
     upload = manifest({"model.bin": b"weights"}, name="model.bin")
     uploads.add(upload)
 
-    assert uploads.resolve(upload.uri).read_bytes() == b"weights"
+    assert local_path(uploads.resolve(upload.uri)).read_bytes() == b"weights"
 
 
 def test_content_that_is_damaged_is_not_kept(uploads, tmp_path):
@@ -73,7 +74,7 @@ def test_content_that_is_damaged_is_not_kept(uploads, tmp_path):
         write(b"c0de")
 
     assert uploads.add(manifest(FILES))[0] == sha256(b"code")
-    assert list((tmp_path / "aside").iterdir()) == []
+    assert list((tmp_path / "blobs").iterdir()) == []
 
 
 def test_a_client_that_goes_away_leaves_nothing(uploads, tmp_path):
@@ -85,7 +86,6 @@ def test_a_client_that_goes_away_leaves_nothing(uploads, tmp_path):
     with pytest.raises(ConnectionError):
         goes_away()
 
-    assert list((tmp_path / "aside").iterdir()) == []
     assert list((tmp_path / "blobs").iterdir()) == []
 
 
@@ -94,7 +94,7 @@ def test_blobs_cannot_be_changed_through_a_folder_that_links_to_them(uploads):
     upload = manifest({"model.bin": b"weights"}, name="model.bin")
     uploads.add(upload)
 
-    assert os.stat(uploads.resolve(upload.uri)).st_mode & 0o222 == 0
+    assert os.stat(local_path(uploads.resolve(upload.uri))).st_mode & 0o222 == 0
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_part_of_an_upload_can_be_named(uploads):
     upload = manifest(FILES)
     uploads.add(upload)
 
-    assert uploads.resolve(f"{upload.uri}/deep/er").is_dir()
+    assert local_path(uploads.resolve(f"{upload.uri}/deep/er")).is_dir()
 
 
 def test_many_clients_may_send_the_same_at_once(uploads, tmp_path):
@@ -200,4 +200,4 @@ def test_many_clients_may_send_the_same_at_once(uploads, tmp_path):
 
     assert answers == [[]] * 8
     assert len(list((tmp_path / "trees").iterdir())) == 1
-    assert list((tmp_path / "aside").iterdir()) == []
+    assert len(list((tmp_path / "blobs").iterdir())) == 2

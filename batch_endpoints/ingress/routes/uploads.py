@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.concurrency import contextmanager_in_threadpool
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -30,7 +31,7 @@ def uploads_router(control_plane: ControlPlane) -> APIRouter:
     async def put_blob(sha256: str, request: Request) -> dict[str, Any]:
         size = 0
         try:
-            with uploads.receive(sha256) as write:
+            async with contextmanager_in_threadpool(uploads.receive(sha256)) as write:
                 waiting = bytearray()
                 async for piece in request.stream():
                     waiting += piece
@@ -38,7 +39,7 @@ def uploads_router(control_plane: ControlPlane) -> APIRouter:
                     if len(waiting) >= _PIECE_BYTES:
                         await run_in_threadpool(write, bytes(waiting))
                         waiting.clear()
-                write(bytes(waiting))
+                await run_in_threadpool(write, bytes(waiting))
         except ClientDisconnect:
             raise SpecError(f"the client went away in the middle of blob {sha256}") from None
         return {"sha256": sha256, "size": size}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -51,7 +53,7 @@ class Disk:
         return Walk(str(self.disk.parent), iter([InputFile(self.disk.name, file.st_size)]))
 
     def exists(self, path: str = "") -> bool:
-        return (self.disk / path).exists()
+        return os.path.exists(self._at(path))
 
     def size(self, path: str = "") -> int:
         return (self.disk / path).stat().st_size
@@ -74,12 +76,15 @@ class Disk:
             InputError: it cannot be read (any more).
             StoreUnavailable: it may be read later.
         """
-        place = os.path.join(self.disk, path) if path else str(self.disk)
+        place = self._at(path)
         if not self._access.opens(place):
             raise InputError(f"the input file '{place}' cannot be read: it is a link {LEADS_OUT}")
         if not os.access(place, os.R_OK):
             raise self._unreadable(Path(place))
         return Path(place)
+
+    def _at(self, path: str) -> str:
+        return os.path.join(self.disk, path) if path else str(self.disk)
 
     def _unreadable(self, file: Path) -> BatchEndpointError:
         """Why a file cannot be read; where the whole place cannot either, none of its files has failed."""
@@ -139,6 +144,38 @@ class Disk:
     def delete(self, path: str) -> None:
         (self.disk / path).unlink(missing_ok=True)
 
+    def uri_of(self, path: str) -> str:
+        return (self.disk / path).as_uri()
+
+    def put_folder(self, folder: str, files: Mapping[str, str]) -> None:
+        """By hard links, where the disk has them: read-only, since writing to one would change all of them."""
+        target = self.disk / folder
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=target.parent))
+        try:
+            for path, source in files.items():
+                place = aside / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _link(self.disk / source, place)
+            try:
+                aside.rename(target)
+            except OSError:
+                if not target.is_dir():  # otherwise another one was faster, with the same content
+                    raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def has_folder(self, folder: str) -> bool:
+        return (self.disk / folder).is_dir()
+
     def tidy(self, folder: str) -> None:
         with suppress(OSError):  # something is in it, or it is not there
             (self.disk / folder).rmdir()
+
+
+def _link(source: Path, place: Path) -> None:
+    source.chmod(0o400)
+    try:
+        os.link(source, place)
+    except OSError:  # a disk without hard links, or a file that has as many as it may have (65,000 on ext4)
+        shutil.copyfile(source, place)

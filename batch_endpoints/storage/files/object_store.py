@@ -10,7 +10,7 @@ import errno
 import io
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -22,10 +22,11 @@ from batch_endpoints.storage.files.addresses import split_query
 from batch_endpoints.storage.files.atomic_files import copy_target, whole_file
 from batch_endpoints.storage.files.disk_walk import skipped
 from batch_endpoints.storage.files.object_streams import PIECE_BYTES, ObjectReader, ObjectWriter
-from batch_endpoints.storage.files.patience import Tries
+from batch_endpoints.storage.files.patience import Tries, at_once
 from batch_endpoints.storage.files.store_client import StoreClient
 
 PAGE = 1000  # names listed by one request, as many as stores give
+_WHOLE = ".whole"  # of a folder with all of its files there is an object with this ending
 _FIRST_BYTES = 64 << 10  # read when a file is opened to be read here and there
 
 T = TypeVar("T")
@@ -143,6 +144,20 @@ class ObjectStore:
             self.ask(path, self._client.delete)
         except FileNotFoundError:
             logger.debug("deleted already, perhaps by a try whose answer was lost", extra={"path": path})
+
+    def put_folder(self, folder: str, files: Mapping[str, str]) -> None:
+        """By copies, and at last an object beside it that says so: folders are parts of names."""
+
+        def copy(path: str) -> None:
+            with self.open_output(f"{folder}/{path}") as sink, self.open_input(files[path]) as source:
+                while block := source.read(PIECE_BYTES):
+                    sink.write(block)
+
+        at_once(copy, files)
+        self.replace(folder + _WHOLE, b"")
+
+    def has_folder(self, folder: str) -> bool:
+        return self.exists(folder + _WHOLE)
 
     def tidy(self, folder: str) -> None:
         """Folders are parts of names."""

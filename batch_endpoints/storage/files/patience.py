@@ -10,18 +10,21 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import NamedTuple, TypeVar
 
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.policies.retry import pause_seconds
 
 T = TypeVar("T")
+S = TypeVar("S")
 PATIENT_SECONDS = 900.0  # of a job
 HURRIED_SECONDS = 5.0  # where somebody waits for the answer, or there is another chance soon
 _SECONDS = 60.0  # of anybody else
+_AT_ONCE = 8
 
 
 class _Patience(NamedTuple):
@@ -72,3 +75,11 @@ def patiently(ask: Callable[[], T]) -> T:
         except StoreUnavailable:
             if not tries.another():
                 raise
+
+
+def at_once(work: Callable[[T], S], items: Iterable[T]) -> list[S]:
+    """Do something that mostly waits for a store with several items at a time, as patiently as the caller."""
+    given = list(items)
+    contexts = [copy_context() for _ in given]  # threads begin in one of their own
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda context, item: context.run(work, item), contexts, given))
