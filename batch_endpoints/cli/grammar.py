@@ -99,7 +99,11 @@ class Verb(click.Command):
         quiet, debug = given.pop("only_show_errors"), given.pop("debug")
         ctx.meta[DEBUG] = debug
         if debug:
-            logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+            from batch_endpoints.specs.log_lines import LogFormatter
+
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(LogFormatter())
+            logging.basicConfig(level=logging.DEBUG, handlers=[handler])
         select = render.selection(query)
         ctx.obj = Told(server, quiet)
         answer = super().invoke(ctx)

@@ -9,12 +9,11 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces import WritablePlace
-from batch_endpoints.specs.log_lines import stamp
+from batch_endpoints.specs.log_lines import LogFormatter
 
 NAME = "logs/driver.log"
 STORE_SECONDS = 10.0  # what a driver that is killed has told before is not lost
@@ -32,7 +31,7 @@ def log_to(place: Path | None) -> Path:
         log.parent.mkdir(exist_ok=True)
         handlers.append(logging.FileHandler(log))
     for handler in handlers:
-        handler.setFormatter(_Stamped("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(LogFormatter())
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.getLogger("ray").setLevel(logging.WARNING)
     return log
@@ -79,10 +78,3 @@ def _earlier(files: WritablePlace) -> bytes:
         return files.read(NAME)
     except FileNotFoundError:
         return b""
-
-
-class _Stamped(logging.Formatter):
-    """Lines with a time by which the logs of a job can be merged."""
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        return stamp(datetime.fromtimestamp(record.created, timezone.utc))
