@@ -174,6 +174,9 @@ class RangeReader(Protocol):
     def ahead(self) -> Iterator[bytes]:
         """The rest, piece by piece: the next ones are on their way while one is looked at."""
 
+    def will_need(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Ask for these now, several at once: each has a start and an end. Those of an earlier call are let go of."""
+
 
 class Place(Protocol):
     """What a URI names, wherever it is: a folder with the files below it, or one file.

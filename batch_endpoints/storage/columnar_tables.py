@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from batch_endpoints.interfaces import RangeReader
 from batch_endpoints.planning.partitions import Cuts, Part
 from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, holds_no_nothing, tell_missing
 from batch_endpoints.storage.readable_rows import UnreadableRow
@@ -23,11 +24,13 @@ class ParquetTable:
 
     Args:
         in_rows: cut anywhere, not only between groups.
+        reader: of a file that is far away: what a group needs of it is asked for at once.
     """
 
     begin = 0
 
-    def __init__(self, source: Any, in_rows: bool) -> None:
+    def __init__(self, source: Any, in_rows: bool, reader: RangeReader | None = None) -> None:
+        self._reader = reader
         self._file, self._in_rows = pyarrow.parquet.ParquetFile(source), in_rows
         self._schema = self._file.schema_arrow
         self.columns: tuple[str, ...] = tuple(self._schema.names)
@@ -90,8 +93,22 @@ class ParquetTable:
         key = (group, names)
         if self._last is None or self._last[0] != key:
             self._last = None  # let go of it before the next one is there
+            if self._reader:
+                self._reader.will_need(self._ranges(group, names))
             self._last = key, self._file.read_row_group(group, columns=names, use_threads=False)
+            if self._reader:
+                self._reader.will_need(())  # its bytes are in the table now
         return self._last[1]
+
+    def _ranges(self, group: int, names: Sequence[str] | None) -> Iterator[tuple[int, int]]:
+        """Where the columns of a group are in the file."""
+        wanted = None if names is None else set(names)
+        metadata = self._file.metadata.row_group(group)
+        for column in map(metadata.column, range(metadata.num_columns)):
+            path = column.path_in_schema
+            if wanted is None or path in wanted or path.partition(".")[0] in wanted:
+                start = min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset)
+                yield start, start + column.total_compressed_size
 
     @cached_property
     def _missing(self) -> set[str]:

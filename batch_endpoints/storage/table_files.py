@@ -100,8 +100,10 @@ def open_table(
                 return CsvTable(shown(path), text, not compression, reading.delimited if reading else ReadDelimited())
             return JsonLinesTable(shown(path), text, not compression)
         if kind in (*_PARQUET, *_ARROW):
-            source = _source(root, path, scratch, access, compression)
-            return ParquetTable(source, in_rows) if kind in _PARQUET else ArrowTable(source, in_rows)
+            reader = _reader(root, path, scratch, access)
+            source = _source(reader, compression)
+            far = None if compression or isinstance(reader, Path) else reader
+            return ParquetTable(source, in_rows, far) if kind in _PARQUET else ArrowTable(source, in_rows)
     except BROKEN as error:
         raise cannot_read(path, error) from None
     raise InputError(
@@ -117,9 +119,8 @@ def _kind(path: str) -> tuple[str, str | None]:
     return (PurePosixPath(name.stem).suffix if compression else name.suffix), compression
 
 
-def _source(root: str, path: str, scratch: Path, access: Access, compression: str | None) -> Any:
+def _source(reader: Any, compression: str | None) -> Any:
     """A file for Arrow's readers, which jump about in it."""
-    reader = _reader(root, path, scratch, access)
     if compression:
         return pa.BufferReader(pa.CompressedInputStream(_stream(reader), compression).read())
     return pa.memory_map(str(reader)) if isinstance(reader, Path) else pa.PythonFile(reader, mode="r")

@@ -1,5 +1,6 @@
 """Objects of a store that are read from their beginning to their end, some of it ahead."""
 
+import random
 import threading
 from itertools import pairwise
 
@@ -69,3 +70,40 @@ def test_no_block_ends_between_cr_and_lf(monkeypatch, block):
     found = list(blocks(reader(data)))
     assert b"".join(found) == data
     assert not any(one.endswith(b"\r") and two.startswith(b"\n") for one, two in pairwise(found))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_will_be_needed_is_asked_for_at_once_and_each_byte_of_it_once(seed, monkeypatch):
+    monkeypatch.setattr(object_streams, "_NEAR_BYTES", 5)
+    rng = random.Random(seed)
+    data, asked = rng.randbytes(500), []
+
+    def piece(at, length):
+        asked.append((at, at + length))
+        return data[at : at + length]
+
+    file = reader(data, piece)
+    ranges = [(at, at + rng.randrange(1, 90)) for at in rng.sample(range(500), 4)]  # some end beyond the file
+    file.will_need(ranges)
+    for start, end in rng.sample(ranges, 4):
+        file.seek(start)
+        assert file.read(end - start) == data[start:end]
+    several = [(min(a, 500), min(b, 500)) for a, b in asked]
+    assert sum(b - a for a, b in several) == len({byte for a, b in several for byte in range(a, b)})
+    assert all(a < b <= 500 for a, b in asked)
+    at, length = rng.randrange(500), rng.randrange(200)
+    file.seek(at)
+    assert file.read(length) == data[at : at + length], "also what nobody has asked for before"
+
+
+def test_what_will_be_needed_comes_together():
+    together = threading.Barrier(3)
+
+    def piece(at, length):
+        together.wait(SOME)  # three at once, or an error
+        return bytes(length)
+
+    file = reader(bytes(2_000_000), piece)
+    file.will_need([(1_000, 1_010), (600_000, 600_010), (1_500_000, 1_500_010)])
+    file.seek(600_000)
+    assert len(file.read(10)) == 10

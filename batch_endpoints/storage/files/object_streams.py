@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PIECE_BYTES = 8 << 20  # read or written by one request
 _FIRST_BYTES = 1 << 20  # of what is read ahead: many look no further
 _AHEAD = 4  # requests at once: one connection to a store is slower than the network
+_AT_ONCE = 8  # … of what will be needed for certain
+_NEAR_BYTES = 256 << 10  # between two ranges: they come sooner than another request would
 _MANY = 1000  # parts after which they become twice as large: S3 takes 10,000 of an object
 
 
@@ -32,6 +34,7 @@ class ObjectReader(io.RawIOBase):
     def __init__(self, piece: Callable[[int, int], bytes], begin: bytes, size: int) -> None:
         self._piece, self.begin, self._size = piece, begin, size
         self._at = 0
+        self._needed: list[tuple[int, int, Future[bytes]]] = []  # start, end
 
     @property
     def whole(self) -> bool:
@@ -76,8 +79,38 @@ class ObjectReader(io.RawIOBase):
         length = max(min(size, self._size - start), 0)
         data = self.begin[start : start + length]
         if len(data) < length:  # never short of what is asked for: Arrow takes that for the end
-            data += self._range(start + len(data), start + length)
+            data += self._later(start + len(data), start + length)
         return data
+
+    def will_need(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """As of ``RangeReader``; what lies close together is one request, and what is long is several."""
+        wanted = [
+            (at, min(at + PIECE_BYTES, end, self._size))
+            for start, end in _merged(ranges)
+            for at in range(max(start, len(self.begin)), min(end, self._size), PIECE_BYTES)
+        ]
+        places = threading.Semaphore(_AT_ONCE)
+
+        def ask(start: int, end: int) -> bytes:
+            with places:
+                return self._piece(start, end - start)
+
+        self._needed = [(start, end, _begun(partial(ask, start, end))) for start, end in wanted]
+
+    def _later(self, start: int, end: int) -> bytes:
+        """Some bytes beyond the begin: from what was asked for already as far as they are in it."""
+        pieces = []
+        while start < end:
+            found = next((one for one in self._needed if one[0] <= start < one[1]), None)
+            if found is None:
+                stop = min((one[0] for one in self._needed if start < one[0] < end), default=end)
+                pieces.append(self._range(start, stop))
+            else:
+                first, stop, data = found
+                stop = min(stop, end)
+                pieces.append(data.result()[start - first : stop - first])
+            start = stop
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _range(self, start: int, end: int) -> bytes:
         """Several requests at once where it is long."""
@@ -98,6 +131,17 @@ class ObjectReader(io.RawIOBase):
     def readall(self) -> bytes:
         """The rest; io's own way would ask for it in pieces of some kilobytes."""
         return self.read(max(self._size - self._at, 0))
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In their order, and those that lie close together as one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start - merged[-1][1] <= _NEAR_BYTES:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _begun(read: Callable[[], bytes]) -> Future[bytes]:
