@@ -186,6 +186,7 @@ def _environment(folder: str, token_file: Path) -> dict[str, str]:
     scratch.mkdir()
     return {
         **without_ray_access(os.environ),
+        "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "0",  # a worker that crashes prints its stack
         **access_variables(token_file),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "batch_endpoints.ingress.proxy_hook.middlewares",
         "RAY_TMPDIR": folder,

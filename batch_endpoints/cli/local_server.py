@@ -66,6 +66,7 @@ def start_server(
         migrate(settings.database_url)
         make_token(settings.token_at_home)
         # this process talks to that cluster only; before Ray is imported, which reads it
+        os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # it ends this process at a SIGTERM, and nothing else
         if not ray_address:
             make_token(settings.ray_token_at_home)
             opened = without_ray_access(os.environ) | access_variables(settings.ray_token_at_home)

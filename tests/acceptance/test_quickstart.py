@@ -56,3 +56,32 @@ def test_an_interrupted_quickstart_leaves_no_process(shell, sign):
     assert process.returncode == 130, lines
     assert "interrupted; what was started has been ended" in "".join(lines)
     wait_for(lambda: not session_of(shell), "the end of all that was started")
+
+
+TERMINATED_AS_RAY_HAS_COME_UP = """
+import os, signal, sys
+from batch_endpoints.cli import main
+set_handler = signal.signal
+def terminated_before(number, handler):
+    if number == signal.SIGTERM and sys._getframe(1).f_globals["__name__"] == "batch_endpoints.ingress.serve":
+        print("terminated now", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+    return set_handler(number, handler)
+signal.signal = terminated_before
+main(["quickstart", "--files", "2"])
+"""
+
+
+def test_a_quickstart_that_is_terminated_while_ray_has_its_own_handler_ends_in_order(shell):
+    """Ray's failure handler would print a stack and end the process at once, with all that it had started left."""
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINATED_AS_RAY_HAS_COME_UP],
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert "terminated now" in done.stdout
+    assert (done.returncode, "SIGTERM received" in done.stderr) == (130, False), done.stderr
+    assert "interrupted; what was started has been ended" in done.stderr
+    wait_for(lambda: not session_of(shell), "the end of all that was started")
