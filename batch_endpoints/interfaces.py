@@ -71,7 +71,11 @@ class RecordStore(Protocol):
     it keeps the record's name, and what it raises is passed on and nothing is written.
     """
 
-    def save_endpoint(self, endpoint: BatchEndpoint) -> None: ...
+    def save_endpoint(self, endpoint: BatchEndpoint) -> BatchEndpoint:
+        """Names of endpoints and deployments are one whatever the case of their letters, as Azure's are.
+
+        Returns: what was stored, under the name in the case it was created with; it is found by any.
+        """
 
     def endpoint(self, name: str) -> BatchEndpoint: ...
 
@@ -82,8 +86,8 @@ class RecordStore(Protocol):
     def delete_endpoint(self, name: str) -> None:
         """Delete it with its deployments; its jobs stay."""
 
-    def save_deployment(self, deployment: AnyDeployment) -> None:
-        """Raises NotFound where there is no endpoint ``deployment.endpoint_name``."""
+    def save_deployment(self, deployment: AnyDeployment) -> AnyDeployment:
+        """As ``save_endpoint``; raises NotFound where there is no endpoint ``deployment.endpoint_name``."""
 
     def deployment(self, endpoint: str, name: str) -> AnyDeployment: ...
 

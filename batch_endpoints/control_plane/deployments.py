@@ -55,8 +55,7 @@ class Deployments:
         if isinstance(deployment, ModelDeployment):
             deployment = self._pinned(deployment, skip_script_validation)
         known = found(lambda: self._store.deployment(deployment.endpoint_name, deployment.name))
-        self._store.save_deployment(deployment)
-        return deployment, known is None
+        return self._store.save_deployment(deployment), known is None
 
     def patch(self, endpoint: str, name: str, patch: Mapping[str, Any]) -> AnyDeployment:
         """Change some of its keys (JSON merge patch); jobs that exist keep what they were made with."""
@@ -77,7 +76,7 @@ class Deployments:
     def delete(self, endpoint: str, name: str) -> None:
         """Raises Conflict where it is its endpoint's default."""
         self._store.deployment(endpoint, name)
-        if self._store.endpoint(endpoint).defaults.deployment_name == name:
+        if self._store.endpoint(endpoint).defaults.deployment_name.lower() == name.lower():
             raise Conflict(
                 f"deployment '{name}' is the default of endpoint '{endpoint}'",
                 mend="Make another one the default, or set defaults.deployment_name to '', then delete it.",

@@ -59,7 +59,7 @@ class Endpoints:
             return
         pages = everything(lambda page: self._store.deployments(endpoint.name, page)) if exists else ()
         names = sorted(deployment.name for deployment in pages)
-        if default not in names:
+        if default.lower() not in {name.lower() for name in names}:
             raise NotFound(
                 f"endpoint '{endpoint.name}' has no deployment '{default}'",
                 where="defaults.deployment_name",

@@ -94,7 +94,7 @@ class Jobs:
     def get(self, name: str, endpoint: str = "") -> BatchJob:
         """A job, if it is one of this endpoint."""
         job = self._store.job(name)
-        if endpoint and job.endpoint_name != endpoint:
+        if endpoint and job.endpoint_name.lower() != endpoint.lower():
             raise NotFound(
                 f"endpoint '{endpoint}' has no job '{name}'", mend=f"It belongs to endpoint '{job.endpoint_name}'."
             )
@@ -104,6 +104,10 @@ class Jobs:
         self, *, endpoint: str = "", deployment: str = "", statuses: Iterable[JobStatus] = (), page: Page
     ) -> Listing[BatchJob]:
         """Jobs, newest first; also those of an endpoint or deployment that has been deleted."""
+        if known := found(lambda: self._store.endpoint(endpoint)) if endpoint else None:
+            endpoint = known.name
+        if named := found(lambda: self._store.deployment(endpoint, deployment)) if known and deployment else None:
+            deployment = named.name
         listing = self._store.jobs(endpoint=endpoint, deployment=deployment, statuses=statuses, page=page)
         if endpoint and not listing.items and not page.after:
             self._store.endpoint(endpoint)  # an empty list means that there are none, not that the name is wrong

@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.ingress.authentication import Authentication
+from batch_endpoints.ingress.body_schemas import add_body_schemas
 from batch_endpoints.ingress.errors import add_error_handlers
 from batch_endpoints.ingress.limited_bodies import LimitedBodies
 from batch_endpoints.ingress.request_checks import RequestChecks
@@ -88,6 +89,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"token": []}]
+        add_body_schemas(schema)
         for operations in schema["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)

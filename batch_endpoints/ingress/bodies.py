@@ -35,7 +35,7 @@ _COMPUTE = ("instanceCount", "isLocal", "target", "instanceType", "location", "p
 _RETRIES = {"maxRetries": "max_retries", "timeout": "timeout"}
 _DATASET = {"dataInputType": "type", "path": "path", "datasetId": "path", "uri": "path"}
 _OUTPUT_DATASET = ("datastoreId", "path")
-_SAME = {
+KEYS = {
     "name": "name",
     "jobName": "name",
     "displayName": "display_name",
@@ -102,8 +102,8 @@ def parse_invocation(body: Mapping[str, Any]) -> Invocation:
             "'properties' is missing",
             mend='Write {"properties": {"inputData": {"data": {"jobInputType": "UriFolder", "uri": "…"}}}}.',
         )
-    found = _keys(given["properties"], (*_SAME, *_NESTED), "properties")
-    document: dict[str, Any] = {_SAME[key]: value for key, value in found.items() if key in _SAME}
+    found = _keys(given["properties"], (*KEYS, *_NESTED), "properties")
+    document: dict[str, Any] = {KEYS[key]: value for key, value in found.items() if key in KEYS}
     for key, read in _READERS.items():
         if key in found:
             _merge(document, read(found[key]))

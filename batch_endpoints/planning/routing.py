@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from batch_endpoints.errors import InvocationError, NotFound
 from batch_endpoints.specs import BatchEndpoint
@@ -24,16 +24,16 @@ def resolve_deployment(endpoint: BatchEndpoint, deployments: Sequence[str], requ
     """
     known = ", ".join(sorted(deployments))
     if requested:
-        if requested in deployments:
-            return requested
+        if found := _spelled(requested, deployments):
+            return found
         raise NotFound(
             f"Deployment name {requested} not found for this endpoint",
             where=f"endpoint '{endpoint.name}'",
             mend=f"It has: {known}." if known else "It has no deployment yet: create one first.",
         )
     default = endpoint.defaults.deployment_name
-    if default in deployments:
-        return default
+    if found := _spelled(default, deployments):
+        return found
     reason = f"its default deployment '{default}' does not exist" if default else "it has no default deployment"
     raise InvocationError(
         "No valid deployments to route to. Provide a valid deployment or use a deployment specific header to route.",
@@ -43,3 +43,9 @@ def resolve_deployment(endpoint: BatchEndpoint, deployments: Sequence[str], requ
         if known
         else "It has no deployment yet: create one first.",
     )
+
+
+def _spelled(name: str, deployments: Iterable[str]) -> str:
+    """The deployment of this name, whatever the case of its letters; "" for none."""
+    alike = [one for one in deployments if one.lower() == name.lower()]
+    return name if name in alike else min(alike, default="")

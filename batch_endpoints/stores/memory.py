@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from batch_endpoints.interfaces import AnyAsset, AnyDeployment, AssetKind, Listing, Page
 from batch_endpoints.specs import BatchEndpoint, BatchJob, JobStatus
@@ -26,13 +26,16 @@ class MemoryRecordStore:
         self._jobs: dict[str, tuple[int, BatchJob]] = {}
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}  # (endpoint, id): (job's name, body)
 
-    def save_endpoint(self, endpoint: BatchEndpoint) -> None:
+    def save_endpoint(self, endpoint: BatchEndpoint) -> BatchEndpoint:
         with self._lock:
+            endpoint = endpoint.model_copy(update={"name": _spelled(endpoint.name, self._endpoints)})
             self._endpoints[endpoint.name] = endpoint
             self._deployments.setdefault(endpoint.name, {})
+            return endpoint
 
     def endpoint(self, name: str) -> BatchEndpoint:
         with self._lock:
+            name = _spelled(name, self._endpoints)
             if name not in self._endpoints:
                 raise wording.no_endpoint(name, sorted(self._endpoints))
             return self._endpoints[name]
@@ -43,30 +46,35 @@ class MemoryRecordStore:
 
     def update_endpoint(self, name: str, change: Callable[[BatchEndpoint], BatchEndpoint]) -> BatchEndpoint:
         with self._lock:
-            changed = change(self.endpoint(name))
-            self._endpoints[name] = changed
+            known = self.endpoint(name)
+            changed = change(known)
+            self._endpoints[known.name] = changed
             return changed
 
     def delete_endpoint(self, name: str) -> None:
         with self._lock:
-            self.endpoint(name)
+            name = self.endpoint(name).name
             del self._endpoints[name], self._deployments[name]
 
-    def save_deployment(self, deployment: AnyDeployment) -> None:
+    def save_deployment(self, deployment: AnyDeployment) -> AnyDeployment:
         with self._lock:
-            self.endpoint(deployment.endpoint_name)
-            self._deployments[deployment.endpoint_name][deployment.name] = deployment
+            endpoint = self.endpoint(deployment.endpoint_name).name
+            name = _spelled(deployment.name, self._deployments[endpoint])
+            deployment = deployment.model_copy(update={"endpoint_name": endpoint, "name": name})
+            self._deployments[endpoint][name] = deployment
+            return deployment
 
     def deployment(self, endpoint: str, name: str) -> AnyDeployment:
         with self._lock:
-            self.endpoint(endpoint)
+            endpoint = self.endpoint(endpoint).name
+            name = _spelled(name, self._deployments[endpoint])
             if name not in self._deployments[endpoint]:
                 raise wording.no_deployment(endpoint, name, sorted(self._deployments[endpoint]))
             return self._deployments[endpoint][name]
 
     def deployments(self, endpoint: str, page: Page = FIRST_PAGE) -> Listing[AnyDeployment]:
         with self._lock:
-            self.endpoint(endpoint)
+            endpoint = self.endpoint(endpoint).name
             found = sorted(self._deployments[endpoint].items(), key=lambda item: item[0])
             return listing([item for item in found if item[0] > page.after], page)
 
@@ -74,14 +82,15 @@ class MemoryRecordStore:
         self, endpoint: str, name: str, change: Callable[[AnyDeployment], AnyDeployment]
     ) -> AnyDeployment:
         with self._lock:
-            changed = change(self.deployment(endpoint, name))
-            self._deployments[endpoint][name] = changed
+            known = self.deployment(endpoint, name)
+            changed = change(known)
+            self._deployments[known.endpoint_name][known.name] = changed
             return changed
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         with self._lock:
-            self.deployment(endpoint, name)
-            del self._deployments[endpoint][name]
+            known = self.deployment(endpoint, name)
+            del self._deployments[known.endpoint_name][known.name]
 
     def save_asset(self, kind: AssetKind, asset: AnyAsset) -> AnyAsset:
         with self._lock:
@@ -180,3 +189,8 @@ class MemoryRecordStore:
         if not versions:
             raise wording.no_asset(kind, name, sorted(self._assets.get(kind, {})))
         return sorted(versions.values(), key=lambda found: found[0], reverse=True)
+
+
+def _spelled(name: str, known: Collection[str]) -> str:
+    """The name as it is known, whatever the case of its letters; the name itself where it is not."""
+    return name if name in known else next((one for one in sorted(known) if one.lower() == name.lower()), name)

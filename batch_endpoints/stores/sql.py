@@ -40,12 +40,16 @@ class SqlRecordStore:
         """Give the connections back; a later call opens new ones."""
         self._database.close()
 
-    def save_endpoint(self, endpoint: BatchEndpoint) -> None:
+    def save_endpoint(self, endpoint: BatchEndpoint) -> BatchEndpoint:
         with self._database.writing() as connection:
+            self._database.lock(connection, f"endpoint/{endpoint.name.lower()}")
+            endpoint = endpoint.model_copy(update={"name": _endpoint_name(connection, endpoint.name)})
             self._database.put(connection, ENDPOINTS, ("name",), name=endpoint.name, document=write(endpoint))
+        return endpoint
 
     def endpoint(self, name: str) -> BatchEndpoint:
         with self._database.reading() as connection:
+            name = _endpoint_name(connection, name)
             document = connection.scalar(select(ENDPOINTS.c.document).where(ENDPOINTS.c.name == name))
             if document is None:
                 raise _no_endpoint(connection, name)
@@ -58,6 +62,7 @@ class SqlRecordStore:
 
     def update_endpoint(self, name: str, change: Callable[[BatchEndpoint], BatchEndpoint]) -> BatchEndpoint:
         with self._database.writing() as connection:
+            name = _endpoint_name(connection, name)
             document = _locked(connection, ENDPOINTS, ENDPOINTS.c.name == name)
             if document is None:
                 raise _no_endpoint(connection, name)
@@ -67,26 +72,35 @@ class SqlRecordStore:
 
     def delete_endpoint(self, name: str) -> None:
         with self._database.writing() as connection:
+            name = _endpoint_name(connection, name)
             # its deployments go with it: ON DELETE CASCADE
             if not connection.execute(delete(ENDPOINTS).where(ENDPOINTS.c.name == name)).rowcount:
                 raise _no_endpoint(connection, name)
 
-    def save_deployment(self, deployment: AnyDeployment) -> None:
-        values = {"endpoint": deployment.endpoint_name, "name": deployment.name, "document": write(deployment)}
+    def save_deployment(self, deployment: AnyDeployment) -> AnyDeployment:
         with self._database.writing() as connection:
-            _need_endpoint(connection, deployment.endpoint_name, keep=True)
+            endpoint = _endpoint_name(connection, deployment.endpoint_name)
+            _need_endpoint(connection, endpoint, keep=True)
+            self._database.lock(connection, f"deployment/{endpoint}/{deployment.name.lower()}")
+            name = _deployment_name(connection, endpoint, deployment.name)
+            deployment = deployment.model_copy(update={"endpoint_name": endpoint, "name": name})
+            values = {"endpoint": endpoint, "name": name, "document": write(deployment)}
             self._database.put(connection, DEPLOYMENTS, ("endpoint", "name"), **values)
+        return deployment
 
     def deployment(self, endpoint: str, name: str) -> AnyDeployment:
         with self._database.reading() as connection:
+            endpoint = _endpoint_name(connection, endpoint)
+            name = _deployment_name(connection, endpoint, name)
             document = connection.scalar(select(DEPLOYMENTS.c.document).where(*_deployment(endpoint, name)))
             if document is None:
                 raise _no_deployment(connection, endpoint, name)
         return read_deployment(document)
 
     def deployments(self, endpoint: str, page: Page = FIRST_PAGE) -> Listing[AnyDeployment]:
-        query = _by_name(DEPLOYMENTS, page).where(DEPLOYMENTS.c.endpoint == endpoint)
         with self._database.reading() as connection:
+            endpoint = _endpoint_name(connection, endpoint)
+            query = _by_name(DEPLOYMENTS, page).where(DEPLOYMENTS.c.endpoint == endpoint)
             _need_endpoint(connection, endpoint)
             rows = connection.execute(query).all()
         return listing([(row.name, read_deployment(row.document)) for row in rows], page)
@@ -94,8 +108,10 @@ class SqlRecordStore:
     def update_deployment(
         self, endpoint: str, name: str, change: Callable[[AnyDeployment], AnyDeployment]
     ) -> AnyDeployment:
-        which = _deployment(endpoint, name)
         with self._database.writing() as connection:
+            endpoint = _endpoint_name(connection, endpoint)
+            name = _deployment_name(connection, endpoint, name)
+            which = _deployment(endpoint, name)
             document = _locked(connection, DEPLOYMENTS, *which)
             if document is None:
                 raise _no_deployment(connection, endpoint, name)
@@ -105,6 +121,8 @@ class SqlRecordStore:
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         with self._database.writing() as connection:
+            endpoint = _endpoint_name(connection, endpoint)
+            name = _deployment_name(connection, endpoint, name)
             if not connection.execute(delete(DEPLOYMENTS).where(*_deployment(endpoint, name))).rowcount:
                 raise _no_deployment(connection, endpoint, name)
 
@@ -218,6 +236,22 @@ class SqlRecordStore:
 def _by_name(table: Table, page: Page) -> Select[Any]:
     behind = table.c.name > page.after
     return select(table.c.name, table.c.document).where(behind).order_by(table.c.name).limit(page.top + 1)
+
+
+def _endpoint_name(connection: Connection, name: str) -> str:
+    """The name as an endpoint has it, whatever the case of its letters; the name itself where none is so called."""
+    return _spelled(connection, ENDPOINTS.c.name, name)
+
+
+def _deployment_name(connection: Connection, endpoint: str, name: str) -> str:
+    """As ``_endpoint_name``, of a deployment."""
+    return _spelled(connection, DEPLOYMENTS.c.name, name, DEPLOYMENTS.c.endpoint == endpoint)
+
+
+def _spelled(connection: Connection, column: ColumnElement[str], name: str, *where: ColumnElement[bool]) -> str:
+    alike = select(column).where(func.lower(column) == name.lower(), *where)
+    exact_first = alike.order_by((column != name), column).limit(1)  # before names were one, two could be there
+    return connection.scalar(exact_first) or name
 
 
 def _deployment(endpoint: str, name: str) -> tuple[ColumnElement[bool], ...]:

@@ -202,6 +202,24 @@ def test_a_deployment_needs_its_endpoint(store):
     assert names(store.deployments("heart")) == []
 
 
+def test_names_of_endpoints_and_deployments_are_one_whatever_their_case(store):
+    store.save_endpoint(BatchEndpoint(name="eyam-3"))
+    assert store.save_endpoint(BatchEndpoint(name="EYAM-3", description="new")).name == "eyam-3"
+    store.save_deployment(model_deployment("Xgb", "Eyam-3"))
+    assert store.save_deployment(model_deployment("XGB", "EYAM-3", description="new")).name == "Xgb"
+    assert names(store.endpoints()) == ["eyam-3"]
+    assert store.endpoint("EYAM-3").description == "new"
+    assert names(store.deployments("EYAM-3")) == ["Xgb"]
+    assert store.deployment("EYAM-3", "xgb").description == "new"
+    store.update_deployment("EYAM-3", "XGB", lambda one: one.model_copy(update={"description": "newer"}))
+    assert store.deployment("eyam-3", "Xgb").description == "newer"
+    store.update_endpoint("EYAM-3", lambda one: one.model_copy(update={"description": "newer"}))
+    store.delete_deployment("EYAM-3", "XGB")
+    assert names(store.deployments("eyam-3")) == []
+    store.delete_endpoint("EYAM-3")
+    assert names(store.endpoints()) == []
+
+
 def test_deleting_an_endpoint_deletes_its_deployments_and_keeps_its_jobs(store):
     store.save_endpoint(BatchEndpoint(name="heart"))
     store.save_deployment(model_deployment())

@@ -680,6 +680,18 @@ def test_a_request_id_belongs_to_one_body(server, changes, why):
     assert len(server.jobs.list(page=Page()).items) == 1
 
 
+def test_an_endpoint_and_a_deployment_are_found_by_any_case_of_their_names(server):
+    server.with_default()
+    assert not server.endpoints.put(BatchEndpoint(name="HEART", defaults={"deployment_name": "V-1"}))
+    job = server.jobs.invoke("Heart", Invocation(inputs={"data": JobInput(path="/data")}), deployment="V-1")
+    assert (job.endpoint_name, job.deployment_name) == ("heart", "v-1")
+    assert server.jobs.invoke("HEART", Invocation(inputs={"data": JobInput(path="/data")})).deployment_name == "v-1"
+    assert server.jobs.get(job.name, "HEART") == job
+    assert len(server.jobs.list(endpoint="HEART", deployment="V-1", page=Page()).items) == 2
+    with pytest.raises(Conflict, match="is the default"):
+        server.deployments.delete("HEART", "V-1")
+
+
 def test_a_request_id_belongs_to_one_endpoint(server):
     server.with_default().invoke(request_id="r1")
     with pytest.raises(NotFound, match="no endpoint 'lungs'"):

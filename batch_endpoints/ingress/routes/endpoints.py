@@ -28,7 +28,7 @@ def endpoints_router(control_plane: ControlPlane) -> APIRouter:
     def put_endpoint(endpoint: str, document: Document, request: Request, response: Response) -> dict[str, Any]:
         spec = check(BatchEndpoint, named(document, name=endpoint))
         response.status_code = 201 if endpoints.put(spec) else 200
-        return endpoint_answer(spec, request)
+        return endpoint_answer(endpoints.get(endpoint), request)
 
     @router.patch("/{endpoint}", summary="Change description, tags, defaults or properties (JSON merge patch)")
     def patch_endpoint(endpoint: str, document: Document, request: Request) -> dict[str, Any]:
