@@ -59,6 +59,8 @@ class JobInput(Spec):
     @field_validator("type", mode="before")
     @classmethod
     def _any_spelling(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
         plain = snake_case(value)
         known = {"mlflow_model": "mlflow_model", "ml_flow_model": "mlflow_model", "mltable": "mltable"}
         literal = {"string", "boolean", "number", "integer"}

@@ -106,6 +106,23 @@ def test_a_path_that_no_disk_can_have_is_no_crash(http, path):
         assert http.put("/endpoints/heart/deployments/v-1", json=document).status_code in (400, 404)
 
 
+@pytest.mark.parametrize("value", [{}, [], {"a": []}, 1, None, True], ids=str)
+@pytest.mark.parametrize(
+    "properties",
+    [
+        lambda value: {"inputData": {"data": {"jobInputType": value, "uri": "s3://b/a"}}},
+        lambda value: {"outputData": {"data": {"jobOutputType": value}}},
+        lambda value: {"retrySettings": {"timeout": value}},
+        lambda value: {"onError": value, "loggingLevel": value, "outputFormat": value},
+        lambda value: {"dataset": {"dataInputType": value, "path": value}},
+    ],
+    ids=["input", "output", "timeout", "words", "legacy"],
+)
+def test_a_value_of_another_kind_is_no_crash(http, properties, value):
+    http.put("/endpoints/heart", json={})
+    assert http.post("/endpoints/heart/jobs", json={"properties": properties(value)}).status_code == 400
+
+
 @pytest.mark.parametrize("key", ["inputData", "outputData"])
 @pytest.mark.parametrize("path", ["/" + "x" * 300, "/" + "x/" * 2040, "/dev/null/x", "/proc/1/root/x"])
 def test_a_job_over_a_path_that_no_disk_can_have_is_no_crash(http, tmp_path, key, path):
