@@ -156,6 +156,7 @@ def invocation_body(invocation: Invocation) -> dict[str, Any]:
             output_file_name="outputFileName",
             output_format="outputFormat",
             logging_level="loggingLevel",
+            mlflow_params="mlflowParams",
             environment_variables="environmentVariables",
             overwrite="overwrite",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from batch_endpoints.engine.interpreter import chosen_by_model
@@ -12,6 +13,7 @@ from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.inputs import fetch_tree
 from batch_endpoints.storage.node_copies import NodeCopy, node_copy
 
+MLFLOW_PARAMS = "BATCH_ENDPOINTS_MLFLOW_PARAMS"  # what scoring/mlflow_driver.py gives to predict(), as JSON
 SUITS_MODEL = "BATCH_ENDPOINTS_SUITS_MODEL"  # tells scoring/mlflow_driver.py that this interpreter was looked at
 
 
@@ -33,6 +35,7 @@ def scoring_contract(job: JobSpec, interpreter: str, model: Path, scratch: Path,
         log=log,
         environment_variables={
             **({SUITS_MODEL: "1"} if chosen_by_model(job) else {}),
+            **({MLFLOW_PARAMS: json.dumps(params)} if (params := job.deployment.settings.mlflow_params) else {}),
             **settings.environment_variables,
         },
         logging_level=settings.logging_level,

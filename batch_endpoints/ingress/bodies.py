@@ -49,6 +49,7 @@ KEYS = {
     "outputFileName": "output_file_name",
     "outputFormat": "output_format",
     "loggingLevel": "logging_level",
+    "mlflowParams": "mlflow_params",
     "environmentVariables": "environment_variables",
     "overwrite": "overwrite",
     "tags": "tags",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import gc
 import glob
 import importlib.util
+import json
 import os
 from typing import Any
 
@@ -28,6 +29,7 @@ MOST_NAMED = 50  # columns in a message
 _NUMBERS = {"integer": "int32", "long": "int64", "float": "float32", "double": "float64"}  # by MLflow's names
 
 _model: Any = None
+_params: Any = None  # of predict(), where the deployment or the job has some
 
 
 def _beside(name: str) -> Any:
@@ -43,7 +45,8 @@ _files, _framed = _beside("pandas_files"), _beside("mlflow_predictions").framed
 
 
 def init() -> None:
-    global _model
+    global _model, _params
+    _params = json.loads(os.environ.pop("BATCH_ENDPOINTS_MLFLOW_PARAMS", "{}"))
     folder = _model_folder(os.environ["AZUREML_MODEL_DIR"])
     gc.disable()  # all that is made here stays: to look for garbage in it takes a tenth of the time
     try:
@@ -166,7 +169,7 @@ def _predict(data: Any, columns: Any = None) -> Any:
         columns: as of ``run_table``; None where they are those of the data.
     """
     try:
-        return _model.predict(data)
+        return _model.predict(data, params=_params) if _params else _model.predict(data)
     except Exception as error:
         told, _, why = str(error).rpartition("Error: ")
         of_schema = "Failed to enforce schema of data" in told  # and then all of the data, before what is wrong

@@ -92,6 +92,9 @@ class ModelDeploymentSettings(Spec):
     output_format: OutputFormat | None = Field(
         None, description="azureml: Azure ML's layout, byte for byte; None: what the ending of output_file_name says"
     )
+    mlflow_params: dict[str, Any] = Field(
+        default_factory=dict, description="ours: params of predict(), of an MLflow model without a script"
+    )
     logging_level: Literal["warning", "info", "debug"] = "info"
     environment_variables: Strings = Field(default_factory=dict)
 
@@ -220,6 +223,15 @@ class ModelDeployment(Deployment):
                 )
             rest["resources"] = {**resources, "instance_count": nodes}
         return {**rest, "settings": settings}
+
+    @model_validator(mode="after")
+    def _params_have_a_meaning(self) -> ModelDeployment:
+        if self.code_configuration and self.settings.mlflow_params:
+            raise wrong_key(
+                "settings.mlflow_params",
+                "mlflow_params has no meaning with code_configuration, whose script calls the model; leave one out",
+            )
+        return self
 
     @property
     def isolates_rows(self) -> bool:

@@ -113,6 +113,7 @@ class Invocation(Spec):
     retry_settings: RetryOverrides = RetryOverrides()
     output_file_name: str | None = None
     output_format: OutputFormat | None = None
+    mlflow_params: dict[str, Any] = Field(default_factory=dict, description="beside the deployment's, or instead")
     logging_level: str | None = None
     environment_variables: Strings = Field(default_factory=dict)
     overwrite: bool = Field(False, description="ours: replace an existing output")
