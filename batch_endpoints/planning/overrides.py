@@ -55,7 +55,8 @@ def effective_deployment(deployment: ModelDeployment, invocation: Invocation) ->
     settings |= ours
     settings["retry_settings"] = {**settings["retry_settings"], **retries}
     settings["environment_variables"] = {**settings["environment_variables"], **variables}
-    settings["mlflow_params"] = {**settings["mlflow_params"], **invocation.mlflow_params}
+    if invocation.mlflow_params:
+        settings["mlflow_params"] = {**settings.get("mlflow_params", {}), **invocation.mlflow_params}
     check(ModelDeploymentSettings, settings)  # by itself first: its errors then name the key as the request does
     document = to_document(deployment)
     document["settings"] = settings

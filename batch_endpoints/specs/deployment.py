@@ -92,8 +92,8 @@ class ModelDeploymentSettings(Spec):
     output_format: OutputFormat | None = Field(
         None, description="azureml: Azure ML's layout, byte for byte; None: what the ending of output_file_name says"
     )
-    mlflow_params: dict[str, Any] = Field(
-        default_factory=dict, description="ours: params of predict(), of an MLflow model without a script"
+    mlflow_params: dict[str, Any] | None = Field(
+        None, description="ours: params of predict(), of an MLflow model without a script"
     )
     logging_level: Literal["warning", "info", "debug"] = "info"
     environment_variables: Strings = Field(default_factory=dict)
