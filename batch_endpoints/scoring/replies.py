@@ -6,6 +6,7 @@ what they state against each other. Whatever does not fit raises BadReply, never
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from batch_endpoints.errors import BadReply
 from batch_endpoints.scoring.host import HEADER, MOST_HEADER_BYTES, MOST_PAYLOAD_BYTES
 
 _MOST_ROWS_WITHOUT_BYTES = 1 << 20  # columns of nothing but nulls take no bytes at all
+_DICTIONARY, _ROWS = 2, 3  # kinds of messages in an Arrow stream
 _LONGEST_REASON = 300
 
 
@@ -204,18 +206,47 @@ def _read_table(payload: bytes | bytearray) -> pa.Table:
         BadReply: it is no Arrow stream, or not a whole one.
     """
     try:
-        schema = pa.ipc.MessageReader.open_stream(payload).read_next_message().metadata.to_pybytes()
+        schema, *batches = (one.metadata.to_pybytes() for one in pa.ipc.MessageReader.open_stream(payload))
         if b"ARROW:extension:name" in schema and b"ray.data." in schema:  # read by unpickling
             raise _bad("it has a column of a type of Ray's")
+        if any(map(_is_compressed, batches)):  # a few bytes could become any number
+            raise _bad("its rows are compressed, which those of a host never are")
         table: pa.Table = pa.ipc.open_stream(payload).read_all()
         table.validate(full=True)
-    except (pa.ArrowException, ValueError, LookupError, TypeError, OSError, StopIteration, MemoryError) as error:
+    except (pa.ArrowException, ValueError, LookupError, TypeError, OSError, struct.error, MemoryError) as error:
         raise _bad(f"its rows are damaged: {error}") from None
     if len(set(table.column_names)) < table.num_columns:
         raise _bad("two columns have one name")
     if table.num_rows > 8 * len(payload) + _MOST_ROWS_WITHOUT_BYTES:
         raise _bad(f"it claims to have {table.num_rows} rows in {len(payload)} bytes")
     return table
+
+
+def _is_compressed(message: bytes) -> bool:
+    """Does the header of a batch of rows, or of a dictionary, name a compression? See Arrow's ``Message.fbs``.
+
+    Raises:
+        struct.error: an offset leads out of it.
+    """
+
+    def field(table: int, slot: int) -> int:
+        """Where a field of a table is; 0 where it has none."""
+        names = table - int(struct.unpack_from("<i", message, table)[0])
+        size, at = struct.unpack_from("<H", message, names)[0], 4 + 2 * slot
+        found: int = struct.unpack_from("<H", message, names + at)[0] if at < size else 0
+        return table + found if found else 0
+
+    def follow(at: int) -> int:
+        return at + int(struct.unpack_from("<I", message, at)[0])
+
+    root = follow(0)
+    kind, batch = field(root, 1), field(root, 2)
+    if not kind or not batch or message[kind] not in (_DICTIONARY, _ROWS):
+        return False
+    at = follow(batch)
+    if message[kind] == _DICTIONARY:
+        at = follow(field(at, 1))
+    return bool(field(at, 3))
 
 
 def _check_fits(reply: Reply, request: Mapping[str, Any]) -> None:

@@ -14,9 +14,9 @@ from batch_endpoints.scoring import host, replies
 ERROR = {"class": "ValueError", "message": "odd", "file": "score.py", "line": 3, "stack": "…"}
 
 
-def stream(table):
+def stream(table, **options):
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
 
@@ -28,6 +28,24 @@ def test_a_reply_arrives_with_its_rows():
     reply = received({"kind": "table", "rows": 3}, stream(TEXTS))
 
     assert reply.table == TEXTS
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["a", "b", None]).dictionary_encode(),
+        pa.array([{"x": 1, "y": ["z"]}, None, {}]),
+        pa.array([1, None, 2], pa.decimal128(5, 2)),
+        pa.array(["a", "b", None], pa.string_view()),
+        pa.nulls(3),
+        pa.array([], pa.int64()),
+    ],
+    ids=lambda column: str(column.type)[:20],
+)
+def test_rows_of_any_type_arrive(column):
+    table = pa.table({"x": column})
+
+    assert received({"kind": "table", "rows": len(column)}, stream(table)).table == table
 
 
 @pytest.mark.parametrize("sizes", [(1 << 31, 0), (0, 1 << 63), (2**32 - 1, 2**64 - 1), (0, (1 << 32) + 1)])
@@ -124,6 +142,15 @@ def one_name_twice():
     return stream(pa.table([[1], [2]], names=["x", "x"]))
 
 
+def compressed():
+    """Sixteen megabytes in some hundred bytes."""
+    return stream(pa.table({"text": ["x" * (1 << 24)]}), compression="zstd")
+
+
+def compressed_categories():
+    return stream(pa.table({"text": pa.array(["x" * (1 << 24)]).dictionary_encode()}), compression="lz4")
+
+
 def a_pickle():
     """As Ray's data frames of objects are stored; whoever reads one unpickles it."""
     storage = pa.array([b"cos\nsystem\n(S'true'\ntR."], pa.large_binary())
@@ -139,6 +166,8 @@ def a_pickle():
         (text_that_is_none, 1),
         (one_name_twice, 1),
         (a_pickle, 1),
+        (compressed, 1),
+        (compressed_categories, 1),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
