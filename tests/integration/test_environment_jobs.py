@@ -259,7 +259,7 @@ def test_an_mlflow_model_that_the_servers_interpreter_satisfies_uses_it(tmp_path
 
     assert (state.status, state.notes) == ("Completed", ())
     assert {row["prediction"] for row in job.rows()} == {sys.executable}
-    assert not Path(cached).exists()
+    assert not (Path(cached) / "environments").exists()
 
 
 def test_an_mlflow_model_that_it_does_not_satisfy_gets_one_built_from_what_is_recorded(tmp_path, cached):
