@@ -76,7 +76,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """A folder with ``python`` and ``batch-endpoints``; ``up`` gets a free port where the page names the usual one."""
+    """A folder with ``python`` and ``batch-endpoints``; its ``up`` gets a free port instead of the usual one."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (port,) = free_ports(1)
