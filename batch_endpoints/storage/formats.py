@@ -19,6 +19,7 @@ from batch_endpoints.storage.value_texts import as_text, is_finite, json_text
 
 _EXPONENT = 1e15  # from here Arrow writes floating point with one
 _MOST_DIGITS = 76  # of a decimal
+_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 _DECIMAL_EXPONENT = 6  # digits behind the point; from here it writes decimals with one
 
 
@@ -210,13 +211,15 @@ class _ParquetWriter:
 
 
 def _parquet_schema(schema: pa.Schema) -> pa.Schema:
-    kinds = [with_leaves(kind, _parquet_type) for kind in schema.types]
+    kinds = [kind if kind in _VIEWS else with_leaves(kind, _parquet_type) for kind in schema.types]
     fields = [pa.field(name, kind) for name, kind in zip(schema.names, kinds, strict=True)]
     return pa.schema([field if _fits_parquet(field) else pa.field(field.name, pa.string()) for field in fields])
 
 
 def _parquet_type(kind: pa.DataType) -> pa.DataType:
     """A type that Parquet has for a column, or for what lists and structs hold."""
+    if kind in _VIEWS:  # which Arrow cannot slice within lists and structs: "Slicing not implemented for StringView"
+        return _VIEWS[kind]
     if pa.types.is_fixed_size_list(kind):  # of which Arrow cannot read back one that is null
         return pa.list_(kind.value_field)
     if pa.types.is_decimal(kind) and kind.scale < 0:

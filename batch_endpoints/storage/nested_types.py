@@ -58,6 +58,14 @@ def is_large_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_large_list(kind) or pa.types.is_large_list_view(kind))
 
 
+def _decoded(array: pa.DictionaryArray) -> pa.Array:
+    try:
+        return array.dictionary_decode()
+    except pa.ArrowIndexError:  # within a missing fixed-size list the indices may be any
+        inside = pc.less(array.indices.cast(pa.int64(), safe=False), len(array.dictionary))
+        return array.dictionary.take(pc.if_else(inside, array.indices, None))
+
+
 def _recast(array: pa.Array, kind: pa.DataType, cast: Callable[[pa.Array, pa.DataType], pa.Array]) -> pa.Array:
     is_a = pa.types
     if array.type == kind:
@@ -65,7 +73,7 @@ def _recast(array: pa.Array, kind: pa.DataType, cast: Callable[[pa.Array, pa.Dat
     if is_a.is_run_end_encoded(array.type):
         return _recast(pc.run_end_decode(array), kind, cast)
     if is_a.is_dictionary(array.type):
-        return _recast(array.dictionary_decode(), kind, cast)
+        return _recast(_decoded(array), kind, cast)
     if is_a.is_fixed_size_list(array.type) and is_a.is_fixed_size_list(kind):
         size = kind.list_size
         values = _recast(array.values.slice(array.offset * size, len(array) * size), kind.value_type, cast)

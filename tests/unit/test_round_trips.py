@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+import pytest
 from arrow_values import LEAVES, NAN, NUMBERS, TYPES, ZONES, array_of, parsed, some, values, values_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -35,6 +36,9 @@ PARQUET = {
     pa.date64(): pa.date32(),
     pa.decimal128(4, -2): pa.decimal128(6, 0),
     **{pa.timestamp("s", zone): pa.timestamp("ms", zone) for zone in ZONES},
+    # within lists and structs
+    pa.string_view(): pa.large_string(),
+    pa.binary_view(): pa.large_binary(),
 }
 
 
@@ -87,6 +91,21 @@ def test_columns_of_one_type_keep_it_and_every_value(tables):
 def test_columns_of_several_types_keep_every_value(tables):
     for format in FORMATS:
         check(format, tables)
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view()], ids=str)
+@pytest.mark.parametrize("format", FORMATS)
+def test_views_of_text_within_lists_keep_their_values(format, kind):
+    values = [[{"s": b"one" if kind == pa.binary_view() else "one"}], None, [{"s": None}]]
+    check(format, [pa.table({"a": pa.array(values, pa.list_(pa.struct([("s", kind)])))})])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_categories_within_a_missing_list_of_fixed_size_need_not_exist(format):
+    kind = pa.list_(pa.dictionary(pa.int8(), pa.string()), 2)
+    inner = pa.DictionaryArray.from_arrays(pa.array([0, 0], pa.int8()), pa.array([], pa.string()), safe=False)
+    missing = pa.FixedSizeListArray.from_arrays(inner, type=kind, mask=pa.array([True]))
+    check(format, [pa.table({"a": missing}), pa.table({"a": pa.array([["x", None]], kind)})])
 
 
 def check(format, tables):
@@ -209,6 +228,6 @@ def described(kind, format):
     if is_list(kind):
         value = described(kind.value_type, format)
         noun = "list" if format == "parquet" and is_a.is_fixed_size_list(kind) else str(kind).partition("<")[0]
-        encoded = "list_view" in noun and re.search("dictionary|run_end|decimal128.4, -2.|fixed_size_list", str(kind))
+        encoded = "list_view" in noun and re.search("dictionary|run_end|decimal128.4, -2.|fixed_size_list|string_view|binary_view", str(kind))
         return f"{'large_' * is_large_list(kind)}list<{value}>" if encoded else f"{noun}<{value}>"
     return str(PARQUET.get(kind, kind) if format == "parquet" else kind)
