@@ -228,6 +228,7 @@ def described(kind, format):
     if is_list(kind):
         value = described(kind.value_type, format)
         noun = "list" if format == "parquet" and is_a.is_fixed_size_list(kind) else str(kind).partition("<")[0]
-        encoded = "list_view" in noun and re.search("dictionary|run_end|decimal128.4, -2.|fixed_size_list|string_view|binary_view", str(kind))
+        changed = "dictionary|run_end|decimal128.4, -2.|fixed_size_list|string_view|binary_view"
+        encoded = "list_view" in noun and re.search(changed, str(kind))
         return f"{'large_' * is_large_list(kind)}list<{value}>" if encoded else f"{noun}<{value}>"
     return str(PARQUET.get(kind, kind) if format == "parquet" else kind)
