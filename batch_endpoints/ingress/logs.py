@@ -3,62 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from batch_endpoints.ingress.jobs import job_answer
+from batch_endpoints.ingress.job_feeds import JobFeeds, Round
 from batch_endpoints.specs import BatchJob
-from batch_endpoints.storage.files.place import open_place
-from batch_endpoints.storage.logs import JobLogs, Section, chosen_logs, logs_on_disk
+from batch_endpoints.storage.logs import JobLogs, Section
 
-_POLL_SECONDS = 0.3
 _KEEP_ALIVE_SECONDS = 10.0
 _BATCH_BYTES = 1 << 18
 
 
-async def follow(look: Callable[[], BatchJob], *, worker: str = "", errors: bool = False) -> AsyncIterator[str]:
+async def follow(
+    feeds: JobFeeds, job: BatchJob, look: Callable[[], BatchJob], *, worker: str = "", errors: bool = False
+) -> AsyncIterator[str]:
     """Server-sent events of a job until it has ended: ``log``, ``progress`` and at last ``end``.
 
     Args:
+        feeds: whose readers are shared with all others that follow the job.
+        job: as it was a moment ago.
         look: reads the job's record.
         worker: only logs with this in their names; each line of the others begins with the name of its log.
         errors: as of ``JobLogs``.
     """
-    job = await run_in_threadpool(look)
-    told: dict[str, Any] = {}
-    spoke = time.monotonic()
-    with ExitStack() as stack:
-        logs: JobLogs | None = None
-        while True:
-            answer = job_answer(job)
-            if answer != told:
-                told, spoke = answer, time.monotonic()
-                yield _event("progress", json.dumps(answer))
-            # the record was read before the logs: when it says that the job has ended, its logs are complete
-            if logs is None and (job.ended or open_place(job.folder).disk):  # in a store nothing can be added
-                names = await run_in_threadpool(chosen_logs, job.folder, "")
-                place = await run_in_threadpool(stack.enter_context, logs_on_disk(job.folder, names))
-                logs = JobLogs(place, worker=worker, errors=errors)
-            if logs:
-                added = await run_in_threadpool(logs.added)
-                while lines := await run_in_threadpool(_lines, added, not worker):
-                    spoke = time.monotonic()
-                    yield "".join(_event("log", line) for line in lines)
-            if logs and job.ended:
+    progress = ""
+    last: Round | None = None
+    logs: JobLogs | None = None  # at the end of ``last``; None where that round was not read by this follower
+    with feeds.joined(job, look, worker=worker, errors=errors) as feed:
+        while not (last and last.final):
+            moved = feed.moved()
+            found = feed.after(last)
+            if feed.progress != progress:
+                progress = feed.progress
+                yield _event("progress", progress)
+            if not found:
+                if not await _set_in_time(moved):
+                    yield ": keep-alive\n\n"
+                continue
+            if last and found.sections is not None and found.number == last.number + 1:
+                sections, logs = iter(found.sections), None
+            else:
+                logs = logs or feed.logs(last)
+                sections = await run_in_threadpool(logs.added, found.sizes)
+            while lines := await run_in_threadpool(_lines, sections, not worker):
+                yield "".join(_event("log", line) for line in lines)
+            if logs and found.final:
                 yield "".join(_event("log", line) for line in _lines(logs.rest(), not worker))
-            if job.ended:
-                yield _event("end", json.dumps(answer))
-                return
-            if time.monotonic() - spoke >= _KEEP_ALIVE_SECONDS:
-                spoke = time.monotonic()
-                yield ": keep-alive\n\n"
-            await asyncio.sleep(_POLL_SECONDS)
-            job = await run_in_threadpool(look)
+            last = found
+        yield _event("end", progress)
+
+
+async def _set_in_time(moved: asyncio.Event) -> bool:
+    """Was it set before the client has to hear that the server is still there?"""
+    try:
+        await asyncio.wait_for(moved.wait(), _KEEP_ALIVE_SECONDS)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _lines(sections: Iterator[Section], labelled: bool) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from heapq import merge
 from itertools import chain
@@ -88,6 +88,20 @@ def merged_logs(folder_uri: str, *, worker: str = "", errors: bool = False) -> I
     return _text(folder_uri, chosen_logs(folder_uri, worker), worker, errors)
 
 
+class Reached(NamedTuple):
+    """How far one log has been read.
+
+    Args:
+        offset: bytes; a last line that had no end is not among them.
+        time: as of ``Section``.
+        wanted: is what stands there part of what was asked for?
+    """
+
+    offset: int
+    time: bytes
+    wanted: bool
+
+
 class JobLogs:
     """The logs of one job, each from where it was read to the last time.
 
@@ -95,36 +109,54 @@ class JobLogs:
         place: the folder of the logs.
         worker: a part of their names; "" takes all.
         errors: only failed tries with their stacks, and what the driver warns of; nothing that the code printed.
+        reached: where to begin, as :meth:`reached` of another reader of the same logs has returned it.
     """
 
-    def __init__(self, place: Path, *, worker: str = "", errors: bool = False) -> None:
+    def __init__(
+        self, place: Path, *, worker: str = "", errors: bool = False, reached: Mapping[str, Reached] | None = None
+    ) -> None:
         self._place, self._worker, self._errors = place, worker, errors
-        self._logs: dict[str, _Log] = {}
+        self._logs = {name: _Log(place / name, errors, at) for name, at in (reached or {}).items()}
 
-    def added(self) -> Iterator[Section]:
-        """What has been added until now, by time; a last line that has no end yet is left for the next time."""
-        for path in self._place.iterdir() if self._place.is_dir() else ():
-            if path.is_file() and self._worker in path.stem:
-                self._logs.setdefault(path.name, _Log(path, self._errors))
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each log by its name, as of now."""
+        found = self._place.iterdir() if self._place.is_dir() else ()
+        return {path.name: path.stat().st_size for path in found if path.is_file() and self._worker in path.stem}
+
+    def added(self, until: Mapping[str, int] | None = None) -> Iterator[Section]:
+        """What has been added, by time; a last line that has no end yet is left for the next time.
+
+        Args:
+            until: sizes to read to; None reads what is there now.
+        """
+        sizes = self.sizes() if until is None else until
+        for name in sizes:
+            self._logs.setdefault(name, _Log(self._place / name, self._errors))
         self._logs = dict(sorted(self._logs.items(), key=lambda named: _reading_order(named[0])))
-        return merge(*(log.added() for log in self._logs.values()), key=attrgetter("time"))
+        return merge(
+            *(log.added(sizes[name]) for name, log in self._logs.items() if name in sizes), key=attrgetter("time")
+        )
 
     def rest(self) -> Iterator[Section]:
         """The last line of each log, where it has no end: no more will come."""
         return chain.from_iterable(log.rest() for log in self._logs.values())
 
+    def reached(self) -> dict[str, Reached]:
+        """How far each log has been read, once all that was added has been taken."""
+        return {name: log.reached() for name, log in self._logs.items()}
+
 
 class _Log:
     """One log, cut into sections."""
 
-    def __init__(self, path: Path, errors: bool) -> None:
+    def __init__(self, path: Path, errors: bool, at: Reached | None = None) -> None:
         self._path, self._errors = path, errors
         self._label = path.stem.rpartition("-")[2]
-        self._offset, self._open_line = 0, b""
-        self._time, self._wanted = b"", not errors
+        self._offset, self._time, self._wanted = at or Reached(0, b"", not errors)
+        self._open_line = b""
 
-    def added(self) -> Iterator[Section]:
-        for piece in self._pieces():
+    def added(self, size: int) -> Iterator[Section]:
+        for piece in self._pieces(size):
             data = self._open_line + piece
             end = data.rfind(b"\n") + 1
             if not end and len(data) > _PIECE_BYTES:
@@ -135,6 +167,9 @@ class _Log:
     def rest(self) -> Iterator[Section]:
         yield from self._sections(self._open_line)
         self._open_line = b""
+
+    def reached(self) -> Reached:
+        return Reached(self._offset - len(self._open_line), self._time, self._wanted)
 
     def _sections(self, lines: bytes) -> Iterator[Section]:
         at = 0
@@ -149,9 +184,8 @@ class _Log:
         if text and self._wanted:
             yield Section(self._label, self._time, text)
 
-    def _pieces(self) -> Iterator[bytes]:
-        """What is there now: a log that grows faster than it is read has an end too."""
-        size = self._path.stat().st_size
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        """What is there up to a size: a log that grows faster than it is read has an end too."""
         while self._offset < size:
             with self._path.open("rb") as file:  # for each piece: a process may not have as many files open
                 file.seek(self._offset)

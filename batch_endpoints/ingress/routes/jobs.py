@@ -19,6 +19,7 @@ from batch_endpoints.control_plane.partial_outputs import partial_output, write_
 from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.bodies import EXAMPLES, parse_invocation
 from batch_endpoints.ingress.documents import Paging, base_url, list_answer, storable
+from batch_endpoints.ingress.job_feeds import JobFeeds
 from batch_endpoints.ingress.jobs import job_answer
 from batch_endpoints.ingress.logs import follow as follow_logs
 from batch_endpoints.specs import JobState, JobStatus
@@ -55,7 +56,7 @@ OnlyErrors = Annotated[
 
 def jobs_router(control_plane: ControlPlane) -> APIRouter:
     router = APIRouter(tags=["jobs"])
-    jobs = control_plane.jobs
+    jobs, feeds = control_plane.jobs, JobFeeds()
 
     @router.post("/endpoints/{endpoint}/jobs", status_code=201, summary="Invoke an endpoint")
     def invoke(
@@ -121,7 +122,7 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
             text = merged_logs(found.folder, worker=worker, errors=errors)
             return StreamingResponse(text, media_type="text/plain; charset=utf-8")
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        events = follow_logs(lambda: jobs.get(job), worker=worker, errors=errors)
+        events = follow_logs(feeds, found, lambda: jobs.get(job), worker=worker, errors=errors)
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
     @router.get("/jobs/{job}/report", summary="What became of a job that has ended: counts, seconds, tries, versions")
