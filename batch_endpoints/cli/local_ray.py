@@ -119,13 +119,17 @@ def stop_ray(ray: LocalRay) -> None:
 def processes_of(ray: LocalRay) -> set[tuple[int, str]]:
     """All that a head has started, each with when it was started; also when it has been killed itself.
 
-    Most carry its folder in their environment, the drivers and hosts of jobs among them. Ray's workers write their
-    titles over theirs, and are known by the head's session, unless that number may be another session's by now.
+    Most carry its folder in their environment, the drivers of jobs among them. Ray's workers write their titles over
+    theirs, and are known by the head's session, unless that number may be another session's by now. Hosts of jobs
+    have an environment and a session of their own, and are found below these.
     """
     processes = list(_running_processes(f"RAY_TMPDIR={ray.folder}"))
     session = [one for one in processes if one.session == ray.pid]
     sure = is_running(ray) or any(one.marked for one in session)
-    return {(one.pid, one.began) for one in processes if one.marked or (sure and one in session)}
+    ours = {one.pid for one in processes if one.marked or (sure and one in session)}
+    while more := {one.pid for one in processes if one.parent in ours} - ours:
+        ours |= more
+    return {(one.pid, one.began) for one in processes if one.pid in ours}
 
 
 def _kill(processes: Iterable[tuple[int, str]]) -> None:
@@ -239,6 +243,7 @@ def _began(pid: int) -> str:
 
 class _Process(NamedTuple):
     pid: int
+    parent: int
     session: int
     began: str
     marked: bool
@@ -251,18 +256,21 @@ def _running_processes(mark: str) -> Iterator[_Process]:
             if entry.name.isdecimal() and (stat := _stat(int(entry.name))).began:
                 with contextlib.suppress(OSError):  # it has ended, or is not ours to look into
                     marked = mark.encode() in (entry / "environ").read_bytes().split(b"\0")
-                    yield _Process(int(entry.name), stat.session, stat.began, marked)
+                    yield _Process(int(entry.name), stat.parent, stat.session, stat.began, marked)
         return
-    told = subprocess.run(["ps", "-A", "-E", "-ww", "-o", "pid=,sess=,command="], capture_output=True, text=True)
+    told = subprocess.run(
+        ["ps", "-A", "-E", "-ww", "-o", "pid=,ppid=,sess=,command="], capture_output=True, text=True
+    )
     for line in told.stdout.splitlines():
-        pid, session, command = line.split(None, 2)
-        yield _Process(int(pid), int(session), _began(int(pid)), mark in command.split())
+        pid, parent, session, command = line.split(None, 3)
+        yield _Process(int(pid), int(parent), int(session), _began(int(pid)), mark in command.split())
 
 
 class _Stat(NamedTuple):
-    """Session and start time (clock ticks since boot) of a process; -1 and "" where there is none."""
+    """Parent, session and start time (clock ticks since boot) of a process; -1 and "" where there is none."""
 
     ended: bool
+    parent: int = -1
     session: int = -1
     began: str = ""
 
@@ -274,4 +282,5 @@ def _stat(pid: int) -> _Stat:
     except OSError:
         return _Stat(ended=True)
     # a zombie with threads is being killed: they hold its ports and files still
-    return _Stat(ended=fields[0] == "Z" and fields[17] == "1", session=int(fields[3]), began=fields[19])
+    ended = fields[0] == "Z" and fields[17] == "1"
+    return _Stat(ended, parent=int(fields[1]), session=int(fields[3]), began=fields[19])

@@ -34,6 +34,25 @@ def test_a_killed_process_counts_as_ended_only_when_it_has_let_go_of_its_port():
             socket.create_server(("127.0.0.1", port)).close()
 
 
+STARTS_A_STRANGER = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env={}, start_new_session=True)
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_what_a_process_of_ray_has_started_is_found_whatever_its_environment_and_session(tmp_path):
+    folder = str(tmp_path)
+    command = [sys.executable, "-c", STARTS_A_STRANGER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={"RAY_TMPDIR": folder}) as it:
+        child = int(it.stdout.readline())
+        killed_head = local_ray.LocalRay(1 << 22, "", folder, "127.0.0.1:1", "http://127.0.0.1:2")
+        found = local_ray.processes_of(killed_head)
+        local_ray._kill(found)
+    assert {pid for pid, _ in found} == {it.pid, child}
+
+
 # stands for Ray: as many starts as there are tokens end at once
 HEAD = """#!{python}
 import http.server, pathlib, sys, threading
