@@ -61,7 +61,7 @@ def start_server(
         if clear_away(settings.home):
             say("The server that was up here has been killed; clearing away what it left")
         _check_port_free(host, port)
-        from batch_endpoints.stores import migrate
+        from batch_endpoints.records import migrate
 
         migrate(settings.database_url)
         make_token(settings.token_at_home)

@@ -25,8 +25,8 @@ from batch_endpoints.controller import Controller
 from batch_endpoints.engine.ray_jobs import RayJobLauncher
 from batch_endpoints.errors import ServerError
 from batch_endpoints.ingress.app import create_app
+from batch_endpoints.records import open_store
 from batch_endpoints.settings import PRIVATE_UMASK, Settings
-from batch_endpoints.stores import open_store
 
 ANSWER_SECONDS = 10.0
 TICK_SECONDS = 0.2  # how soon the controller sees a new job or the end of one

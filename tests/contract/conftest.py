@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from batch_endpoints.stores import migrate
-from batch_endpoints.stores.database import Database
-from batch_endpoints.stores.tables import METADATA
+from batch_endpoints.records import migrate
+from batch_endpoints.records.database import Database
+from batch_endpoints.records.tables import METADATA
 
 _numbers = count(1)
 

@@ -18,10 +18,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from batch_endpoints.errors import Refused, ServerError
+from batch_endpoints.records import migrate, migrations, open_store
+from batch_endpoints.records.database import Database
+from batch_endpoints.records.tables import METADATA, REVISION
 from batch_endpoints.specs import BatchEndpoint, BatchJob, JobSpec, Model, ModelDeployment
-from batch_endpoints.stores import migrate, migrations, open_store
-from batch_endpoints.stores.database import Database
-from batch_endpoints.stores.tables import METADATA, REVISION
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_sqlite_file_is_read_while_it_is_written(tmp_path):
 def test_a_database_without_tables_is_named_with_what_to_do(bare_url, bare_database):
     with pytest.raises(Refused, match="its tables are missing") as caught:
         open_store(bare_url)
-    assert "batch_endpoints.stores.migrate" in caught.value.mend
+    assert "batch_endpoints.records.migrate" in caught.value.mend
     assert "records" in caught.value.where
 
 
@@ -242,7 +242,7 @@ def test_postgresql_is_spoken_to_through_psycopg(url):
 
 def test_importing_the_stores_does_not_import_the_database_libraries():
     program = (
-        "import sys; from batch_endpoints.stores import open_store, migrate; migrate('memory://'); "
+        "import sys; from batch_endpoints.records import open_store, migrate; migrate('memory://'); "
         "open_store('memory://'); sys.exit('sqlalchemy' in sys.modules or 'alembic' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -14,6 +14,7 @@ import pytest
 
 from batch_endpoints.errors import Conflict, NotFound, SpecError
 from batch_endpoints.interfaces import Page
+from batch_endpoints.records import open_store
 from batch_endpoints.specs import (
     COMPONENT,
     BatchEndpoint,
@@ -38,7 +39,6 @@ from batch_endpoints.specs import (
     Progress,
     RetrySettings,
 )
-from batch_endpoints.stores import open_store
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=timezone.utc)
 

@@ -8,6 +8,7 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import NotFound, SpecError
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import (
     BatchEndpoint,
     CodeConfiguration,
@@ -21,7 +22,6 @@ from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs import fetch_tree, list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.uploads import Upload, Uploads
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 SCRIPT = b"""
 def init():

@@ -11,7 +11,7 @@ import uvicorn
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.ingress.app import create_app
-from batch_endpoints.stores.memory import MemoryRecordStore
+from batch_endpoints.records.memory import MemoryRecordStore
 
 TOKEN = "the-token"
 SCRIPT = b"def init(): pass\ndef run(files): return files\n"

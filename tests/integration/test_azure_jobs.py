@@ -11,6 +11,7 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import InputError
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import (
     BatchEndpoint,
     CodeConfiguration,
@@ -26,7 +27,6 @@ from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs import fetch, list_files
 from batch_endpoints.storage.job_folder import JobFolder
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from batch_endpoints.errors import Conflict, JobFailed, NotFound
 from batch_endpoints.ingress.app import create_app
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
 from batch_endpoints.storage.commits import Commit, CommittedFile
@@ -32,7 +33,6 @@ from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 TOKEN = "the-token"
 SCRIPT = "def init():\n    pass\n\n\ndef run(mini_batch):\n    return mini_batch\n"

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from ingress_server import running_server
 
+from batch_endpoints.records import migrate, open_store
 from batch_endpoints.specs import ItemCounts, JobError, JobOutput, JobState, Progress
-from batch_endpoints.stores import migrate, open_store
 
 SECONDS = 120
 

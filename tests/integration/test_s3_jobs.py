@@ -18,6 +18,7 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import Conflict
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import (
     BatchEndpoint,
     CodeConfiguration,
@@ -37,7 +38,6 @@ from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.files.s3 import S3Client
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.logs import merged_logs
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

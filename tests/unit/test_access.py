@@ -4,11 +4,11 @@ import pytest
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import Credentials, Datastore
 from batch_endpoints.storage.files.access import Access, credentials_for, secret, secret_variables
 from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.files.s3 import s3_keys
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 OUTER, INNER = Credentials(access_key_id="outer"), Credentials(access_key_id="inner")
 ACCESS = Access({"s3://lake": OUTER, "s3://lake/x/": INNER, "s3://other/y?region=eu": OUTER})

@@ -4,11 +4,11 @@ import pytest
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError, SpecError
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import Credentials, Datastore
 from batch_endpoints.storage.files.access import Access, credentials_for
 from batch_endpoints.storage.files.addresses import CLOUDS, AzurePlace, azure_place, is_azure, kind_of
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 PLACE = AzurePlace("pond", "core.windows.net", "lake", "a b/c%20d")
 

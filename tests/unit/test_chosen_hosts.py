@@ -4,12 +4,12 @@ import pytest
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError, Refused
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import Credentials, Data, Datastore, JobInput, MLTable, Model
 from batch_endpoints.specs.mltable import MLTablePath
 from batch_endpoints.storage.files.access import AMBIENT, credentials_for
 from batch_endpoints.storage.files.addresses import s3_place
 from batch_endpoints.storage.mltable import list_mltable
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 KEYS = Credentials(access_key_id="env:LAKE_ID", secret_access_key="env:LAKE_KEY")
 

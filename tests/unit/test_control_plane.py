@@ -14,6 +14,7 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.control_plane.records import everything, merge_patch
 from batch_endpoints.errors import Conflict, InputError, InvocationError, NotFound, Refused, SpecError
 from batch_endpoints.interfaces import Page
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import (
     COMPONENT,
     DEPLOYMENT,
@@ -34,7 +35,6 @@ from batch_endpoints.specs import (
 )
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.uploads import Upload, UploadedFile
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 NOW = datetime(2031, 5, 1, tzinfo=timezone.utc)
 SCRIPT = b"def init(): pass\ndef run(files): return files\n"

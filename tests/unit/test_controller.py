@@ -9,10 +9,10 @@ from batch_endpoints import controller
 from batch_endpoints.controller import LOOK_SECONDS, PENDING_SECONDS, Controller
 from batch_endpoints.errors import InputError, ServerError
 from batch_endpoints.interfaces import Launch
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import BatchJob, JobError, JobSpec, JobState, Model, ModelDeployment, Progress
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job_folder import JobFolder
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 BEGIN = datetime(2024, 1, 2, tzinfo=timezone.utc)
 

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.ingress.app import create_app
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import Data
 from batch_endpoints.specs.limits import (
     DEEPEST,
@@ -17,7 +18,6 @@ from batch_endpoints.specs.limits import (
     LONGEST_TEXT,
     LONGEST_URI,
 )
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 JSON = {"content-type": "application/json"}
 

@@ -14,8 +14,8 @@ from batch_endpoints.control_plane.jobs import Jobs
 from batch_endpoints.errors import Conflict
 from batch_endpoints.interfaces import Launch
 from batch_endpoints.policies.lifecycle import may_begin_again, may_move
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import Invocation, JobState, Progress
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 LIVE = st.sampled_from(["Preparing", "Provisioning", "Queued", "Running", "Finalizing"])
 ENDS = st.sampled_from(["Completed", "Failed", "Canceled"])

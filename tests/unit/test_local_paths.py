@@ -6,8 +6,8 @@ import pytest
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.errors import InputError, NotFound, Refused, SpecError
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import Credentials, Data, Datastore, JobInput, Model
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 
 def plane(tmp_path, *datastores, **more):

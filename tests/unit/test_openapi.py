@@ -4,7 +4,7 @@ import pytest
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.ingress.app import create_app
-from batch_endpoints.stores.memory import MemoryRecordStore
+from batch_endpoints.records.memory import MemoryRecordStore
 
 
 @pytest.fixture(scope="module")

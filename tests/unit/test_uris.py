@@ -5,6 +5,7 @@ import pytest
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.engine.headline import named
 from batch_endpoints.errors import InputError, SpecError, StoreUnavailable
+from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.scoring.worker_log import WorkerLog
 from batch_endpoints.specs import Data, Datastore, Model
 from batch_endpoints.specs.uris import secret_in, shown, shown_text
@@ -13,7 +14,6 @@ from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.files.place import open_place, writable_place
 from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files
 from batch_endpoints.storage.partitions import open_table
-from batch_endpoints.stores.memory import MemoryRecordStore
 
 WITH_SECRETS = {
     "https://h/a.csv?sv=2024&sig=hush": "https://h/a.csv?sv=…&sig=…",

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, InterfaceError, TimeoutError
 
 from batch_endpoints.errors import Refused, ServerError, SpecError
-from batch_endpoints.stores.tables import ALEMBIC_VERSION, REVISION
+from batch_endpoints.records.tables import ALEMBIC_VERSION, REVISION
 
 BUSY_SECONDS = 30  # how long a write waits for the writers before it
 CONNECT_SECONDS = 10
@@ -81,7 +81,7 @@ class Database:
                 if found
                 else "the database holds no records yet: its tables are missing",
                 where=self.shown,
-                mend="Bring it up to date: batch_endpoints.stores.migrate(url), which the server calls as it starts.",
+                mend="Bring it up to date: batch_endpoints.records.migrate(url), which a server calls as it starts.",
             )
 
     def from_the_future(self) -> Refused:

@@ -13,8 +13,8 @@ from alembic import command
 from alembic.config import Config
 
 from batch_endpoints.errors import ServerError
-from batch_endpoints.stores.database import Database
-from batch_endpoints.stores.tables import REVISION
+from batch_endpoints.records.database import Database
+from batch_endpoints.records.tables import REVISION
 
 _one_at_a_time = threading.Lock()  # Alembic keeps what it runs in a module
 

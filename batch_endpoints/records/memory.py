@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 
 from batch_endpoints.interfaces import AnyAsset, AnyDeployment, AssetKind, Listing, Page
+from batch_endpoints.records import wording
+from batch_endpoints.records.paging import FIRST_PAGE, listing, position
+from batch_endpoints.records.versions import is_latest, version_of, with_version
 from batch_endpoints.specs import BatchEndpoint, BatchJob, JobStatus
-from batch_endpoints.stores import wording
-from batch_endpoints.stores.paging import FIRST_PAGE, listing, position
-from batch_endpoints.stores.versions import is_latest, version_of, with_version
 
 
 class MemoryRecordStore:

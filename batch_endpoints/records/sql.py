@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, select, update
 
 from batch_endpoints.interfaces import AnyAsset, AnyDeployment, AssetKind, Listing, Page
+from batch_endpoints.records import wording
+from batch_endpoints.records.database import Database
+from batch_endpoints.records.documents import read_asset, read_deployment, read_endpoint, read_job, write
+from batch_endpoints.records.paging import FIRST_PAGE, listing, position
+from batch_endpoints.records.tables import ASSETS, DEPLOYMENTS, ENDPOINTS, JOBS
+from batch_endpoints.records.versions import is_latest, version_of, with_version
 from batch_endpoints.specs import BatchEndpoint, BatchJob, JobStatus
-from batch_endpoints.stores import wording
-from batch_endpoints.stores.database import Database
-from batch_endpoints.stores.documents import read_asset, read_deployment, read_endpoint, read_job, write
-from batch_endpoints.stores.paging import FIRST_PAGE, listing, position
-from batch_endpoints.stores.tables import ASSETS, DEPLOYMENTS, ENDPOINTS, JOBS
-from batch_endpoints.stores.versions import is_latest, version_of, with_version
 
 
 class SqlRecordStore:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from batch_endpoints.stores.tables import METADATA
+from batch_endpoints.records.tables import METADATA
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
 with context.begin_transaction():

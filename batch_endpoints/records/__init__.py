@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batch_endpoints.interfaces import RecordStore
-from batch_endpoints.stores.memory import MemoryRecordStore
+from batch_endpoints.records.memory import MemoryRecordStore
 
 __all__ = ["MemoryRecordStore", "migrate", "open_store"]
 
@@ -19,7 +19,7 @@ def open_store(url: str) -> RecordStore:
     """
     if url == MEMORY:
         return MemoryRecordStore()
-    from batch_endpoints.stores.sql import SqlRecordStore  # SQLAlchemy takes a quarter of a second
+    from batch_endpoints.records.sql import SqlRecordStore  # SQLAlchemy takes a quarter of a second
 
     return SqlRecordStore(url)
 
@@ -35,6 +35,6 @@ def migrate(url: str) -> None:
     """
     if url == MEMORY:
         return
-    from batch_endpoints.stores.migrations import migrate as migrate_database
+    from batch_endpoints.records.migrations import migrate as migrate_database
 
     migrate_database(url)
