@@ -14,7 +14,8 @@ from datetime import datetime, timedelta, timezone
 from typing import get_args
 
 from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
-from batch_endpoints.interfaces import JobLauncher, Launch, Page, RecordStore
+from batch_endpoints.interfaces.launcher import JobLauncher, Launch
+from batch_endpoints.interfaces.records import Page, RecordStore
 from batch_endpoints.policies.lifecycle import may_move
 from batch_endpoints.specs import TERMINAL, BatchJob, JobError, JobState, JobStatus
 from batch_endpoints.specs.uris import shown

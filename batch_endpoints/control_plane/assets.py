@@ -12,7 +12,7 @@ from batch_endpoints.control_plane.places import Places
 from batch_endpoints.control_plane.reach import check_reach
 from batch_endpoints.control_plane.records import check_patch, everything, found, merge_patch
 from batch_endpoints.errors import Conflict, SpecError
-from batch_endpoints.interfaces import NOUNS, VERSIONED, AnyAsset, AssetKind, Listing, Page, RecordStore
+from batch_endpoints.interfaces.records import NOUNS, VERSIONED, AnyAsset, AssetKind, Listing, Page, RecordStore
 from batch_endpoints.specs import (
     COMPONENT,
     LOCAL,

@@ -12,7 +12,7 @@ from typing import Any
 from batch_endpoints.control_plane.assets import Assets
 from batch_endpoints.control_plane.records import check_patch, found, merge_patch
 from batch_endpoints.errors import Conflict, NotFound, SpecError
-from batch_endpoints.interfaces import AnyDeployment, Listing, Page, RecordStore
+from batch_endpoints.interfaces.records import AnyDeployment, Listing, Page, RecordStore
 from batch_endpoints.specs import (
     DEPLOYMENT,
     CodeConfiguration,

@@ -7,7 +7,7 @@ from typing import Any
 
 from batch_endpoints.control_plane.records import check_patch, everything, found, merge_patch
 from batch_endpoints.errors import NotFound
-from batch_endpoints.interfaces import Listing, Page, RecordStore
+from batch_endpoints.interfaces.records import Listing, Page, RecordStore
 from batch_endpoints.specs import BatchEndpoint, check, to_document
 
 PATCHABLE = ("description", "tags", "defaults", "properties")

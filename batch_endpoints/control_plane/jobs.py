@@ -15,7 +15,7 @@ from batch_endpoints.control_plane.places import places
 from batch_endpoints.control_plane.records import everything, found
 from batch_endpoints.control_plane.reruns import resumed, with_failed_items_again
 from batch_endpoints.errors import Conflict, InvocationError, NotFound
-from batch_endpoints.interfaces import Listing, Page, RecordStore
+from batch_endpoints.interfaces.records import Listing, Page, RecordStore
 from batch_endpoints.planning.overrides import effective_deployment
 from batch_endpoints.planning.routing import resolve_deployment
 from batch_endpoints.policies.lifecycle import check_cancel

@@ -9,7 +9,7 @@ from pathlib import Path
 from batch_endpoints.control_plane.reach import FROM_LOOPBACK, chosen_host, host_refused
 from batch_endpoints.control_plane.records import everything
 from batch_endpoints.errors import Refused, SpecError
-from batch_endpoints.interfaces import RecordStore
+from batch_endpoints.interfaces.records import RecordStore
 from batch_endpoints.specs import (
     Datastore,
     JobInput,

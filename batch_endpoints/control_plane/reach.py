@@ -4,7 +4,7 @@ stores on hosts that they choose."""
 from __future__ import annotations
 
 from batch_endpoints.errors import Refused, SpecError
-from batch_endpoints.interfaces import AnyAsset
+from batch_endpoints.interfaces.records import AnyAsset
 from batch_endpoints.specs import Data, Datastore, Model
 from batch_endpoints.specs.uris import secret_in, shown
 from batch_endpoints.storage.files.access import OWN_SETTINGS

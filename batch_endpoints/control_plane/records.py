@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from batch_endpoints.errors import NotFound, SpecError
-from batch_endpoints.interfaces import Listing, Page
+from batch_endpoints.interfaces.records import Listing, Page
 
 T = TypeVar("T")
 

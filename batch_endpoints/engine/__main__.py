@@ -23,7 +23,7 @@ from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.rounds import Stopped
 from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.errors import BatchEndpointError
-from batch_endpoints.interfaces import MiniBatchRunner
+from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.settings import PRIVATE_UMASK
 from batch_endpoints.specs import JobState
 from batch_endpoints.storage.files.addresses import local_path

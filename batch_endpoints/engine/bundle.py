@@ -21,7 +21,7 @@ from batch_endpoints.engine.turns import Turns
 from batch_endpoints.engine.unforeseen import Unforeseen, failed_whole, unforeseen
 from batch_endpoints.engine.when_to_stop import TooManyFailed, WhenToStop
 from batch_endpoints.errors import BatchEndpointError, ScoringError, StoreUnavailable
-from batch_endpoints.interfaces import BundleOutcome
+from batch_endpoints.interfaces.runner import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobError, JobSpec, OutputFormat

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from batch_endpoints.engine.failures import failed_items, failed_rows
 from batch_endpoints.engine.poison_rows import Failure, Outcome
-from batch_endpoints.interfaces import WritablePlace
+from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.storage.commits import Commit, CommitLog

@@ -22,7 +22,7 @@ from batch_endpoints.engine.rounds import JobFailed, Stopped, score_rounds
 from batch_endpoints.engine.tables import plan_mini_batches
 from batch_endpoints.engine.versions import driver_versions, host_versions
 from batch_endpoints.errors import BatchEndpointError, InputError
-from batch_endpoints.interfaces import MiniBatchRunner
+from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan
 from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.settings import Settings

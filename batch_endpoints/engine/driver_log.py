@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batch_endpoints.errors import BatchEndpointError
-from batch_endpoints.interfaces import WritablePlace
+from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs.log_lines import LogFormatter
 
 NAME = "logs/driver.log"

@@ -9,7 +9,7 @@ from contextlib import closing
 from queue import SimpleQueue
 
 from batch_endpoints.engine.bundle import BundleScorer
-from batch_endpoints.interfaces import BundleOutcome, RunListener
+from batch_endpoints.interfaces.runner import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, visible_gpu
 from batch_endpoints.policies.work_queue import WorkQueue

@@ -10,7 +10,7 @@ import requests
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from batch_endpoints.errors import ServerError
-from batch_endpoints.interfaces import Launch, LaunchStatus
+from batch_endpoints.interfaces.launcher import Launch, LaunchStatus
 
 _STATUSES: dict[JobStatus, LaunchStatus] = {
     JobStatus.PENDING: "pending",

@@ -25,7 +25,7 @@ from batch_endpoints.engine.crashes import Crashes
 from batch_endpoints.engine.ray_actor import CONCURRENCY, ScoringActor
 from batch_endpoints.engine.ray_places import Places, free_cpus, gpus_of_nodes, is_alive
 from batch_endpoints.errors import EnvironmentFailed, InitFailed, StoreUnavailable, WorkersLost
-from batch_endpoints.interfaces import BundleOutcome, RunListener
+from batch_endpoints.interfaces.runner import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import WorkerPlan, visible_gpu
 from batch_endpoints.policies.short_work import ShortWork

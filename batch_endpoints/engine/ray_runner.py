@@ -11,7 +11,7 @@ import ray
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.ray_places import Places, gpus_of_nodes
 from batch_endpoints.engine.ray_pool import Pool
-from batch_endpoints.interfaces import BundleOutcome, RunListener
+from batch_endpoints.interfaces.runner import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
 

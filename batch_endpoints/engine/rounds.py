@@ -8,7 +8,7 @@ from contextlib import closing
 from batch_endpoints.engine.accounts import accounts, unaccounted
 from batch_endpoints.engine.headline import counted, job_error
 from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
-from batch_endpoints.interfaces import MiniBatchRunner
+from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan, plan_retry, remaining
 from batch_endpoints.planning.resources import WorkerPlan
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from batch_endpoints.interfaces import WritablePlace
+from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.storage.job_folder import upload_log
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from fastapi import Body, Depends, Query, Request
 from pydantic import AfterValidator
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.interfaces import AnyAsset, AnyDeployment, Listing, Page
+from batch_endpoints.interfaces.records import AnyAsset, AnyDeployment, Listing, Page
 from batch_endpoints.specs import BatchEndpoint, to_document
 from batch_endpoints.specs.limits import excess, quoted, shortened
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batch_endpoints.interfaces import RecordStore
+from batch_endpoints.interfaces.records import RecordStore
 from batch_endpoints.records.memory import MemoryRecordStore
 
 __all__ = ["MemoryRecordStore", "migrate", "open_store"]

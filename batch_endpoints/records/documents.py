@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from batch_endpoints.interfaces import AnyAsset, AssetKind
+from batch_endpoints.interfaces.records import AnyAsset, AssetKind
 from batch_endpoints.specs import (
     COMPONENT,
     DEPLOYMENT,

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Collection, Iterable
 
-from batch_endpoints.interfaces import AnyAsset, AnyDeployment, AssetKind, Listing, Page
+from batch_endpoints.interfaces.records import AnyAsset, AnyDeployment, AssetKind, Listing, Page
 from batch_endpoints.records import wording
 from batch_endpoints.records.paging import FIRST_PAGE, listing, position
 from batch_endpoints.records.versions import is_latest, version_of, with_version

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.interfaces import Listing, Page
+from batch_endpoints.interfaces.records import Listing, Page
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, select, update
 
-from batch_endpoints.interfaces import AnyAsset, AnyDeployment, AssetKind, Listing, Page
+from batch_endpoints.interfaces.records import AnyAsset, AnyDeployment, AssetKind, Listing, Page
 from batch_endpoints.records import wording
 from batch_endpoints.records.database import Database
 from batch_endpoints.records.documents import read_asset, read_deployment, read_endpoint, read_job, write

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from batch_endpoints.interfaces import VERSIONED, AnyAsset, AssetKind
+from batch_endpoints.interfaces.records import VERSIONED, AnyAsset, AssetKind
 from batch_endpoints.specs import Compute, Datastore
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batch_endpoints.errors import Conflict, NotFound
-from batch_endpoints.interfaces import NOUNS, VERSIONED, AssetKind
+from batch_endpoints.interfaces.records import NOUNS, VERSIONED, AssetKind
 from batch_endpoints.specs import LOCAL
 
 SHOWN = 10

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from batch_endpoints.interfaces import RangeReader
+from batch_endpoints.interfaces.files import RangeReader
 from batch_endpoints.planning.partitions import Cuts, Part
 from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, holds_no_nothing, tell_missing
 from batch_endpoints.storage.readable_rows import UnreadableRow

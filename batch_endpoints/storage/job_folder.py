@@ -27,7 +27,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from batch_endpoints.errors import InputError, SpecError
-from batch_endpoints.interfaces import WritablePlace
+from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.planning.made import Made
 from batch_endpoints.planning.partitions import Part

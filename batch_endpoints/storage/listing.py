@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.interfaces import Found, Walk
+from batch_endpoints.interfaces.files import Walk
+from batch_endpoints.interfaces.records import Found
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.files.access import AMBIENT, Access

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from batch_endpoints.errors import Conflict, InputError
-from batch_endpoints.interfaces import WritablePlace
+from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RenamedFile, RowsFile, rows_file
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.files.access import AMBIENT, Access

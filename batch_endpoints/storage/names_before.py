@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Collection
 from itertools import chain
 
-from batch_endpoints.interfaces import WritablePlace
+from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.storage.commits import of_retry
 from batch_endpoints.storage.rounds import Rounds
 from batch_endpoints.storage.script_files import named_files

@@ -17,7 +17,7 @@ import logging
 from contextlib import suppress
 
 from batch_endpoints.errors import BatchEndpointError, Conflict, InputError
-from batch_endpoints.interfaces import WritablePlace
+from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.files.addresses import kind_of, scheme_of

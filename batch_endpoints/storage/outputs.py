@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import pyarrow as pa
 
 from batch_endpoints.errors import OutputFailed
-from batch_endpoints.interfaces import WritablePlace
+from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs import OutputFormat, RenamedFile, RowsFile, SkippedFile, Spec
 from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow
 from batch_endpoints.storage.common_columns import CommonColumns, TooNarrow

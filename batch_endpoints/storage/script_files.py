@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from batch_endpoints.interfaces import WritablePlace
+from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs import FileSource, RenamedFile
 from batch_endpoints.storage.commits import Commit, CommittedFile
 from batch_endpoints.storage.free_names import FreeNames, short_name

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from batch_endpoints.errors import Conflict, NotFound, SpecError
-from batch_endpoints.interfaces import Page
+from batch_endpoints.interfaces.records import Page
 from batch_endpoints.records import open_store
 from batch_endpoints.specs import (
     COMPONENT,

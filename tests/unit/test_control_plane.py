@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.control_plane.records import everything, merge_patch
 from batch_endpoints.errors import Conflict, InputError, InvocationError, NotFound, Refused, SpecError
-from batch_endpoints.interfaces import Page
+from batch_endpoints.interfaces.records import Page
 from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import (
     COMPONENT,

@@ -8,7 +8,7 @@ import pytest
 from batch_endpoints import controller
 from batch_endpoints.controller import LOOK_SECONDS, PENDING_SECONDS, Controller
 from batch_endpoints.errors import InputError, ServerError
-from batch_endpoints.interfaces import Launch
+from batch_endpoints.interfaces.launcher import Launch
 from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import BatchJob, JobError, JobSpec, JobState, Model, ModelDeployment, Progress
 from batch_endpoints.storage.files.disk import Disk

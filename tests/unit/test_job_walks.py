@@ -12,7 +12,7 @@ from test_controller import House
 
 from batch_endpoints.control_plane.jobs import Jobs
 from batch_endpoints.errors import Conflict
-from batch_endpoints.interfaces import Launch
+from batch_endpoints.interfaces.launcher import Launch
 from batch_endpoints.policies.lifecycle import may_begin_again, may_move
 from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import Invocation, JobState, Progress

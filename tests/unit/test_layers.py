@@ -149,5 +149,5 @@ def test_importing_the_package_loads_no_heavy_library():
 
 
 def test_the_pure_layers_load_no_heavy_library():
-    pure = "batch_endpoints.interfaces, batch_endpoints.settings, batch_endpoints.planning.overrides"
+    pure = "batch_endpoints.interfaces.records, batch_endpoints.settings, batch_endpoints.planning.overrides"
     assert loaded_by(f"import {pure}") == set()

@@ -11,7 +11,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from batch_endpoints.engine import crashes, ray_places, ray_pool
 from batch_endpoints.engine.ray_places import Places
 from batch_endpoints.errors import InitFailed, StoreUnavailable
-from batch_endpoints.interfaces import BundleOutcome
+from batch_endpoints.interfaces.runner import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import WorkerPlan
 from batch_endpoints.scoring.worker import WorkerStopped

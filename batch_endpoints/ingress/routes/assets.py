@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.control_plane.assets import SPECS, Assets
 from batch_endpoints.ingress.documents import Document, Paging, asset_answer, list_answer, named
-from batch_endpoints.interfaces import VERSIONED, AnyAsset, AssetKind
+from batch_endpoints.interfaces.records import VERSIONED, AnyAsset, AssetKind
 from batch_endpoints.specs import check
 
 

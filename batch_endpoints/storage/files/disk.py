@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 
 from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
-from batch_endpoints.interfaces import PathPattern, Walk
+from batch_endpoints.interfaces.files import PathPattern, Walk
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.storage.files.access import AMBIENT, LEADS_OUT, Access
 from batch_endpoints.storage.files.atomic_files import ASIDE, whole_file

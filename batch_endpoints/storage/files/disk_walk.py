@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.interfaces import Found, PathPattern
+from batch_endpoints.interfaces.files import PathPattern
+from batch_endpoints.interfaces.records import Found
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.storage.files.access import LEADS_OUT, Access

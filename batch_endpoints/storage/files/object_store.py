@@ -16,7 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from batch_endpoints.interfaces import Found, PathPattern, Walk
+from batch_endpoints.interfaces.files import PathPattern, Walk
+from batch_endpoints.interfaces.records import Found
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.storage.files.addresses import split_query
 from batch_endpoints.storage.files.atomic_files import copy_target, whole_file

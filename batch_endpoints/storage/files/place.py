@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.interfaces import Place, WritablePlace
+from batch_endpoints.interfaces.files import Place, WritablePlace
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.access import AMBIENT, Access, credentials_for

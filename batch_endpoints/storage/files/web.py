@@ -15,7 +15,7 @@ import smart_open.http
 from urllib3.exceptions import HTTPError
 
 from batch_endpoints.errors import InputError, Refused
-from batch_endpoints.interfaces import PathPattern, Walk
+from batch_endpoints.interfaces.files import PathPattern, Walk
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.access import AMBIENT, Access
