@@ -10,8 +10,8 @@ from batch_endpoints.scoring.worker import ScoringContract
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.files.access import Access, secret_variables
 from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.node_copies import NodeCopy, node_copy
 from batch_endpoints.storage.inputs import fetch_tree
-from batch_endpoints.storage.node_copies import NodeCopy, node_copy
 
 MLFLOW_PARAMS = "BATCH_ENDPOINTS_MLFLOW_PARAMS"  # what scoring/mlflow_driver.py gives to predict(), as JSON
 SUITS_MODEL = "BATCH_ENDPOINTS_SUITS_MODEL"  # tells scoring/mlflow_driver.py that this interpreter was looked at

@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from batch_endpoints.storage import node_copies
-from batch_endpoints.storage.node_copies import copy_tree
+from batch_endpoints.storage.files import node_copies
+from batch_endpoints.storage.files.node_copies import copy_tree
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_copy_that_cannot_be_made_leaves_nothing(tmp_path, model, node_copy, m
 ASK = """
 import sys
 from pathlib import Path
-from batch_endpoints.storage.node_copies import node_copy
+from batch_endpoints.storage.files.node_copies import node_copy
 print(node_copy(Path(sys.argv[1]), Path(sys.argv[2])).place)
 """
 
