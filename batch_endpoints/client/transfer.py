@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from batch_endpoints.client.connection import Connection, at
 from batch_endpoints.errors import InputError, ServerError
-from batch_endpoints.storage.globs import Pattern
+from batch_endpoints.storage.inputs.globs import Pattern
 
 CHUNK_BYTES = 1 << 20
 SENDERS = 4

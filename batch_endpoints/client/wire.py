@@ -24,7 +24,7 @@ from batch_endpoints.specs import (
     read_yaml_with_origins,
     to_document,
 )
-from batch_endpoints.storage.globs import Pattern, split_pattern
+from batch_endpoints.storage.inputs.globs import Pattern, split_pattern
 
 Upload = Callable[[Path, frozenset[str]], str]
 """Sends a local file or folder, without the folders named, and returns its URI on the server."""

@@ -15,7 +15,7 @@ from batch_endpoints.control_plane.endpoints import Endpoints
 from batch_endpoints.control_plane.jobs import Jobs
 from batch_endpoints.interfaces.records import RecordStore
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.inputs import check_readable
+from batch_endpoints.storage.inputs.listing import check_readable
 from batch_endpoints.storage.uploads import Uploads
 
 __all__ = ["ControlPlane"]

@@ -25,7 +25,7 @@ from batch_endpoints.specs import (
 )
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import open_place
-from batch_endpoints.storage.inputs import fetch_tree
+from batch_endpoints.storage.inputs.fetch import fetch_tree
 from batch_endpoints.storage.uploads import SCHEME
 
 PATCHABLE = ("description", "tags", "settings", "resources", "properties")

@@ -23,7 +23,7 @@ from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.access import Access, is_below, is_within
 from batch_endpoints.storage.files.addresses import check_scheme, local_path, scheme_of
 from batch_endpoints.storage.files.place import open_place
-from batch_endpoints.storage.mltable import read_mltable
+from batch_endpoints.storage.inputs.mltable import read_mltable
 from batch_endpoints.storage.uploads import SCHEME, Uploads
 
 

@@ -11,7 +11,7 @@ from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.files.access import Access, secret_variables
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.node_copies import NodeCopy, node_copy
-from batch_endpoints.storage.inputs import fetch_tree
+from batch_endpoints.storage.inputs.fetch import fetch_tree
 
 MLFLOW_PARAMS = "BATCH_ENDPOINTS_MLFLOW_PARAMS"  # what scoring/mlflow_driver.py gives to predict(), as JSON
 SUITS_MODEL = "BATCH_ENDPOINTS_SUITS_MODEL"  # tells scoring/mlflow_driver.py that this interpreter was looked at

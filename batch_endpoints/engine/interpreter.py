@@ -9,7 +9,7 @@ from batch_endpoints.environments.plan import RECORDED_FILES, states_interpreter
 from batch_endpoints.errors import EnvironmentFailed
 from batch_endpoints.specs import Environment, JobSpec
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.inputs import read_texts
+from batch_endpoints.storage.inputs.fetch import read_texts
 
 _TRY_IT = "To try it without a job: batch-endpoints environment build -f <its file>"
 _STATE_ANOTHER = "An 'environment' in the deployment goes before what is recorded."

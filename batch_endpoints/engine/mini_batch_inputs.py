@@ -15,7 +15,7 @@ from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.place import open_place
-from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.inputs.fetch import fetch
 from batch_endpoints.storage.partitions import PartReader, PartRows
 
 _Wanted = tuple[tuple[tuple[str, Part], ...], pa.Schema | None]

@@ -26,7 +26,7 @@ from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
 from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.inputs import read_texts
+from batch_endpoints.storage.inputs.fetch import read_texts
 from batch_endpoints.storage.joined_tables import joined
 from batch_endpoints.storage.partitions import cut_tables, said
 from batch_endpoints.storage.table_files import is_arrow, is_compressed, is_table, is_text

@@ -19,7 +19,7 @@ from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.patience import patiently
 from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.files.read_errors import BROKEN, cannot_read
-from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.inputs.fetch import fetch
 from batch_endpoints.storage.readable_rows import UnreadableRow
 from batch_endpoints.storage.small_texts import read_together
 from batch_endpoints.storage.table_files import TableFile, is_plain_csv, open_table

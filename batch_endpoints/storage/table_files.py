@@ -21,7 +21,7 @@ from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.object_streams import PIECE_BYTES
 from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.files.read_errors import BROKEN, cannot_read
-from batch_endpoints.storage.inputs import fetch, own_root
+from batch_endpoints.storage.inputs.fetch import fetch, own_root
 from batch_endpoints.storage.json_tables import JsonLinesTable
 from batch_endpoints.storage.readable_rows import UnreadableRow
 

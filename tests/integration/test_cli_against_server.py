@@ -30,7 +30,7 @@ from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
 from batch_endpoints.storage.commits import Commit, CommittedFile
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.inputs import list_files
+from batch_endpoints.storage.inputs.listing import list_files
 from batch_endpoints.storage.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts
 

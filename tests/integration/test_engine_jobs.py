@@ -15,7 +15,7 @@ from job_folders import ECHO, Job, noting
 from batch_endpoints.engine import driver, progress, rounds
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.planning.job_plan import plan_job
-from batch_endpoints.storage.inputs import list_files
+from batch_endpoints.storage.inputs.listing import list_files
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.output_claims import claim
 

@@ -9,7 +9,7 @@ from batch_endpoints.specs import Credentials, Data, Datastore, JobInput, MLTabl
 from batch_endpoints.specs.mltable import MLTablePath
 from batch_endpoints.storage.files.access import AMBIENT, credentials_for
 from batch_endpoints.storage.files.addresses import s3_place
-from batch_endpoints.storage.mltable import list_mltable
+from batch_endpoints.storage.inputs.mltable import list_mltable
 
 KEYS = Credentials(access_key_id="env:LAKE_ID", secret_access_key="env:LAKE_KEY")
 

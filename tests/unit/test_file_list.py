@@ -7,9 +7,9 @@ import pytest
 
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.storage import inputs
-from batch_endpoints.storage.file_list import FileList
 from batch_endpoints.storage.files.place import writable_place
+from batch_endpoints.storage.inputs import listing as listing_module
+from batch_endpoints.storage.inputs.listing import FileList
 from batch_endpoints.storage.job_folder import JobFolder
 
 NAMES = ["b", "a/é", "a/z", "a/\uffff", "a/𐀀", "a", "", "a/b"]
@@ -44,13 +44,15 @@ def test_a_plan_reads_back_as_it_was_made(tmp_path):
 def test_many_files_are_listed_and_planned_without_an_object_for_each(tmp_path, monkeypatch):
     count = 100_000
     monkeypatch.setattr(
-        inputs, "walk", lambda uri, access: ("/data", (InputFile(f"part-{n:07}.csv", n) for n in range(count)))
+        listing_module,
+        "walk",
+        lambda uri, access: ("/data", (InputFile(f"part-{n:07}.csv", n) for n in range(count))),
     )
     folder = JobFolder(writable_place(tmp_path.as_uri()), tmp_path.as_uri())
     FileList([InputFile("a")])  # Arrow's first array of a process imports pandas
     tracemalloc.start()
     try:
-        listing = inputs.list_files("/data")
+        listing = listing_module.list_files("/data")
         plan = folder.write_plan(plan_job(listing.root, listing.files, 10, 2))
         _, peak = tracemalloc.get_traced_memory()
     finally:

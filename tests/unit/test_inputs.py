@@ -13,8 +13,9 @@ from batch_endpoints.errors import InputError, Refused, StoreUnavailable
 from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.patience import patience
-from batch_endpoints.storage.globs import split_pattern
-from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files, read_texts
+from batch_endpoints.storage.inputs.fetch import fetch, fetch_tree, read_texts
+from batch_endpoints.storage.inputs.globs import split_pattern
+from batch_endpoints.storage.inputs.listing import check_readable, list_files
 from batch_endpoints.storage.partitions import PartReader
 from batch_endpoints.storage.table_files import open_table
 

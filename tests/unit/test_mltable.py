@@ -7,8 +7,8 @@ import pytest
 from batch_endpoints.errors import InputError, Refused, SpecError
 from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.specs import MLTable, TableReading, check
-from batch_endpoints.storage.inputs import fetch
-from batch_endpoints.storage.mltable import list_mltable, read_mltable
+from batch_endpoints.storage.inputs.fetch import fetch
+from batch_endpoints.storage.inputs.mltable import list_mltable, read_mltable
 from batch_endpoints.storage.partitions import PartReader, said
 
 

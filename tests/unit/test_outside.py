@@ -11,7 +11,8 @@ from batch_endpoints.errors import InputError, Refused
 from batch_endpoints.storage.files import http_guard as outside
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.http_guard import is_own, outside_session
-from batch_endpoints.storage.inputs import check_readable, fetch, list_files
+from batch_endpoints.storage.inputs.fetch import fetch
+from batch_endpoints.storage.inputs.listing import check_readable, list_files
 from batch_endpoints.storage.table_files import open_table
 
 ELSEWHERE = Access(folders=())

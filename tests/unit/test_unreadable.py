@@ -15,7 +15,7 @@ from batch_endpoints.storage.files.gcs import GcsClient
 from batch_endpoints.storage.files.object_store import ObjectStore
 from batch_endpoints.storage.files.read_errors import cannot_read
 from batch_endpoints.storage.files.s3 import S3Client
-from batch_endpoints.storage.inputs import fetch
+from batch_endpoints.storage.inputs.fetch import fetch
 
 
 def s3(status, code):

@@ -12,7 +12,8 @@ from batch_endpoints.specs.uris import secret_in, shown, shown_text
 from batch_endpoints.storage.commits import FailedItem
 from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.files.place import open_place, writable_place
-from batch_endpoints.storage.inputs import check_readable, fetch, fetch_tree, list_files
+from batch_endpoints.storage.inputs.fetch import fetch, fetch_tree
+from batch_endpoints.storage.inputs.listing import check_readable, list_files
 from batch_endpoints.storage.partitions import open_table
 
 WITH_SECRETS = {

@@ -15,7 +15,8 @@ from batch_endpoints.specs.uris import shown
 from batch_endpoints.specs.yaml_text import parse_yaml
 from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.addresses import kind_of, local_path
-from batch_endpoints.storage.inputs import InputListing, list_files, read_texts
+from batch_endpoints.storage.inputs.fetch import read_texts
+from batch_endpoints.storage.inputs.listing import InputListing, list_files
 
 FILE = "MLTable"
 

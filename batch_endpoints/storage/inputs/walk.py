@@ -13,7 +13,7 @@ from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.addresses import plain
 from batch_endpoints.storage.files.claim_files import is_claim
 from batch_endpoints.storage.files.place import open_place
-from batch_endpoints.storage.globs import split_pattern
+from batch_endpoints.storage.inputs.globs import split_pattern
 
 
 def walk(uri: str, access: Access = AMBIENT) -> Walk:
