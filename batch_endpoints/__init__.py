@@ -11,7 +11,7 @@ The walk of one request, ``POST /endpoints/{endpoint}/jobs``, from top to bottom
  7. ``planning.job_plan``  files -> mini-batches -> bundles: the plan, stored once in the job folder
  8. ``engine.ray_pool``    uncommitted bundles -> a pool of scoring actors, one at a time each
  9. ``scoring.worker``     feeds the host process that runs the user's code; retries, timeouts
-10. ``storage.commits``    rows become a part, and a commit record, put-if-absent, makes it count
+10. ``storage.job.commits``    rows become a part, and a commit record, put-if-absent, makes it count
 11. ``engine.rounds``      outcomes -> progress, error threshold
 12. ``storage.outputs``    Finalizing: committed parts in plan order -> the named output; report; failed items
 13. ``ingress.app``        GET the job: status, counts, ETA, output, first error

@@ -21,7 +21,7 @@ from batch_endpoints.specs import TERMINAL, BatchJob, JobError, JobState, JobSta
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, patience
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from batch_endpoints.errors import Conflict, NotFound
 from batch_endpoints.specs import BatchJob
 from batch_endpoints.storage.files.access import AMBIENT
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
+from batch_endpoints.storage.job.rounds import read_rounds
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
-from batch_endpoints.storage.rounds import read_rounds
 
 
 def write_partial_output(job: BatchJob, name: str) -> str:

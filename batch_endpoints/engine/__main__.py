@@ -28,7 +28,7 @@ from batch_endpoints.settings import PRIVATE_UMASK
 from batch_endpoints.specs import JobState
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.terminal_text import for_stream
 
 

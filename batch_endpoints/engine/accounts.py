@@ -11,8 +11,8 @@ from typing import Any
 from batch_endpoints.planning.job_plan import JobPlan
 from batch_endpoints.specs import FileCounts, ItemCounts, RowCounts
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.commits import Commit, FailedItem, Totals, totals
-from batch_endpoints.storage.rounds import Rounds, still_failed, total
+from batch_endpoints.storage.job.commits import Commit, FailedItem, Totals, totals
+from batch_endpoints.storage.job.rounds import Rounds, still_failed, total
 
 MOST_SKIPPED = 100  # in the report; its counts are of all of them
 

@@ -25,10 +25,10 @@ from batch_endpoints.interfaces.runner import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobError, JobSpec, OutputFormat
-from batch_endpoints.storage.commits import Commit, CommitLog, CommittedFile, totals
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import Commit, CommitLog, CommittedFile, totals
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import write_parts
 
@@ -225,7 +225,7 @@ class BundleScorer:
                     finished = Finished(bundle, at, settings)
                 finished.add(outcome, seconds, written, notes)
                 if outcome.failed or outcome.rows or bundle.retry:
-                    break  # what is won later, or here, belongs behind the rows of one mini-batch: storage/rounds.py
+                    break  # what is won later, or here, comes after the rows of one mini-batch: storage/job/rounds.py
         return finished.end, commit
 
     @cached_property

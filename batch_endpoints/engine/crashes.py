@@ -8,7 +8,7 @@ from batch_endpoints.engine.poison_rows import Failure, Outcome
 from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.contract import UserError
-from batch_endpoints.storage.commits import Commit, CommitLog
+from batch_endpoints.storage.job.commits import Commit, CommitLog
 
 MOST_CRASHES = 5  # at one mini-batch: then it is the mini-batch
 

@@ -30,16 +30,16 @@ from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, Job
 from batch_endpoints.specs.log_lines import stamp
 from batch_endpoints.specs.rows_file import DEFAULT_NAME
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.commits import Commit
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.inputs.listing import list_files
 from batch_endpoints.storage.inputs.mltable import list_mltable, read_mltable
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import Commit
+from batch_endpoints.storage.job.job_folder import JobFolder
+from batch_endpoints.storage.job.rounds import read_rounds, still_failed, total
 from batch_endpoints.storage.named_outputs import NamedOutput, named_output
 from batch_endpoints.storage.output_claims import claim, release, take_over
 from batch_endpoints.storage.outputs import write_failed_items, write_renamed, write_skipped
-from batch_endpoints.storage.rounds import read_rounds, still_failed, total
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from batch_endpoints.engine.unforeseen import Unforeseen
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.specs import ModelDeploymentSettings
-from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
+from batch_endpoints.storage.job.commits import Commit, CommittedFile, FailedItem, FailedRow
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from batch_endpoints.specs import JobError
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow, Totals
+from batch_endpoints.storage.job.commits import Commit, FailedItem, FailedRow, Totals
 
 
 def job_error(committed: Sequence[Commit], what: str) -> JobError:

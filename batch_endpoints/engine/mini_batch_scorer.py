@@ -19,10 +19,10 @@ from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.commits import CommittedFile
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.node_copies import NodeCopy
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import CommittedFile
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.partitions import PartReader, reading_of
 from batch_endpoints.storage.script_files import store_files
 

@@ -25,9 +25,9 @@ from batch_endpoints.specs import (
     RenamedFiles,
     SkippedFile,
 )
-from batch_endpoints.storage.commits import CommitLog, Totals, totals
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, patience
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import CommitLog, Totals, totals
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 WRITE_SECONDS = 1.0
 LOOK_SECONDS = 2.0

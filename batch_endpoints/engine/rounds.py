@@ -13,9 +13,9 @@ from batch_endpoints.planning.job_plan import JobPlan, plan_retry, remaining
 from batch_endpoints.planning.resources import WorkerPlan
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
 from batch_endpoints.specs import JobError, JobSpec
-from batch_endpoints.storage.commits import Commit, Totals, totals
-from batch_endpoints.storage.job_folder import JobFolder
-from batch_endpoints.storage.rounds import failed_in, total
+from batch_endpoints.storage.job.commits import Commit, Totals, totals
+from batch_endpoints.storage.job.job_folder import JobFolder
+from batch_endpoints.storage.job.rounds import failed_in, total
 
 STOP_SECONDS = 3.0  # for a mini-batch to end by itself when too much has failed
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from batch_endpoints.interfaces.files import WritablePlace
-from batch_endpoints.storage.job_folder import upload_log
+from batch_endpoints.storage.job.job_folder import upload_log
 
 logger = logging.getLogger(__name__)
 

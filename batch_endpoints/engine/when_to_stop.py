@@ -9,7 +9,7 @@ from batch_endpoints.engine.poison_rows import Outcome
 from batch_endpoints.policies.error_threshold import over_threshold
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 LOOK_SECONDS = 1.0  # how often a worker looks for it
 CHECK_SECONDS = 10.0  # of one mini-batch, before its failures are counted while it goes on

@@ -21,7 +21,7 @@ from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.overrides import literal_variables
 from batch_endpoints.specs import JobSpec, check, read_yaml
 from batch_endpoints.storage.files.node_copies import copy_tree
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 CODE = "frozen-code"
 OPERATOR = "operator"  # whoever may give jobs to the cluster: holds Ray's token, or is its user

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from batch_endpoints.ingress.jobs import job_answer
 from batch_endpoints.specs import BatchJob
 from batch_endpoints.storage.files.place import open_place
-from batch_endpoints.storage.logs import JobLogs, Reached, Section, chosen_logs, logs_on_disk
+from batch_endpoints.storage.job.logs import JobLogs, Reached, Section, chosen_logs, logs_on_disk
 
 POLL_SECONDS = 0.3
 KEPT_BYTES = 1 << 18  # of one round

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from batch_endpoints.ingress.job_feeds import JobFeeds, Round
 from batch_endpoints.specs import BatchJob
-from batch_endpoints.storage.logs import JobLogs, Section
+from batch_endpoints.storage.job.logs import JobLogs, Section
 
 _KEEP_ALIVE_SECONDS = 10.0
 _BATCH_BYTES = 1 << 18

@@ -14,10 +14,10 @@ from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.claim_files import claims_folder, is_claim
 from batch_endpoints.storage.files.place import writable_place
+from batch_endpoints.storage.job.rounds import Rounds, in_order
 from batch_endpoints.storage.names_before import names_of_others
 from batch_endpoints.storage.output_folder import folder_files, write_folder
 from batch_endpoints.storage.outputs import write_rows
-from batch_endpoints.storage.rounds import Rounds, in_order
 from batch_endpoints.storage.script_files import write_files
 
 DEFAULT_NAME = "score"  # Azure ML's name of a model deployment's only output

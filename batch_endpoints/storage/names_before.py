@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 from itertools import chain
 
 from batch_endpoints.interfaces.files import WritablePlace
-from batch_endpoints.storage.commits import of_retry
-from batch_endpoints.storage.rounds import Rounds
+from batch_endpoints.storage.job.commits import of_retry
+from batch_endpoints.storage.job.rounds import Rounds
 from batch_endpoints.storage.script_files import named_files
 
 

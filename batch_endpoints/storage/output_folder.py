@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs import RowsFile
 from batch_endpoints.storage.files.patience import at_once
-from batch_endpoints.storage.rounds import Rounds, in_order
+from batch_endpoints.storage.job.rounds import Rounds, in_order
 
 _PREFIX = "part-"
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 from batch_endpoints.errors import OutputFailed
 from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs import OutputFormat, RenamedFile, RowsFile, SkippedFile, Spec
-from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow
 from batch_endpoints.storage.common_columns import CommonColumns, TooNarrow
 from batch_endpoints.storage.formats import TableWriter, compressed, notes_of, stored_columns, table_writer
+from batch_endpoints.storage.job.commits import Commit, FailedItem, FailedRow
 from batch_endpoints.storage.nested_types import recast, with_leaves
 
 # of a table that is written at once: more of them would cost memory and save nothing

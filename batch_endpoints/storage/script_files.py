@@ -11,8 +11,8 @@ from pathlib import Path
 
 from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs import FileSource, RenamedFile
-from batch_endpoints.storage.commits import Commit, CommittedFile
 from batch_endpoints.storage.free_names import FreeNames, short_name
+from batch_endpoints.storage.job.commits import Commit, CommittedFile
 
 
 def store_files(

@@ -15,9 +15,9 @@ from harness import WORKERS, Bench, Contender, Measured, Run, Verdict, WrongOutp
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.commits import Commit, CommitLog
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import Commit, CommitLog
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts
 
 TITLE = "planning many files; resuming a job of many commits"
@@ -29,7 +29,7 @@ import json, random, sys, time
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 count, uri = int(sys.argv[1]), sys.argv[2]
 files = [InputFile(f"year={n % 10}/part-{n:07}.parquet", n) for n in range(count)]

@@ -18,7 +18,7 @@ from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.fetch import fetch, fetch_tree, read_texts
 from batch_endpoints.storage.inputs.listing import check_readable, list_files
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput
 from batch_endpoints.storage.output_claims import claim, take_over
 from batch_endpoints.storage.partitions import PartReader, cut_tables

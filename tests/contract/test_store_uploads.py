@@ -21,7 +21,7 @@ from batch_endpoints.specs import (
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.fetch import fetch_tree
 from batch_endpoints.storage.inputs.listing import list_files
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.uploads import Upload, Uploads
 
 SCRIPT = b"""

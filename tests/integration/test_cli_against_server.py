@@ -27,11 +27,11 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError, JobOutput, JobState, Progress
-from batch_endpoints.storage.commits import Commit, CommittedFile
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.listing import list_files
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import Commit, CommittedFile
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.outputs import write_parts
 
 TOKEN = "the-token"

@@ -11,7 +11,7 @@ from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.worker import WorkerStopped
-from batch_endpoints.storage.commits import CommitLog
+from batch_endpoints.storage.job.commits import CommitLog
 
 WRITES = """
 import os

@@ -13,7 +13,7 @@ from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.storage.commits import Commit, CommitLog
+from batch_endpoints.storage.job.commits import Commit, CommitLog
 
 WAITS = """
 import os, time

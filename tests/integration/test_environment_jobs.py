@@ -18,7 +18,7 @@ from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.environments.interpreters import find_interpreter
 from batch_endpoints.specs import Environment
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-environment"
 

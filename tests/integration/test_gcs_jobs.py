@@ -13,7 +13,7 @@ from batch_endpoints.specs import Credentials, JobSpec
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.listing import list_files
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 KEY = Credentials(service_account_key="env:LAKE_KEY")
 

@@ -12,9 +12,9 @@ from job_folders import Job
 from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import Conflict
-from batch_endpoints.storage.commits import Commit
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import Commit
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.output_folder import folder_files
 

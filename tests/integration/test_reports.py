@@ -11,8 +11,8 @@ import mlflow
 import pytest
 from job_folders import Job
 
-from batch_endpoints.storage.commits import Commit, CommitLog
-from batch_endpoints.storage.logs import merged_logs
+from batch_endpoints.storage.job.commits import Commit, CommitLog
+from batch_endpoints.storage.job.logs import merged_logs
 
 SOME_BAD = """
 import os

@@ -7,7 +7,7 @@ from batch_endpoints.planning.job_plan import plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.specs import SkippedFile
-from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow
+from batch_endpoints.storage.job.commits import Commit, FailedItem, FailedRow
 
 PLAN = plan_job("/in", [InputFile(f"{n}.csv") for n in range(8)], mini_batch_size=2, workers=1)  # 4 bundles of one
 

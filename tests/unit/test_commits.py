@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
-from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
 from batch_endpoints.storage.files.disk import Disk
+from batch_endpoints.storage.job.commits import Commit, CommitLog, FailedItem, FailedRow, Totals, totals
 
 
 class Memory:

@@ -12,7 +12,7 @@ from batch_endpoints.interfaces.launcher import Launch
 from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import BatchJob, JobError, JobSpec, JobState, Model, ModelDeployment, Progress
 from batch_endpoints.storage.files.disk import Disk
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 BEGIN = datetime(2024, 1, 2, tzinfo=timezone.utc)
 

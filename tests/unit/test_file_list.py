@@ -10,7 +10,7 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs import listing as listing_module
 from batch_endpoints.storage.inputs.listing import FileList
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 NAMES = ["b", "a/é", "a/z", "a/\uffff", "a/𐀀", "a", "", "a/b"]
 

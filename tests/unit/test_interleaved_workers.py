@@ -22,9 +22,9 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.script_output import ScriptOutput
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.commits import CommitLog
 from batch_endpoints.storage.files.disk import Disk
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import CommitLog
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 SPEC = {
     "name": "job",

@@ -9,7 +9,7 @@ from batch_endpoints.ingress import job_feeds
 from batch_endpoints.ingress.job_feeds import KEPT_BYTES, JobFeeds
 from batch_endpoints.ingress.logs import follow
 from batch_endpoints.specs import BatchJob, JobSpec
-from batch_endpoints.storage.logs import JobLogs
+from batch_endpoints.storage.job.logs import JobLogs
 
 DEADLINE = 60
 SPEC = {"name": "one", "deployment": {"name": "xgb", "model": {"path": "/m"}}, "inputs": {}}

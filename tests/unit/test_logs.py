@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from batch_endpoints.errors import NotFound
-from batch_endpoints.storage.logs import JobLogs, merged_logs
+from batch_endpoints.storage.job.logs import JobLogs, merged_logs
 
 
 def write(folder, name, text):

@@ -10,7 +10,7 @@ from batch_endpoints.storage import output_claims
 from batch_endpoints.storage.files.claim_files import claim_file
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.listing import list_files
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.output_claims import claim, release, take_over
 

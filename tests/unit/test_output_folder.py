@@ -3,9 +3,9 @@
 from contextlib import contextmanager
 
 from batch_endpoints.specs import rows_file
-from batch_endpoints.storage.commits import Commit
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.files.patience import Tries, patience
+from batch_endpoints.storage.job.commits import Commit
 from batch_endpoints.storage.output_folder import write_folder
 
 

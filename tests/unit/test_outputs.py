@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from batch_endpoints.errors import Conflict, InputError, OutputFailed
 from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment, rows_file
-from batch_endpoints.storage.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.files.disk import Disk
+from batch_endpoints.storage.job.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.named_outputs import named_output
 from batch_endpoints.storage.outputs import write_failed_items, write_parts, write_rows
 

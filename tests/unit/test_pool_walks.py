@@ -16,8 +16,8 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import WorkerPlan
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobError
-from batch_endpoints.storage.commits import Commit, CommitLog, totals
 from batch_endpoints.storage.files.disk import Disk
+from batch_endpoints.storage.job.commits import Commit, CommitLog, totals
 
 
 class Reference:

@@ -9,9 +9,9 @@ from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobState
-from batch_endpoints.storage.commits import Commit, CommitLog, Totals
 from batch_endpoints.storage.files.disk import Disk
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import Commit, CommitLog, Totals
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from batch_endpoints.engine.accounts import unaccounted
 from batch_endpoints.planning.job_plan import plan_job, plan_parts, plan_retry
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part
-from batch_endpoints.storage.commits import Commit, CommitLog, FailedItem, FailedRow, Totals
 from batch_endpoints.storage.files.disk import Disk
-from batch_endpoints.storage.job_folder import JobFolder
-from batch_endpoints.storage.rounds import failed_in, in_order, read_rounds, still_failed, total
+from batch_endpoints.storage.job.commits import Commit, CommitLog, FailedItem, FailedRow, Totals
+from batch_endpoints.storage.job.job_folder import JobFolder
+from batch_endpoints.storage.job.rounds import failed_in, in_order, read_rounds, still_failed, total
 
 
 def names(count):

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from batch_endpoints.storage.commits import Commit, CommittedFile
 from batch_endpoints.storage.files.disk import Disk
+from batch_endpoints.storage.job.commits import Commit, CommittedFile
 from batch_endpoints.storage.script_files import store_files, write_files
 
 

@@ -9,11 +9,11 @@ from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.scoring.worker_log import WorkerLog
 from batch_endpoints.specs import Data, Datastore, Model
 from batch_endpoints.specs.uris import secret_in, shown, shown_text
-from batch_endpoints.storage.commits import FailedItem
 from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.files.place import open_place, writable_place
 from batch_endpoints.storage.inputs.fetch import fetch, fetch_tree
 from batch_endpoints.storage.inputs.listing import check_readable, list_files
+from batch_endpoints.storage.job.commits import FailedItem
 from batch_endpoints.storage.partitions import open_table
 
 WITH_SECRETS = {

@@ -25,7 +25,7 @@ from batch_endpoints.ingress.logs import follow as follow_logs
 from batch_endpoints.specs import JobState, JobStatus
 from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.logs import merged_logs
+from batch_endpoints.storage.job.logs import merged_logs
 
 InvocationBody = Annotated[dict[str, Any], Body(openapi_examples=EXAMPLES), AfterValidator(storable)]
 ResumeBody = Annotated[

@@ -3,7 +3,7 @@
 job.json            what was asked, resolved and frozen (a person may write job.yml instead)
 plan.arrow          the mini-batches and their bundles, written once
 commits/  parts/    what counts, and what it points to
-retries/<number>/   plan.arrow and commits/ of another try for what has failed; see storage/rounds.py
+retries/<number>/   plan.arrow and commits/ of another try for what has failed; see storage/job/rounds.py
 progress.json       the driver's last word, replaced at most once a second
 report.json  failed_items.jsonl  skipped.jsonl  renamed_files.jsonl     the end
 cancel  stop        marks: somebody asked for the end; workers shall begin nothing more (cancel-1 once resumed)
@@ -17,34 +17,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from itertools import pairwise, repeat
-from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
 
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from batch_endpoints.errors import InputError, SpecError
 from batch_endpoints.interfaces.files import WritablePlace
-from batch_endpoints.planning.job_plan import Bundle, JobPlan
-from batch_endpoints.planning.made import Made
-from batch_endpoints.planning.partitions import Part
-from batch_endpoints.specs import JobSpec, JobState, SkippedFile, check
-from batch_endpoints.storage.commits import CommitLog, of_retry
+from batch_endpoints.planning.job_plan import JobPlan
+from batch_endpoints.specs import JobSpec, JobState, check
+from batch_endpoints.storage.job.commits import CommitLog, of_retry
+from batch_endpoints.storage.job.plan_file import plan_bytes, read_columns, read_plan
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-_PLAN = pa.schema([("bundle", pa.int32()), ("mini_batch", pa.int64()), ("files", pa.list_(pa.string()))])
-_NUMBERS, _ROWS = pa.list_(pa.int64()), pa.list_(pa.list_(pa.int64()))
-# a plan of parts of files has these columns besides, with a number for each of its files
-_PARTS = [pa.field(name, _NUMBERS) for name in ("start", "end", "first_row", "rows")]
-_GROUPS = [pa.field(name, _NUMBERS) for name in ("group", "skip")]  # where there are Arrow files
-_ONLY = [pa.field("only", _ROWS)]  # of a retry of rows: those of each file
-
-_SKIPPED = TypeAdapter(tuple[SkippedFile, ...])
 
 
 class JobFolder:
@@ -105,26 +90,9 @@ class JobFolder:
 
     def write_plan(self, plan: JobPlan) -> JobPlan:
         """Store the plan unless there is one; returns the one that counts."""
-        of_parts = _PARTS if any(bundle.parts for bundle in plan.bundles) else []
-        of_parts = [*of_parts, *(_ONLY if plan.rows else []), *(_GROUPS if plan.has_groups else [])]
-        said = {"root": plan.root, "columns": plan.columns, "skipped": _SKIPPED.dump_json(plan.skipped)}
-        schema = pa.schema([*_PLAN, *of_parts], {key: text for key, text in said.items() if text})
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, schema) as writer:
-            for bundle in plan.bundles:  # a record batch each: a million files never exist at once as Python objects
-                count = len(bundle.mini_batches)
-                columns = [
-                    pa.repeat(pa.scalar(bundle.index, pa.int32()), count),
-                    pa.array(range(bundle.start, bundle.start + count), pa.int64()),
-                    pa.array(bundle.mini_batches, pa.list_(pa.string())),
-                ]
-                for field in of_parts:
-                    value = attrgetter(field.name)
-                    columns.append(pa.array([[value(part) for part in parts] for parts in bundle.parts], field.type))
-                writer.write_batch(pa.record_batch(columns, schema=schema))
-        written = sink.getvalue()
+        written = plan_bytes(plan)
         if self.files.put_if_absent(f"{of_retry(plan.retry)}plan.arrow", written.to_pybytes()):
-            self._plans[plan.retry] = _read_plan(written, plan.retry)
+            self._plans[plan.retry] = read_plan(written, plan.retry)
         stored = self.plan(plan.retry)
         return plan if stored is None else stored
 
@@ -138,15 +106,14 @@ class JobFolder:
     def _stored_plan(self, retry: int) -> JobPlan | None:
         try:
             with self.files.open_input(f"{of_retry(retry)}plan.arrow") as file:
-                return _read_plan(pa.py_buffer(file.read()), retry)
+                return read_plan(pa.py_buffer(file.read()), retry)
         except FileNotFoundError:
             return None
 
     def plan_columns(self) -> pa.Schema | None:
         """What the stored plan says of the columns of text files, without reading the rest of it; see ``JobPlan``."""
-        with self.files.open_input("plan.arrow") as file, pa.ipc.open_file(file) as reader:
-            found = reader.schema.metadata.get(b"columns")
-            return None if found is None else pa.ipc.read_schema(pa.py_buffer(found))
+        with self.files.open_input("plan.arrow") as file:
+            return read_columns(file)
 
     def write_state(self, state: JobState) -> None:
         """Tell how far the job is; its last state is the report."""
@@ -225,55 +192,3 @@ def upload_log(files: WritablePlace, log: Path) -> None:
     with files.open_output(f"logs/{log.name}") as copy, log.open("rb") as source:
         while block := source.read(1 << 20):
             copy.write(block)
-
-
-def _read_plan(stored: pa.Buffer, retry: int) -> JobPlan:
-    with pa.ipc.open_file(stored) as reader:
-        metadata = reader.schema.metadata
-        bundles = tuple(_bundle(reader.get_batch(at), retry) for at in range(reader.num_record_batches))
-    skipped = _SKIPPED.validate_json(metadata.get(b"skipped", b"[]"))
-    return JobPlan(metadata.get(b"root", b"").decode(), bundles, metadata.get(b"columns", b""), retry, skipped)
-
-
-def _bundle(batch: pa.RecordBatch, retry: int) -> Bundle:
-    batch = batch.replace_schema_metadata(None)  # which is of the whole plan, and would go with every bundle
-    return Bundle(
-        index=batch["bundle"][0].as_py(),
-        start=batch["mini_batch"][0].as_py(),
-        mini_batches=_StoredFiles(batch),
-        parts=_StoredParts(batch) if _PARTS[0].name in batch.schema.names else (),
-        retry=retry,
-    )
-
-
-class _Stored(Made[T]):
-    """The mini-batches of one bundle."""
-
-    def __init__(self, batch: pa.RecordBatch) -> None:
-        self._batch = batch
-
-    def __len__(self) -> int:
-        return int(self._batch.num_rows)
-
-
-class _StoredFiles(_Stored[tuple[str, ...]]):
-    """Cut by hand, which is three times as fast as ``to_pylist`` of lists."""
-
-    def make(self, numbers: range) -> Iterator[tuple[str, ...]]:
-        column = self._batch["files"].slice(numbers.start, len(numbers))
-        names, ends = column.flatten().to_pylist(), column.offsets.to_pylist()
-        return (tuple(names[start - ends[0] : end - ends[0]]) for start, end in pairwise(ends))
-
-
-class _StoredParts(_Stored[tuple[Part, ...]]):
-    def make(self, numbers: range) -> Iterator[tuple[Part, ...]]:
-        batch = self._batch.slice(numbers.start, len(numbers))
-        there = set(batch.schema.names)
-        columns = [
-            batch[name].to_pylist() if name in there else repeat(repeat(Part._field_defaults[name]))
-            for name in Part._fields
-        ]
-        if "only" in there:
-            at = Part._fields.index("only")
-            columns[at] = [[tuple(rows) for rows in of_batch] for of_batch in columns[at]]
-        return (tuple(map(Part, *of_batch)) for of_batch in zip(*columns, strict=False))

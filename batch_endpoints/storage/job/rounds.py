@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count
 
-from batch_endpoints.storage.commits import Commit, FailedItem, FailedRow, Totals, totals
-from batch_endpoints.storage.job_folder import JobFolder
+from batch_endpoints.storage.job.commits import Commit, FailedItem, FailedRow, Totals, totals
+from batch_endpoints.storage.job.job_folder import JobFolder
 
 Rounds = Sequence[Sequence[Commit]]
 """The commits of each round, in the order of its plan."""

@@ -1,0 +1,1 @@
+"""The job folder: what driver, workers and controller write for each other."""
