@@ -16,7 +16,7 @@ from batch_endpoints.planning.partitions import Part
 from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.inputs.fetch import fetch
-from batch_endpoints.storage.partitions import PartReader, PartRows
+from batch_endpoints.storage.tables.parts import PartReader, PartRows
 
 _Wanted = tuple[tuple[tuple[str, Part], ...], pa.Schema | None]
 _FILES_AT_ONCE = 8  # most of what a small file takes is waiting for its store

@@ -14,11 +14,11 @@ from batch_endpoints.planning.partitions import Part
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.specs import ModelDeployment
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.column_types import columns_with_missing
-from batch_endpoints.storage.joined_tables import fits, wider_types
-from batch_endpoints.storage.partitions import COLUMNS, PartRows
-from batch_endpoints.storage.readable_rows import UnreadableRow
-from batch_endpoints.storage.table_files import is_text
+from batch_endpoints.storage.tables.column_types import columns_with_missing
+from batch_endpoints.storage.tables.joined_tables import fits, wider_types
+from batch_endpoints.storage.tables.parts import COLUMNS, PartRows
+from batch_endpoints.storage.tables.table_files import is_text
+from batch_endpoints.storage.tables.unreadable_rows import UnreadableRow
 
 _POSITION = ("row", "file")  # what ``output_columns`` may name although the input lacks it
 

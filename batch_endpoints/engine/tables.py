@@ -24,12 +24,12 @@ from batch_endpoints.scoring.signature import signature_columns, takes_tensors
 from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeployment, ModelDeploymentSettings, TableReading
-from batch_endpoints.storage.column_types import ColumnTypes, signature_types
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.inputs.fetch import read_texts
-from batch_endpoints.storage.joined_tables import joined
-from batch_endpoints.storage.partitions import cut_tables, said
-from batch_endpoints.storage.table_files import is_arrow, is_compressed, is_table, is_text
+from batch_endpoints.storage.tables.column_types import ColumnTypes, signature_types
+from batch_endpoints.storage.tables.joined_tables import joined
+from batch_endpoints.storage.tables.parts import cut_tables, said
+from batch_endpoints.storage.tables.table_files import is_arrow, is_compressed, is_table, is_text
 
 _UNPACKED = 10  # times as large as the compressed file is its text, or less
 _MODELS_OWN = (".csv", ".parquet", ".pqt")  # what scoring/mlflow_driver.py reads

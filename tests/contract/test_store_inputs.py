@@ -12,7 +12,6 @@ import pytest
 
 from batch_endpoints.errors import Conflict, InputError, NotFound, StoreUnavailable
 from batch_endpoints.planning.partitions import PartitionSize
-from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.files.place import writable_place
@@ -21,7 +20,8 @@ from batch_endpoints.storage.inputs.listing import check_readable, list_files
 from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.named_outputs import NamedOutput
 from batch_endpoints.storage.output_claims import claim, take_over
-from batch_endpoints.storage.partitions import PartReader, cut_tables
+from batch_endpoints.storage.tables.column_types import ColumnTypes
+from batch_endpoints.storage.tables.parts import PartReader, cut_tables
 
 
 def put(store, *keys):

@@ -27,14 +27,14 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import Part, partition_size
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.fetch import fetch, fetch_tree
 from batch_endpoints.storage.inputs.listing import list_files
 from batch_endpoints.storage.job.commits import CommitLog
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.partitions import PartReader, cut_tables, open_table
+from batch_endpoints.storage.tables.column_types import ColumnTypes
+from batch_endpoints.storage.tables.parts import PartReader, cut_tables, open_table
 
 
 @pytest.fixture

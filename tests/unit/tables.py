@@ -3,9 +3,9 @@
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import partition_size
 from batch_endpoints.scoring.table_batches import TableBatch
-from batch_endpoints.storage.column_types import ColumnTypes
-from batch_endpoints.storage.joined_tables import joined
-from batch_endpoints.storage.partitions import PartReader, cut_tables
+from batch_endpoints.storage.tables.column_types import ColumnTypes
+from batch_endpoints.storage.tables.joined_tables import joined
+from batch_endpoints.storage.tables.parts import PartReader, cut_tables
 
 
 def cut(folder, size, types=None):

@@ -7,9 +7,9 @@ import uuid
 import pyarrow as pa
 import pytest
 
-from batch_endpoints.storage.arrow_messages import ROWS, read_message
-from batch_endpoints.storage.arrow_slices import may_be_sliced, slices
-from batch_endpoints.storage.windows import Windows
+from batch_endpoints.storage.tables.arrow.messages import ROWS, read_message
+from batch_endpoints.storage.tables.arrow.slices import may_be_sliced, slices
+from batch_endpoints.storage.tables.arrow.windows import Windows
 
 ROWS_THERE = 61
 DAY = datetime.datetime(2024, 1, 1)

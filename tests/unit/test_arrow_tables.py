@@ -16,11 +16,12 @@ from tables import cut
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
-from batch_endpoints.storage import columnar_tables, table_files, windows
-from batch_endpoints.storage.arrow_messages import has_dictionaries
-from batch_endpoints.storage.arrow_tables import ArrowTable
-from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing
-from batch_endpoints.storage.partitions import PartReader, cut_tables
+from batch_endpoints.storage.tables import row_groups, table_files
+from batch_endpoints.storage.tables.arrow import windows
+from batch_endpoints.storage.tables.arrow.messages import has_dictionaries
+from batch_endpoints.storage.tables.arrow.table import ArrowTable
+from batch_endpoints.storage.tables.column_types import ColumnTypes, columns_with_missing
+from batch_endpoints.storage.tables.parts import PartReader, cut_tables
 
 SIZES = st.one_of(
     st.integers(1, 900).map(lambda n: f"{n}B"), st.integers(1, 12).map(lambda n: f"{n} rows"), st.just("64MB")
@@ -121,7 +122,7 @@ def test_arrow_cut_anywhere_has_the_rows_that_arrow_reads(
     whole = (pa.ipc.open_file if kind == "file" else pa.ipc.open_stream)(data).read_all()
     assert whole.num_rows == sum(rows)
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columnar_tables, "LARGE", large)
+        patch.setattr(row_groups, "LARGE", large)
         patch.setattr(windows, "WINDOW", window)
         folder = Path(place)
         (folder / "a.arrow").write_bytes(data)
@@ -249,7 +250,7 @@ def test_whatever_is_in_a_broken_file_it_is_told_and_not_believed(kind, options,
         data[int(at * len(data))] = value
     source = Counting(bytes(data))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columnar_tables, "LARGE", large)
+        patch.setattr(row_groups, "LARGE", large)
         patch.setattr(table_files, "_source", lambda *_, **__: pa.PythonFile(source, mode="r"))
         parts, types = all_parts(Path(), "a.arrow", "300B")
         assert len(parts) < 100
@@ -280,7 +281,7 @@ def test_a_part_behind_all_rows_is_told(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", NEW)
 def test_a_large_batch_is_read_in_pieces(monkeypatch, kind):
-    monkeypatch.setattr(columnar_tables, "LARGE", 200_000)
+    monkeypatch.setattr(row_groups, "LARGE", 200_000)
     words = encoded(KINDS["word"], [n % 5 for n in range(100_000)], WORDS[:5])
     (batch,) = numbers(1, 100_000, {"word": words, "text": [f"ü{n}" for n in range(100_000)]})
     data = written(kind, [batch], batch.schema)

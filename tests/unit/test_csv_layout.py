@@ -8,9 +8,9 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.scoring import mlflow_driver
 from batch_endpoints.specs import ReadDelimited, TableReading
-from batch_endpoints.storage.column_types import ColumnTypes, signature_types
-from batch_endpoints.storage.csv_layout import FieldsBehind, found_layout
-from batch_endpoints.storage.partitions import PartReader, said
+from batch_endpoints.storage.tables.column_types import ColumnTypes, signature_types
+from batch_endpoints.storage.tables.csv_layout import FieldsBehind, found_layout
+from batch_endpoints.storage.tables.parts import PartReader, said
 
 THREE = [{"a": 1, "b": 2, "c": 3}, {"a": 4, "b": 5, "c": 6}]
 GAP = [{"a": 1, "b": 2, "c": None}, {"a": 4, "b": 5, "c": 6}]
@@ -76,8 +76,8 @@ def test_a_plan_keeps_what_the_lines_look_like(tmp_path, monkeypatch):
     (tmp_path / "a.csv").write_text("a,b,c\n" + "1,2,3,\n" * 9)
     types = signature_types({"c": "long", "a": "long"}, [])
     assert rows(cut(tmp_path, "2 rows", types), "a.csv") == [{"a": 1, "c": 3}] * 9
-    monkeypatch.setattr("batch_endpoints.storage.csv_layout.found_layout", None)
-    monkeypatch.setattr("batch_endpoints.storage.csv_tables.found_layout", None)
+    monkeypatch.setattr("batch_endpoints.storage.tables.csv_layout.found_layout", None)
+    monkeypatch.setattr("batch_endpoints.storage.tables.csv_table.found_layout", None)
     assert PartReader(str(tmp_path), types.schema(), tmp_path).read("a.csv", WHOLE).num_rows == 9
 
 

@@ -16,8 +16,8 @@ from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.inputs.fetch import fetch, fetch_tree, read_texts
 from batch_endpoints.storage.inputs.globs import split_pattern
 from batch_endpoints.storage.inputs.listing import check_readable, list_files
-from batch_endpoints.storage.partitions import PartReader
-from batch_endpoints.storage.table_files import open_table
+from batch_endpoints.storage.tables.parts import PartReader
+from batch_endpoints.storage.tables.table_files import open_table
 
 
 def make(top, *names):

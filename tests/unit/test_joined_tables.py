@@ -8,8 +8,8 @@ import pytest
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE
-from batch_endpoints.storage.joined_tables import fits, joined, wider_types
-from batch_endpoints.storage.partitions import PartReader
+from batch_endpoints.storage.tables.joined_tables import fits, joined, wider_types
+from batch_endpoints.storage.tables.parts import PartReader
 
 
 def test_files_of_one_mini_batch_are_joined_by_name():

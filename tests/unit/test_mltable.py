@@ -9,7 +9,7 @@ from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.specs import MLTable, TableReading, check
 from batch_endpoints.storage.inputs.fetch import fetch
 from batch_endpoints.storage.inputs.mltable import list_mltable, read_mltable
-from batch_endpoints.storage.partitions import PartReader, said
+from batch_endpoints.storage.tables.parts import PartReader, said
 
 
 def refuse(path):

@@ -8,7 +8,7 @@ import pytest
 
 from batch_endpoints.storage.files import object_streams
 from batch_endpoints.storage.files.object_streams import ObjectReader
-from batch_endpoints.storage.text_blocks import blocks
+from batch_endpoints.storage.tables.text_records import blocks
 
 SOME = 10  # seconds, for what takes none
 
@@ -65,7 +65,7 @@ def test_what_a_store_says_is_told_where_it_is_wanted():
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7])
 def test_no_block_ends_between_cr_and_lf(monkeypatch, block):
-    monkeypatch.setattr("batch_endpoints.storage.text_blocks.BLOCK", block)
+    monkeypatch.setattr("batch_endpoints.storage.tables.text_records.BLOCK_BYTES", block)
     data = b"a\r\nb\r\r\nccc\r\n\r\n\rd\r"
     found = list(blocks(reader(data)))
     assert b"".join(found) == data

@@ -13,7 +13,7 @@ from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.http_guard import is_own, outside_session
 from batch_endpoints.storage.inputs.fetch import fetch
 from batch_endpoints.storage.inputs.listing import check_readable, list_files
-from batch_endpoints.storage.table_files import open_table
+from batch_endpoints.storage.tables.table_files import open_table
 
 ELSEWHERE = Access(folders=())
 

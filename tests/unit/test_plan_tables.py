@@ -12,8 +12,8 @@ from batch_endpoints.planning import partitions
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE
 from batch_endpoints.specs import JobSpec
-from batch_endpoints.storage.column_types import columns_with_missing
-from batch_endpoints.storage.partitions import PartReader
+from batch_endpoints.storage.tables.column_types import columns_with_missing
+from batch_endpoints.storage.tables.parts import PartReader
 
 
 def job_of(folder, mini_batch_size=None, **deployment):

@@ -21,10 +21,10 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part, partition_size
 from batch_endpoints.scoring.host_tables import table_as
-from batch_endpoints.storage import columnar_tables, csv_tables, text_blocks, text_tables
-from batch_endpoints.storage.column_types import ColumnTypes, signature_types
-from batch_endpoints.storage.json_tables import JsonLinesTable
-from batch_endpoints.storage.partitions import PartReader, cut_tables
+from batch_endpoints.storage.tables import csv_table, parquet_table, row_groups, text_records, text_table
+from batch_endpoints.storage.tables.column_types import ColumnTypes, signature_types
+from batch_endpoints.storage.tables.json_table import JsonLinesTable
+from batch_endpoints.storage.tables.parts import PartReader, cut_tables
 
 SIZES = st.one_of(
     st.integers(1, 400).map(lambda n: f"{n}B"), st.integers(1, 12).map(lambda n: f"{n} rows"), st.just("64MB")
@@ -50,7 +50,7 @@ def write_csv(path, header, records, *, newline="\n", bom=False, end=True, quoti
 
 def as_csv(values):
     """What values of a CSV column are by our promise, told from all of the input without a reader of tables."""
-    values = [None if value in csv_tables._MISSING else value for value in values]
+    values = [None if value in csv_table._MISSING else value for value in values]
     there = [value for value in values if value is not None]
     for pattern, kind in [(r" *-?\d+ *", int), (r" *-?\d+(\.\d+)? *", float), ("true", lambda word: word == "true")]:
         if all(re.fullmatch(pattern, value) for value in there):
@@ -72,7 +72,7 @@ def as_csv(values):
 )
 def test_csv_cut_anywhere_has_the_rows_that_were_written(files, size, newline, bom, end, quoting, block):
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_blocks, "BLOCK", block)
+        patch.setattr(text_records, "BLOCK_BYTES", block)
         folder = Path(place)
         written = []
         for n, records in enumerate(files):
@@ -143,7 +143,7 @@ SIMPLE = [NUMBER, st.just(1 << 60), st.just(0.5), st.booleans(), TEXTS]
 )
 def test_json_lines_cut_anywhere_have_the_rows_that_were_written(records, blanks, size, newline, bom, end, block):
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_blocks, "BLOCK", block)
+        patch.setattr(text_records, "BLOCK_BYTES", block)
         lines = [
             line
             for blank, record in zip(blanks, records, strict=False)
@@ -171,7 +171,7 @@ def test_json_lines_cut_anywhere_have_the_rows_that_were_written(records, blanks
 def test_groups_of_rows_cut_anywhere_have_the_rows_of_the_whole(count, group, size, kind, large):
     table = pa.table({"n": range(count), "text": [f"ü{n}" for n in range(count)]})
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columnar_tables, "LARGE", large)
+        patch.setattr(row_groups, "LARGE", large)
         path = Path(place) / f"a.{kind}"
         if kind == "parquet":
             pyarrow.parquet.write_table(table, path, row_group_size=group)
@@ -186,8 +186,8 @@ def test_groups_of_rows_cut_anywhere_have_the_rows_of_the_whole(count, group, si
 
 @pytest.mark.parametrize("size", ["8KB", "1000 rows"])
 def test_a_large_group_of_rows_is_cut_and_never_read_at_once(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(columnar_tables, "LARGE", 10_000)
-    monkeypatch.setattr(columnar_tables, "_ROWS", 300)
+    monkeypatch.setattr(row_groups, "LARGE", 10_000)
+    monkeypatch.setattr(parquet_table, "_ROWS", 300)
     table = pa.table({"n": range(10_000), "x": [n / 2 for n in range(10_000)]})
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
     files = [InputFile("a.parquet")]
@@ -240,7 +240,7 @@ BIG = 9007199254740993  # which no double can hold
 @pytest.mark.parametrize("size", ["1 rows", "1MB"])
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_whole_numbers_in_text_are_never_rounded(tmp_path, monkeypatch, kind, size, block, texts, expected):
-    monkeypatch.setattr(text_blocks, "BLOCK", block)
+    monkeypatch.setattr(text_records, "BLOCK_BYTES", block)
     lines = [f"x,{text}" if kind == "csv" else f'{{"a": {text or "null"}}}' for text in texts]
     (tmp_path / f"t.{kind}").write_text("\n".join([*(["t,a"] if kind == "csv" else []), *lines]) + "\n")
     if kind == "jsonl":
@@ -262,7 +262,7 @@ def test_whole_numbers_within_json_values_are_never_rounded(tmp_path):
 @pytest.mark.parametrize("block", [4, 1 << 20], ids=["in many blocks", "in one block"])
 def test_a_column_of_numbers_and_words_for_truth_is_text(tmp_path, monkeypatch, block):
     """As pandas keeps both; with numbers alone, or words alone, it is numbers or truth."""
-    monkeypatch.setattr(text_blocks, "BLOCK", block)
+    monkeypatch.setattr(text_records, "BLOCK_BYTES", block)
     (tmp_path / "a.csv").write_text("a,b,c\n1,1,True\ntrue,0,FALSE\n0,,\n")
     assert rows(cut(tmp_path, "1 rows"), "a.csv") == [
         {"a": "1", "b": 1, "c": True},
@@ -314,13 +314,13 @@ def test_a_file_that_has_changed_behind_the_plan_fails_instead_of_giving_other_r
 
 @pytest.mark.parametrize("types", [None, {"n": "long", "t": "string"}], ids=["looked for", "given"])
 def test_a_quote_that_nothing_closes_costs_no_memory_and_only_what_is_behind_it(tmp_path, monkeypatch, types):
-    monkeypatch.setattr(text_blocks, "BLOCK", 1 << 10)
-    monkeypatch.setattr(text_tables, "LONGEST", 1 << 14)
+    monkeypatch.setattr(text_records, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(text_table, "LONGEST", 1 << 14)
     good = "n,t\n" + "1,x\n" * 100
     (tmp_path / "a.csv").write_text(good + '2,"y\n' + "3,z\n" * 100_000)
     types = signature_types(types, []) if types else ColumnTypes()
     read = []
-    monkeypatch.setattr(text_tables.TextTable, "_blocks", counting(text_tables.TextTable._blocks, read))
+    monkeypatch.setattr(text_table.TextTable, "_blocks", counting(text_table.TextTable._blocks, read))
 
     batches = list(cut_tables(str(tmp_path), [InputFile("a.csv")], partition_size("70 rows"), types, tmp_path))
 
@@ -344,8 +344,8 @@ def counting(blocks, read):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_a_row_longer_than_any_is_told(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(text_blocks, "BLOCK", 1 << 10)
-    monkeypatch.setattr(text_tables, "LONGEST", 1 << 14)
+    monkeypatch.setattr(text_records, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(text_table, "LONGEST", 1 << 14)
     (tmp_path / name).write_text(("a\n" if name == "a.csv" else "") + "x" * 100_000)
     ((part,),) = cut_tables(str(tmp_path), [InputFile(name)], partition_size("9 rows"), ColumnTypes(), tmp_path)
     with pytest.raises(InputError, match=rf"row 0 of '{name}' is longer than"):
@@ -419,7 +419,7 @@ def test_a_part_is_read_without_what_is_before_and_behind_it(tmp_path, name):
         file.seek(at)
         return file
 
-    table = {"a.csv": csv_tables.CsvTable, "a.jsonl": JsonLinesTable}[name](name, open_at, True)
+    table = {"a.csv": csv_table.CsvTable, "a.jsonl": JsonLinesTable}[name](name, open_at, True)
     start = table.begin + 300_000 * len(line)
     found = table.read(Part(start, start + 10 * len(line), 300_000, 10), None, pa.schema([("a", pa.int64())]))
     assert found.num_rows == 10

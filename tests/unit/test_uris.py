@@ -14,7 +14,7 @@ from batch_endpoints.storage.files.place import open_place, writable_place
 from batch_endpoints.storage.inputs.fetch import fetch, fetch_tree
 from batch_endpoints.storage.inputs.listing import check_readable, list_files
 from batch_endpoints.storage.job.commits import FailedItem
-from batch_endpoints.storage.partitions import open_table
+from batch_endpoints.storage.tables.parts import open_table
 
 WITH_SECRETS = {
     "https://h/a.csv?sv=2024&sig=hush": "https://h/a.csv?sv=…&sig=…",

@@ -14,9 +14,9 @@ from faulty_proxy import FaultyProxy
 from batch_endpoints.errors import InputError, StoreUnavailable
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import partition_size
-from batch_endpoints.storage.column_types import ColumnTypes
 from batch_endpoints.storage.files.patience import patience
-from batch_endpoints.storage.partitions import PartReader, cut_tables
+from batch_endpoints.storage.tables.column_types import ColumnTypes
+from batch_endpoints.storage.tables.parts import PartReader, cut_tables
 
 ROWS = 200_000
 TABLE = pa.table({"n": range(ROWS), "x": [random.Random(0).random() for _ in range(ROWS)]})

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from batch_endpoints.storage.windows import Windows
+from batch_endpoints.storage.tables.arrow.windows import Windows
 
 SCHEMA, DICTIONARY, ROWS = 1, 2, 3  # kinds of messages that files and streams have
 _MAGIC = b"ARROW1"

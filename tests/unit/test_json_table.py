@@ -6,8 +6,8 @@ import pytest
 from tables import cut, rows
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.storage import text_blocks
-from batch_endpoints.storage.column_types import signature_types
+from batch_endpoints.storage.tables import text_records
+from batch_endpoints.storage.tables.column_types import signature_types
 
 
 def write(folder, *records):
@@ -29,7 +29,7 @@ def test_a_column_that_is_carried_to_the_output_is_text_whatever_the_file_holds(
 @pytest.mark.parametrize("block", [30, 1 << 20], ids=["in two blocks", "in one block"])
 @pytest.mark.parametrize("size", ["1 rows", "3 rows", "64MB"])
 def test_a_column_of_numbers_and_text_is_text_for_all_rows(tmp_path, monkeypatch, block, size):
-    monkeypatch.setattr(text_blocks, "BLOCK", block)
+    monkeypatch.setattr(text_records, "BLOCK_BYTES", block)
     write(tmp_path, {"v": 1, "n": 1}, {"v": 0.5, "n": 2}, {"v": "x", "n": 3.5}, {"v": True, "n": None})
     assert read(tmp_path, size) == [
         {"v": "1", "n": 1.0},
@@ -52,7 +52,7 @@ def test_lists_and_objects_of_mixed_values_hold_text(tmp_path):
 @pytest.mark.parametrize("blank", ["   ", "\t", " \r"], ids=repr)
 @pytest.mark.parametrize("block", [1, 5, 1 << 20])
 def test_a_line_of_spaces_is_no_row(tmp_path, monkeypatch, size, blank, block):
-    monkeypatch.setattr(text_blocks, "BLOCK", block)
+    monkeypatch.setattr(text_records, "BLOCK_BYTES", block)
     write(tmp_path, blank, ' {"a": 1}', blank, blank, {"a": 2}, blank)
     batches = cut(tmp_path, size)
     assert rows(batches, "a.jsonl") == [{"a": 1}, {"a": 2}]

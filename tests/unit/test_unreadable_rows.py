@@ -6,8 +6,8 @@ from tables import cut
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, partition_size
-from batch_endpoints.storage.column_types import ColumnTypes, signature_types
-from batch_endpoints.storage.partitions import PartReader, cut_tables
+from batch_endpoints.storage.tables.column_types import ColumnTypes, signature_types
+from batch_endpoints.storage.tables.parts import PartReader, cut_tables
 
 CSV = signature_types({"n": "long", "x": "double", "t": "string"}, [])
 

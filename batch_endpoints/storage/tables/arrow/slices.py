@@ -12,8 +12,8 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch_endpoints.storage.arrow_messages import Message
-from batch_endpoints.storage.windows import Windows
+from batch_endpoints.storage.tables.arrow.messages import Message
+from batch_endpoints.storage.tables.arrow.windows import Windows
 
 
 def may_be_sliced(schema: pa.Schema) -> bool:

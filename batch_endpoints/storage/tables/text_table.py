@@ -1,4 +1,4 @@
-"""Text as tables: where it may be cut, and the rows between two cuts."""
+"""Text as tables, whatever its format: where it may be cut, and the rows between two cuts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,9 @@ import pyarrow.csv
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part
-from batch_endpoints.storage.column_types import (
-    ColumnTypes,
-    columns_with_missing,
-    tell_missing,
-)
-from batch_endpoints.storage.readable_rows import UnreadableRow, readable_rows
-from batch_endpoints.storage.text_blocks import blocks
-from batch_endpoints.storage.text_records import RecordScanner
+from batch_endpoints.storage.tables.column_types import ColumnTypes, columns_with_missing, tell_missing
+from batch_endpoints.storage.tables.text_records import RecordScanner, blocks
+from batch_endpoints.storage.tables.unreadable_rows import UnreadableRow, readable_rows
 
 LONGEST = 64 << 20  # bytes of a row; one that has more has most often a quote that nothing closes
 _BOM = b"\xef\xbb\xbf"

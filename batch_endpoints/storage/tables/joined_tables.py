@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.storage.column_types import (
+from batch_endpoints.storage.number_types import NumberRange, is_number, numbers_as
+from batch_endpoints.storage.tables.column_types import (
     ColumnTypes,
     columns_with_missing,
     kind_of_numbers,
     tell_missing,
     without_values,
 )
-from batch_endpoints.storage.number_types import NumberRange, is_number, numbers_as
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:

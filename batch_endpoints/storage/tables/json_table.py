@@ -1,19 +1,25 @@
-"""JSON lines, value by value, for what Arrow's reader refuses: fields of several kinds, or of another than wanted.
-
-Of a field that holds several kinds of values every row is text: a text as it stands, all else as JSON writes it.
-"""
+"""JSON lines as tables; value by value where Arrow's reader refuses them, as it does fields of several kinds."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.json
 
-from batch_endpoints.storage.column_types import join, kind_of_number
+from batch_endpoints.storage.tables.column_types import (
+    ColumnTypes,
+    beyond_doubles,
+    join,
+    kind_of_number,
+    kind_of_numbers,
+    without_values,
+)
+from batch_endpoints.storage.tables.text_table import TextTable
 
 _PLAIN: dict[type, pa.DataType] = {
     type(None): pa.null(),
@@ -24,7 +30,48 @@ _TOO_DEEP = "it is nested too deeply"
 _EXACT = 1 << 53  # up to here a float is the whole number that was written
 
 
-def infer(data: bytes) -> tuple[pa.Schema, set[str]]:
+class JsonLinesTable(TextTable):
+    """One JSON object a line; fields that a row lacks are null."""
+
+    def _learn(self, data: bytes, types: ColumnTypes) -> None:
+        if types.complete:
+            return
+        try:
+            table = self._read(data, None, "infer")
+            if any(map(beyond_doubles, table.columns)):  # and Arrow may have rounded what was written
+                raise ValueError
+            kinds = map(kind_of_numbers, table.columns)
+            schema = pa.schema(list(zip(table.column_names, kinds, strict=True)))
+            missing = without_values(table)
+        except (pa.ArrowException, ValueError):
+            schema, missing = infer_types(data)
+        fields = [schema.field(name) for name in types.unknown(schema.names)]
+        if types.found:  # by rows that may lack what is new here, as these may lack what was there
+            missing |= {*types.found} ^ {field.name for field in fields}
+        types.add(pa.schema(fields), missing)
+
+    def _parse(self, data: bytes, columns: Sequence[str] | None, types: pa.Schema) -> pa.Table:
+        schema = pa.schema([field for field in types if columns is None or field.name in columns])
+        try:
+            return self._read(data, schema, "error" if columns is None else "ignore")
+        except (pa.ArrowException, ValueError):
+            return read_values(data, schema, ignore_others=columns is not None)
+
+    def _read(self, data: bytes, schema: pa.Schema | None, unexpected: str) -> pa.Table:
+        if not data.strip():
+            return (schema or pa.schema([])).empty_table()
+        if not data.isascii():  # which the reader takes as it is
+            pa.array([data], pa.large_binary()).cast(pa.large_string())
+        return pyarrow.json.read_json(
+            pa.BufferReader(data),
+            read_options=pyarrow.json.ReadOptions(block_size=max(len(data), 1), use_threads=False),
+            parse_options=pyarrow.json.ParseOptions(
+                explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=unexpected
+            ),
+        )
+
+
+def infer_types(data: bytes) -> tuple[pa.Schema, set[str]]:
     """The types that hold all values of these lines, and the fields that some of them lack.
 
     A line that is no object tells nothing.
@@ -46,7 +93,7 @@ def infer(data: bytes) -> tuple[pa.Schema, set[str]]:
     return schema, {name for name in kinds if there[name] < lines}
 
 
-def read(data: bytes, schema: pa.Schema, *, ignore_others: bool) -> pa.Table:
+def read_values(data: bytes, schema: pa.Schema, *, ignore_others: bool) -> pa.Table:
     """The rows of these lines.
 
     Args:

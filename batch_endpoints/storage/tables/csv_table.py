@@ -1,4 +1,4 @@
-"""CSV as tables: columns by its header, each of the type that holds all of its values."""
+"""CSV as tables: its header, what stands for a missing value, and types that keep every number exact."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import pyarrow.csv
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import Cuts, Part
 from batch_endpoints.specs import ReadDelimited
-from batch_endpoints.storage import text_tables
-from batch_endpoints.storage.column_names import columns_there
-from batch_endpoints.storage.column_types import (
+from batch_endpoints.storage.tables import text_table
+from batch_endpoints.storage.tables.column_names import columns_there
+from batch_endpoints.storage.tables.column_types import (
     ColumnTypes,
     beyond_doubles,
     join,
@@ -29,10 +29,10 @@ from batch_endpoints.storage.column_types import (
     layout_of,
     without_values,
 )
-from batch_endpoints.storage.csv_layout import FieldsBehind, Layout, found_layout, read_layout
-from batch_endpoints.storage.readable_rows import UnreadableRow
-from batch_endpoints.storage.text_records import RecordScanner, ends_in_quotes
-from batch_endpoints.storage.text_tables import TextTable
+from batch_endpoints.storage.tables.csv_layout import FieldsBehind, Layout, found_layout, read_layout
+from batch_endpoints.storage.tables.text_records import RecordScanner, ends_in_quotes
+from batch_endpoints.storage.tables.text_table import TextTable
+from batch_endpoints.storage.tables.unreadable_rows import UnreadableRow
 
 # what pandas takes for a missing value; pyarrow's own list lacks some of them
 _MISSING = [
@@ -100,10 +100,10 @@ class CsvTable(TextTable):
         for block in self._blocks(self.begin):
             head += block
             ends += scanner.ends(block)[: 2 - len(ends)].tolist()
-            if len(ends) == 2 or (ends and len(head) > text_tables.LONGEST):
+            if len(ends) == 2 or (ends and len(head) > text_table.LONGEST):
                 break
-            if len(head) > text_tables.LONGEST:
-                raise InputError(f"the header of '{self._name}' is longer than {text_tables.LONGEST >> 20} MB")
+            if len(head) > text_table.LONGEST:
+                raise InputError(f"the header of '{self._name}' is longer than {text_table.LONGEST >> 20} MB")
         else:
             if (last := scanner.last()) is not None:
                 ends.append(last)

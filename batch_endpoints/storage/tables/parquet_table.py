@@ -1,4 +1,4 @@
-"""Parquet files as tables: cut at row groups, or at rows within them; and what Arrow files are cut by, too."""
+"""Parquet files as tables: cut at row groups, or at rows within them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ import pyarrow.parquet
 
 from batch_endpoints.interfaces.files import RangeReader
 from batch_endpoints.planning.partitions import Cuts, Part
-from batch_endpoints.storage.column_types import ColumnTypes, columns_with_missing, holds_no_nothing, tell_missing
-from batch_endpoints.storage.readable_rows import UnreadableRow
+from batch_endpoints.storage.tables.column_types import (
+    ColumnTypes,
+    columns_with_missing,
+    holds_no_nothing,
+    tell_missing,
+)
+from batch_endpoints.storage.tables.row_groups import RowStream, cuts_within, is_large
+from batch_endpoints.storage.tables.unreadable_rows import UnreadableRow
 
-LARGE = 64 << 20  # bytes of a group of rows that is cut within, and read piece by piece
 _ROWS = 1 << 13  # that are decoded at once where a group is
 
 
@@ -80,7 +85,7 @@ class ParquetTable:
 
     def _some(self, group: int, names: Sequence[str] | None, start: int, end: int) -> pa.Table:
         """Some rows of a group."""
-        if self._file.metadata.row_group(group).total_byte_size <= LARGE:
+        if not is_large(self._file.metadata.row_group(group).total_byte_size):
             return self._cached(group, names).slice(start, end - start)
         key = (group, names)
         if self._stream is None or self._stream[0] != key or self._stream[1].first > start:
@@ -123,56 +128,3 @@ class ParquetTable:
                 if told is None or not told.has_null_count or told.null_count:
                     found.add(name)
         return found
-
-
-def cuts_within(begin: int, size: int, row: int, rows: int) -> Iterator[tuple[int, int]]:
-    """Where to cut a group of rows: bytes and rows up to there, which are about even within a large one.
-
-    Args:
-        begin: bytes before it.
-        size: its own, at least 1.
-        row: rows before it.
-        rows: its own; without any, it is no part.
-    """
-    pieces = min(-(-4 * size // LARGE), rows) if is_large(size) else min(rows, 1)
-    for piece in range(1, pieces + 1):
-        yield begin + size * piece // pieces, row + rows * piece // pieces
-
-
-def is_large(size: int) -> bool:
-    """Is a group of so many bytes cut within?"""
-    return size > LARGE
-
-
-def rows_at_once(size: int, rows: int) -> int:
-    """How many rows of a group may be in memory: all of them, or as many as lie between two cuts of a large one."""
-    return max(rows * LARGE // (4 * size), 1) if is_large(size) else rows
-
-
-class RowStream:
-    """Rows that are read in their order; the next part most often goes on where the last one ended.
-
-    Args:
-        first: position of the first row of the first batch.
-    """
-
-    def __init__(self, batches: Iterator[pa.RecordBatch], first: int = 0) -> None:
-        self._batches = batches
-        self._batch: pa.RecordBatch | None = None
-        self.first = self.behind = first  # of the batch at hand
-
-    def rows(self, start: int, end: int | None) -> list[pa.RecordBatch]:
-        """Those from ``start``, which is not before ``first``; fewer where the batches end before ``end``."""
-        found = []
-        while True:
-            if self._batch is not None and self.behind > start:
-                at = max(start - self.first, 0)
-                length = self.behind if end is None else min(end, self.behind)
-                found.append(self._batch.slice(at, length - self.first - at))
-            if end is not None and self.behind >= end:
-                return found
-            self._batch, self.first = None, self.behind  # let go of it before the next one is there
-            self._batch = next(self._batches, None)
-            if self._batch is None:
-                return found
-            self.behind += self._batch.num_rows

@@ -13,17 +13,17 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import Cuts, Part
 from batch_endpoints.specs import ReadDelimited, TableReading
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.arrow_tables import ArrowTable
-from batch_endpoints.storage.column_types import ColumnTypes
-from batch_endpoints.storage.columnar_tables import ParquetTable
-from batch_endpoints.storage.csv_tables import CsvTable
 from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.object_streams import PIECE_BYTES
 from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.files.read_errors import BROKEN, cannot_read
 from batch_endpoints.storage.inputs.fetch import fetch, own_root
-from batch_endpoints.storage.json_tables import JsonLinesTable
-from batch_endpoints.storage.readable_rows import UnreadableRow
+from batch_endpoints.storage.tables.arrow.table import ArrowTable
+from batch_endpoints.storage.tables.column_types import ColumnTypes
+from batch_endpoints.storage.tables.csv_table import CsvTable
+from batch_endpoints.storage.tables.json_table import JsonLinesTable
+from batch_endpoints.storage.tables.parquet_table import ParquetTable
+from batch_endpoints.storage.tables.unreadable_rows import UnreadableRow
 
 _TEXT = (".csv", ".jsonl", ".ndjson")
 _PARQUET, _ARROW = (".parquet", ".pqt"), (".arrow", ".feather", ".ipc")

@@ -1,24 +1,27 @@
-"""Arrow streams: what stands before each message says where the next one is, and nothing else does."""
+"""Arrow streams: what is before each message says where the next one is, and what a batch holds before it is read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from batch_endpoints.storage.arrow_headers import Headers, Told
-from batch_endpoints.storage.arrow_messages import (
+from batch_endpoints.storage.tables.arrow.messages import (
     DICTIONARY,
     ROWS,
     SCHEMA,
     Block,
     Message,
+    count_fields,
+    first_fields,
     has_dictionaries,
     read_message,
 )
-from batch_endpoints.storage.arrow_slices import may_be_sliced, slices
-from batch_endpoints.storage.columnar_tables import rows_at_once
-from batch_endpoints.storage.windows import Windows
+from batch_endpoints.storage.tables.arrow.slices import may_be_sliced, slices
+from batch_endpoints.storage.tables.arrow.windows import Windows
+from batch_endpoints.storage.tables.column_types import holds_no_nothing
+from batch_endpoints.storage.tables.row_groups import rows_at_once
 
 
 class ArrowStream:
@@ -43,7 +46,7 @@ class ArrowStream:
         self._dictionaries = _Dictionaries(source, first.end)
         self._sliced = first.of_this_machine and may_be_sliced(self.schema)
 
-    def told(self) -> Iterator[Told]:
+    def told(self) -> Iterator[BatchInfo]:
         headers = Headers(self.schema, self._source)
         return (headers.tell(one, one.end) for one in self._messages(self._begin) if one.kind == ROWS)
 
@@ -155,3 +158,56 @@ class _Spliced:
 
     def close(self) -> None:
         """The file stays open, for what is read next."""
+
+
+class BatchInfo(NamedTuple):
+    """What is known of a record batch that is not read.
+
+    Args:
+        place: where it begins.
+        end: where the next one begins.
+        size: bytes that its rows take in memory.
+        missing: columns that lack a value, of those that scripts get otherwise then.
+    """
+
+    place: int
+    end: int
+    rows: int
+    size: int
+    missing: set[str]
+
+
+class Headers:
+    """What the headers of record batches tell, in their order."""
+
+    def __init__(self, schema: pa.Schema, source: Windows) -> None:
+        self._source = source
+        fields = zip(schema, first_fields(schema), strict=True)
+        self._may_lack = [(field.name, number) for field, number in fields if holds_no_nothing(field.type)]
+        self._fields = count_fields(schema)
+        self._row_bytes = 0.0
+
+    def tell(self, message: Message, end: int) -> BatchInfo:
+        """Raises ArrowInvalid where it is not of this schema: it could have any number of rows."""
+        if message.fields != self._fields:
+            raise pa.ArrowInvalid(f"the rows at byte {message.at} have {message.fields} fields, not {self._fields}")
+        missing = {name for name, number in self._may_lack if message.rows and message.lacks_values(number)}
+        return BatchInfo(message.at, end, message.rows, self._size(message), missing)
+
+    def _size(self, message: Message) -> int:
+        """What compressed rows take in memory stands before each of their columns, far from each other. So all are
+        taken to be as long as those of the first batch, which is read for that; not shorter than they are compressed.
+        """
+        if not message.compressed or not message.rows:
+            return message.body_bytes
+        if not self._row_bytes:
+            self._row_bytes = self._unpacked(message) / message.rows
+        return max(message.body_bytes, int(message.rows * self._row_bytes))
+
+    def _unpacked(self, message: Message) -> int:
+        body = memoryview(self._source.buffer(message.body, message.body_bytes))
+        size = 0
+        for at, length in message.buffers():
+            unpacked = int.from_bytes(body[at : at + 8], "little", signed=True) if length else 0
+            size += length if unpacked < 0 else unpacked  # -1 before what compression would have made longer
+        return size

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE
-from batch_endpoints.storage.csv_tables import CsvTable
+from batch_endpoints.storage.tables.csv_table import CsvTable
 
 _SMALL_BYTES = 256 << 10
 _TOGETHER_BYTES = 16 << 20

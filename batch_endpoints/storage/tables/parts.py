@@ -14,15 +14,15 @@ from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Cuts, Part, PartitionSize, TableOutline, partitions
 from batch_endpoints.specs import TableReading
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.column_types import ColumnTypes, wanted_columns
 from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.patience import patiently
 from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.files.read_errors import BROKEN, cannot_read
 from batch_endpoints.storage.inputs.fetch import fetch
-from batch_endpoints.storage.readable_rows import UnreadableRow
-from batch_endpoints.storage.small_texts import read_together
-from batch_endpoints.storage.table_files import TableFile, is_plain_csv, open_table
+from batch_endpoints.storage.tables.column_types import ColumnTypes, wanted_columns
+from batch_endpoints.storage.tables.small_csv_files import read_together
+from batch_endpoints.storage.tables.table_files import TableFile, is_plain_csv, open_table
+from batch_endpoints.storage.tables.unreadable_rows import UnreadableRow
 
 COLUMNS = b"columns"
 """In the metadata of a table that lacks a column which is wanted: those that its file has, as JSON."""

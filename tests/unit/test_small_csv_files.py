@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.partitions import WHOLE
-from batch_endpoints.storage.column_types import signature_types
-from batch_endpoints.storage.partitions import PartReader
+from batch_endpoints.storage.tables.column_types import signature_types
+from batch_endpoints.storage.tables.parts import PartReader
 
 SIGNATURE = {"x": "double", "name": "string"}
 CELLS = st.one_of(
