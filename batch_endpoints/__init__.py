@@ -13,7 +13,7 @@ The walk of one request, ``POST /endpoints/{endpoint}/jobs``, from top to bottom
  9. ``scoring.worker``     feeds the host process that runs the user's code; retries, timeouts
 10. ``storage.job.commits``    rows become a part, and a commit record, put-if-absent, makes it count
 11. ``engine.rounds``      outcomes -> progress, error threshold
-12. ``storage.outputs``    Finalizing: committed parts in plan order -> the named output; report; failed items
+12. ``storage.outputs.rows``    Finalizing: committed parts in plan order -> the named output; report; failed items
 13. ``ingress.app``        GET the job: status, counts, ETA, output, first error
 
 The names below are public; importing them imports neither Ray nor MLflow.

@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 from batch_endpoints.errors import Conflict, NotFound
 from batch_endpoints.specs import BatchJob, JobState
-from batch_endpoints.storage.downloads import open_output_file
 from batch_endpoints.storage.files.place import writable_place
+from batch_endpoints.storage.outputs.downloads import open_output_file
 
 _REPORTS = ("report.json", "failed_items.jsonl", "skipped.jsonl", "renamed_files.jsonl")
 

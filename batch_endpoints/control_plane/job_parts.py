@@ -17,7 +17,7 @@ from batch_endpoints.specs import (
     Model,
     ModelDeployment,
 )
-from batch_endpoints.storage.named_outputs import DEFAULT_NAME
+from batch_endpoints.storage.outputs.named_output import DEFAULT_NAME
 
 _AZURE_CLASS = {
     "literal": "LiteralJobInput",

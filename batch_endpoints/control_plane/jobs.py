@@ -31,7 +31,7 @@ from batch_endpoints.specs import (
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.named_outputs import named_output
+from batch_endpoints.storage.outputs.named_output import named_output
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from batch_endpoints.storage.files.access import AMBIENT
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.job.rounds import read_rounds
-from batch_endpoints.storage.named_outputs import NamedOutput, named_output
+from batch_endpoints.storage.outputs.named_output import NamedOutput, named_output
 
 
 def write_partial_output(job: BatchJob, name: str) -> str:

@@ -29,8 +29,8 @@ from batch_endpoints.storage.files.patience import HURRIED_SECONDS, PATIENT_SECO
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.commits import Commit, CommitLog, CommittedFile, totals
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.named_outputs import named_output
-from batch_endpoints.storage.outputs import write_parts
+from batch_endpoints.storage.outputs.named_output import named_output
+from batch_endpoints.storage.outputs.rows import write_parts
 
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
 

@@ -37,9 +37,9 @@ from batch_endpoints.storage.inputs.mltable import list_mltable, read_mltable
 from batch_endpoints.storage.job.commits import Commit
 from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.job.rounds import read_rounds, still_failed, total
-from batch_endpoints.storage.named_outputs import NamedOutput, named_output
-from batch_endpoints.storage.output_claims import claim, release, take_over
-from batch_endpoints.storage.outputs import write_failed_items, write_renamed, write_skipped
+from batch_endpoints.storage.outputs.claims import claim, release, take_over
+from batch_endpoints.storage.outputs.item_lists import write_failed_items, write_renamed, write_skipped
+from batch_endpoints.storage.outputs.named_output import NamedOutput, named_output
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from batch_endpoints.engine.poison_rows import Outcome
 from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.storage.job.commits import FailedItem, FailedRow
-from batch_endpoints.storage.value_texts import json_rows
+from batch_endpoints.storage.outputs.value_texts import json_rows
 
 MOST_INPUTS = 1000  # rows of one failed item whose values are kept
 

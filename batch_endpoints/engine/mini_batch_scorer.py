@@ -23,7 +23,7 @@ from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.node_copies import NodeCopy
 from batch_endpoints.storage.job.commits import CommittedFile
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.script_files import store_files
+from batch_endpoints.storage.outputs.script_files import store_files
 from batch_endpoints.storage.tables.parts import PartReader, reading_of
 
 

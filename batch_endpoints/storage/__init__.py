@@ -1,1 +1,1 @@
-"""Bytes: inputs that are listed and read, commits and parts, outputs, uploads."""
+"""Bytes: where they are, what a job is given, rows of it, the job's folder, and what comes out."""

@@ -18,7 +18,7 @@ from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.commits import Commit, CommitLog
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.outputs import write_parts
+from batch_endpoints.storage.outputs.rows import write_parts
 
 TITLE = "planning many files; resuming a job of many commits"
 ROUNDS = 3

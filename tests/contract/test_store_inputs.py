@@ -12,14 +12,14 @@ import pytest
 
 from batch_endpoints.errors import Conflict, InputError, NotFound, StoreUnavailable
 from batch_endpoints.planning.partitions import PartitionSize
-from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.fetch import fetch, fetch_tree, read_texts
 from batch_endpoints.storage.inputs.listing import check_readable, list_files
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.named_outputs import NamedOutput
-from batch_endpoints.storage.output_claims import claim, take_over
+from batch_endpoints.storage.outputs.claims import claim, take_over
+from batch_endpoints.storage.outputs.downloads import open_output_file, output_files
+from batch_endpoints.storage.outputs.named_output import NamedOutput
 from batch_endpoints.storage.tables.column_types import ColumnTypes
 from batch_endpoints.storage.tables.parts import PartReader, cut_tables
 

@@ -32,7 +32,7 @@ from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.listing import list_files
 from batch_endpoints.storage.job.commits import Commit, CommittedFile
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.outputs import write_parts
+from batch_endpoints.storage.outputs.rows import write_parts
 
 TOKEN = "the-token"
 SCRIPT = "def init():\n    pass\n\n\ndef run(mini_batch):\n    return mini_batch\n"

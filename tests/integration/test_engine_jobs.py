@@ -16,8 +16,8 @@ from batch_endpoints.engine import driver, progress, rounds
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.storage.inputs.listing import list_files
-from batch_endpoints.storage.named_outputs import NamedOutput, named_output
-from batch_endpoints.storage.output_claims import claim
+from batch_endpoints.storage.outputs.claims import claim
+from batch_endpoints.storage.outputs.named_output import NamedOutput, named_output
 
 
 def counts(state):
@@ -586,7 +586,7 @@ def test_a_job_whose_parts_cannot_be_written_fails_with_the_reason_and_is_resume
 
     job = Job(tmp_path, files=4)
     with monkeypatch.context() as patched:
-        patched.setattr("batch_endpoints.storage.outputs.table_writer", lambda format: full)
+        patched.setattr("batch_endpoints.storage.outputs.rows.table_writer", lambda format: full)
         state = job.run()
     assert (state.status, state.error.code, job.commits()) == ("Failed", "StoreUnavailable", [])
     assert re.match(r"worker '.+' cannot go on: \[Errno 28\] No space left on device", state.error.message)
@@ -603,7 +603,7 @@ def test_a_job_whose_output_finds_its_disk_full_fails_with_the_reason_and_its_re
 
     job = Job(tmp_path, files=4)
     with monkeypatch.context() as patched:
-        patched.setattr("batch_endpoints.storage.named_outputs.write_rows", full)
+        patched.setattr("batch_endpoints.storage.outputs.named_output.write_rows", full)
         state = job.run()
     assert (state.status, state.error.code) == ("Failed", "OutputFailed")
     assert state.error.message.endswith("cannot be written: No space left on device")

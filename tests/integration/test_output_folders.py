@@ -15,8 +15,8 @@ from batch_endpoints.errors import Conflict
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.commits import Commit
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.named_outputs import named_output
-from batch_endpoints.storage.output_folder import folder_files
+from batch_endpoints.storage.outputs.named_output import named_output
+from batch_endpoints.storage.outputs.output_folder import folder_files
 
 FOLDER = {"output_file_name": "predictions/"}
 NAMES = """

@@ -32,12 +32,12 @@ from batch_endpoints.specs import (
     ModelDeployment,
     load_yaml,
 )
-from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.files.s3 import S3Client
 from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.job.logs import merged_logs
+from batch_endpoints.storage.outputs.downloads import open_output_file, output_files
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

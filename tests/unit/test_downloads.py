@@ -3,8 +3,8 @@
 import pytest
 
 from batch_endpoints.errors import NotFound
-from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.files.place import writable_place
+from batch_endpoints.storage.outputs.downloads import open_output_file, output_files
 
 
 @pytest.fixture(params=["disk", "gcs"])

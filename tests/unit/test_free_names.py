@@ -3,7 +3,7 @@ from time import process_time
 
 import pytest
 
-from batch_endpoints.storage.free_names import FreeNames
+from batch_endpoints.storage.outputs.free_names import FreeNames
 
 
 def test_a_name_that_is_wanted_once_more_gets_the_next_number():

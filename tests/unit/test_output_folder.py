@@ -6,7 +6,7 @@ from batch_endpoints.specs import rows_file
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.files.patience import Tries, patience
 from batch_endpoints.storage.job.commits import Commit
-from batch_endpoints.storage.output_folder import write_folder
+from batch_endpoints.storage.outputs.output_folder import write_folder
 
 
 def test_whoever_copies_parts_has_the_patience_of_who_asked_for_it(tmp_path):

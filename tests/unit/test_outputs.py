@@ -18,8 +18,9 @@ from batch_endpoints.errors import Conflict, InputError, OutputFailed
 from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment, rows_file
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job.commits import Commit, CommittedFile, FailedItem, FailedRow
-from batch_endpoints.storage.named_outputs import named_output
-from batch_endpoints.storage.outputs import write_failed_items, write_parts, write_rows
+from batch_endpoints.storage.outputs.item_lists import write_failed_items
+from batch_endpoints.storage.outputs.named_output import named_output
+from batch_endpoints.storage.outputs.rows import write_parts, write_rows
 
 
 @pytest.fixture

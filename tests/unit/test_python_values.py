@@ -5,7 +5,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from batch_endpoints.storage.python_values import python_rows, python_values
+from batch_endpoints.storage.outputs.python_values import python_rows, python_values
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ TIMES = """
 import json
 import pyarrow as pa
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
-from batch_endpoints.storage.python_values import python_values
+from batch_endpoints.storage.outputs.python_values import python_values
 leave_out_pandas()
 ns = pa.time64("ns")
 print(json.dumps([python_values(column) for column in (

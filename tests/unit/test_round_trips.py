@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from batch_endpoints.specs import rows_file
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job.commits import Commit
-from batch_endpoints.storage.nested_types import is_large_list, is_list
-from batch_endpoints.storage.outputs import write_parts, write_rows
+from batch_endpoints.storage.outputs.nested_types import is_large_list, is_list
+from batch_endpoints.storage.outputs.rows import write_parts, write_rows
 
 EXAMPLES = int(os.environ.get("ROUND_TRIPS", "200"))
 FORMATS = ("csv", "jsonl", "parquet", "arrow")

@@ -4,7 +4,7 @@ import pytest
 
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job.commits import Commit, CommittedFile
-from batch_endpoints.storage.script_files import store_files, write_files
+from batch_endpoints.storage.outputs.script_files import store_files, write_files
 
 
 @pytest.fixture

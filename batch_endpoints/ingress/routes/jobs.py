@@ -23,9 +23,9 @@ from batch_endpoints.ingress.job_feeds import JobFeeds
 from batch_endpoints.ingress.jobs import job_answer
 from batch_endpoints.ingress.logs import follow as follow_logs
 from batch_endpoints.specs import JobState, JobStatus
-from batch_endpoints.storage.downloads import open_output_file, output_files
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.job.logs import merged_logs
+from batch_endpoints.storage.outputs.downloads import open_output_file, output_files
 
 InvocationBody = Annotated[dict[str, Any], Body(openapi_examples=EXAMPLES), AfterValidator(storable)]
 ResumeBody = Annotated[

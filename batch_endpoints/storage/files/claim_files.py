@@ -1,4 +1,4 @@
-"""The names of claims (see ``output_claims``): hidden files beside an output, no part of it nor of an input."""
+"""The names of claims (see ``claims``): hidden files beside an output, no part of it nor of an input."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from batch_endpoints.storage.inputs.globs import split_pattern
 def walk(uri: str, access: Access = AMBIENT) -> Walk:
     """The root of an input, and all that is below it, in no order.
 
-    Nothing is left out in silence but claims of jobs (see ``output_claims``): folders stand for what is in them, and
+    Nothing is left out in silence but claims of jobs (see ``claims``): folders stand for what is in them, and
     whatever else is no file is reported.
 
     Args:

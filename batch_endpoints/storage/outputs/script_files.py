@@ -1,18 +1,23 @@
-"""Files that a script writes to its output folder: into the job folder behind each mini-batch, and in the end into
-the named output."""
+"""Files that a script writes to its output folder.
+
+They go into the job folder after each mini-batch, and in the end into the output, where no other's file is replaced.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs import FileSource, RenamedFile
-from batch_endpoints.storage.free_names import FreeNames, short_name
-from batch_endpoints.storage.job.commits import Commit, CommittedFile
+from batch_endpoints.storage.job.commits import Commit, CommittedFile, of_retry
+from batch_endpoints.storage.job.rounds import Rounds
+from batch_endpoints.storage.outputs.free_names import FreeNames, short_name
 
 
 def store_files(
@@ -146,3 +151,36 @@ def _digest(path: Path) -> str:
 def _as_text(path: str) -> str:
     """The path, its names escaped where they are not UTF-8, since a commit has to hold it, and then short enough."""
     return "/".join(short_name(name.encode("utf-8", "backslashreplace").decode()) for name in path.split("/"))
+
+
+def names_of_others(
+    files: WritablePlace, target: WritablePlace, rounds: Rounds, rows_names: Callable[[Rounds], Collection[str]]
+) -> frozenset[str]:
+    """The files that are not this job's, as they were when it first came to write these rounds.
+
+    Args:
+        files: the job folder.
+        rows_names: of some rounds the files that their rows go to.
+    """
+    noted = _noted(files, len(rounds) - 1)
+    if noted is None:
+        others, own = frozenset[str](), set(rows_names(rounds))
+        for retry in range(len(rounds) - 1):
+            if (before := _noted(files, retry)) is not None:
+                others, wrote = before, rounds[: retry + 1]
+                own |= {name for _, name in named_files(chain.from_iterable(wrote), rows_names(wrote), before)}
+        found = others.union(target.names("")) - own
+        files.put_if_absent(_path(len(rounds) - 1), json.dumps(sorted(found)).encode())
+        noted = _noted(files, len(rounds) - 1)
+    return found if noted is None else noted
+
+
+def _noted(files: WritablePlace, retry: int) -> frozenset[str] | None:
+    try:
+        return frozenset(json.loads(files.read(_path(retry))))
+    except FileNotFoundError:
+        return None
+
+
+def _path(retry: int) -> str:
+    return f"{of_retry(retry)}names-before.json"

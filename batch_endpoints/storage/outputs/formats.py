@@ -13,9 +13,9 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from batch_endpoints.specs import OutputFormat
-from batch_endpoints.storage.nested_types import recast, with_leaves
-from batch_endpoints.storage.python_values import holds, python_rows
-from batch_endpoints.storage.value_texts import as_text, is_finite, json_text
+from batch_endpoints.storage.outputs.nested_types import recast, with_leaves
+from batch_endpoints.storage.outputs.python_values import holds, python_rows
+from batch_endpoints.storage.outputs.value_texts import as_text, is_finite, json_text
 
 _EXPONENT = 1e15  # from here Arrow writes floating point with one
 _MOST_DIGITS = 76  # of a decimal

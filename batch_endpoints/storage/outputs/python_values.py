@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch_endpoints.storage.nested_types import recast, with_leaves
+from batch_endpoints.storage.outputs.nested_types import recast, with_leaves
 
 _EXPONENT = 1e16  # from here Python writes floating point with one; all of it is whole
 _BEYOND_PYTHON = (pa.ArrowException, ArithmeticError, LookupError, ValueError)

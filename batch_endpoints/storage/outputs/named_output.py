@@ -15,10 +15,9 @@ from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.claim_files import claims_folder, is_claim
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.rounds import Rounds, in_order
-from batch_endpoints.storage.names_before import names_of_others
-from batch_endpoints.storage.output_folder import folder_files, write_folder
-from batch_endpoints.storage.outputs import write_rows
-from batch_endpoints.storage.script_files import write_files
+from batch_endpoints.storage.outputs.output_folder import folder_files, write_folder
+from batch_endpoints.storage.outputs.rows import write_rows
+from batch_endpoints.storage.outputs.script_files import names_of_others, write_files
 
 DEFAULT_NAME = "score"  # Azure ML's name of a model deployment's only output
 
@@ -94,7 +93,7 @@ class NamedOutput:
 
     @property
     def claims(self) -> str:
-        """The hidden folder that says whose output this will be; see ``output_claims``."""
+        """The hidden folder that says whose output this will be; see ``claims``."""
         return claims_folder(self.file_name)
 
     def write(self, files: WritablePlace, rounds: Rounds) -> Written:

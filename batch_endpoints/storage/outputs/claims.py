@@ -25,7 +25,7 @@ from batch_endpoints.storage.files.claim_files import claim_file
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, Tries, patience
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.named_outputs import NamedOutput, named_output
+from batch_endpoints.storage.outputs.named_output import NamedOutput, named_output
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Rows: parts, which workers write, and the file that is made of them at the end; what failed, too."""
+"""Rows: parts, which workers write, and the file that is made of them at the end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from batch_endpoints.errors import OutputFailed
 from batch_endpoints.interfaces.files import WritablePlace
-from batch_endpoints.specs import OutputFormat, RenamedFile, RowsFile, SkippedFile, Spec
-from batch_endpoints.storage.common_columns import CommonColumns, TooNarrow
-from batch_endpoints.storage.formats import TableWriter, compressed, notes_of, stored_columns, table_writer
-from batch_endpoints.storage.job.commits import Commit, FailedItem, FailedRow
-from batch_endpoints.storage.nested_types import recast, with_leaves
+from batch_endpoints.specs import OutputFormat, RowsFile
+from batch_endpoints.storage.job.commits import Commit
+from batch_endpoints.storage.outputs.common_columns import CommonColumns, TooNarrow
+from batch_endpoints.storage.outputs.formats import TableWriter, compressed, notes_of, stored_columns, table_writer
+from batch_endpoints.storage.outputs.nested_types import recast, with_leaves
 
 # of a table that is written at once: more of them would cost memory and save nothing
 _ENOUGH_ROWS, _ENOUGH_BYTES = 10_000, 1 << 20
@@ -151,45 +151,6 @@ def _column(files: WritablePlace, parts: Sequence[str], name: str) -> Iterator[p
         for table in _tables(files, part):
             if name in table.column_names:
                 yield table.column(name)
-
-
-def write_failed_items(files: WritablePlace, failed: Sequence[FailedItem | FailedRow]) -> None:
-    """``failed_items.jsonl``: one line per failed item or row; no file where nothing has ever failed."""
-    if failed or files.exists("failed_items.jsonl"):
-        _write_lines(files, "failed_items.jsonl", _told_in_full(failed))
-
-
-def write_skipped(files: WritablePlace, skipped: Sequence[SkippedFile]) -> None:
-    """``skipped.jsonl``: one line for each file that was left out of the plan; no file where there are none."""
-    if skipped:
-        _write_lines(files, "skipped.jsonl", skipped)
-
-
-def write_renamed(files: WritablePlace, renamed: Sequence[RenamedFile]) -> None:
-    """``renamed_files.jsonl``: one line for each; no file where there are none."""
-    if renamed:
-        _write_lines(files, "renamed_files.jsonl", renamed)
-
-
-def _write_lines(files: WritablePlace, name: str, lines: Iterable[Spec]) -> None:
-    with files.open_output(name) as file:
-        for line in lines:
-            file.write(line.model_dump_json(exclude_none=True).encode() + b"\n")
-
-
-def _told_in_full(failed: Iterable[FailedItem | FailedRow]) -> Iterator[FailedItem | FailedRow]:
-    """Each with its message, and each item with its stack, which a commit tells once for all of one reason.
-
-    Rows stay without a stack that another one has: there may be millions.
-    """
-    stacks: dict[str, str] = {}
-    messages: dict[str, str] = {}
-    for one in failed:
-        full = {"message": one.message or messages.get(one.reason, "")}
-        messages[one.reason] = full["message"]
-        if isinstance(one, FailedItem):
-            full["stack"] = stacks[one.reason] = one.stack or stacks.get(one.reason, "")
-        yield one.model_copy(update=full)
 
 
 def _unlike(parts: Iterable[str]) -> Iterable[str]:

@@ -6,13 +6,13 @@ import pytest
 
 from batch_endpoints.errors import Conflict
 from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment
-from batch_endpoints.storage import output_claims
 from batch_endpoints.storage.files.claim_files import claim_file
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.listing import list_files
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.named_outputs import named_output
-from batch_endpoints.storage.output_claims import claim, release, take_over
+from batch_endpoints.storage.outputs import claims
+from batch_endpoints.storage.outputs.claims import claim, release, take_over
+from batch_endpoints.storage.outputs.named_output import named_output
 
 
 class Rival:
@@ -116,7 +116,7 @@ def test_a_job_that_finds_a_claim_stale_does_not_remove_that_of_who_was_faster(t
 def test_what_no_job_has_put_there_is_not_asked_for(tmp_path, monkeypatch, holder, named_by_it):
     """Others may write to that place, and must not choose what this machine asks."""
     asked = []
-    monkeypatch.setattr(output_claims, "writable_place", lambda uri: asked.append(uri) or writable_place(uri))
+    monkeypatch.setattr(claims, "writable_place", lambda uri: asked.append(uri) or writable_place(uri))
     a = Rival(tmp_path, "a")
     planted = tmp_path / "out" / a.output.claims / (claim_file(holder) if named_by_it else "0" * 16)
     planted.parent.mkdir(parents=True)

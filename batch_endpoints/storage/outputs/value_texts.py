@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch_endpoints.storage.python_values import plain_float, python_rows, python_values
+from batch_endpoints.storage.outputs.python_values import plain_float, python_rows, python_values
 
 
 def as_text(column: pa.ChunkedArray) -> pa.Array:

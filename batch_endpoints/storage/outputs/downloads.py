@@ -15,14 +15,14 @@ from batch_endpoints.storage.files.atomic_files import ASIDE
 from batch_endpoints.storage.files.place import open_place
 
 
-class OutputFile(NamedTuple):
+class StoredFile(NamedTuple):
     """One file of an output."""
 
     path: str  # relative to the output; of an output that is one file, its name
     size: int  # bytes
 
 
-def output_files(uri: str, access: Access = AMBIENT) -> list[OutputFile]:
+def output_files(uri: str, access: Access = AMBIENT) -> list[StoredFile]:
     """What an output has, by path; nothing where there is nothing.
 
     Raises:
@@ -31,7 +31,7 @@ def output_files(uri: str, access: Access = AMBIENT) -> list[OutputFile]:
     try:
         found = open_place(uri, _within(uri, access)).walk().found
         return sorted(
-            OutputFile(file.path, file.size)
+            StoredFile(file.path, file.size)
             for file in found
             if isinstance(file, InputFile) and not file.path.rpartition("/")[2].startswith(ASIDE)
         )

@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch_endpoints.storage.nested_types import is_large_list, is_list, recast
 from batch_endpoints.storage.number_types import NumberRange, is_number, numbers_as, wider_number, without_nan
-from batch_endpoints.storage.value_texts import as_text
+from batch_endpoints.storage.outputs.nested_types import is_large_list, is_list, recast
+from batch_endpoints.storage.outputs.value_texts import as_text
 
 
 class TooNarrow(Exception):

@@ -1,0 +1,1 @@
+"""What comes out of a job: rows, files of scripts, lists of items, and the place that they go to."""
