@@ -45,7 +45,7 @@ def main() -> None:
     reader, writer = int(sys.argv[1]), int(sys.argv[2])
     for fd in (reader, writer):
         os.set_inheritable(fd, False)  # the user's child processes must not keep the pipes open
-    _beside("host_family").leave_nothing_behind(reader, writer)
+    _beside("family", "processes").leave_nothing_behind(reader, writer)
     source, sink = os.fdopen(reader, "rb", closefd=False), os.fdopen(writer, "wb", closefd=False)
     state: dict[str, Any] = {}
     while True:
@@ -119,9 +119,10 @@ def _load(request: dict[str, Any]) -> Any:
 
 
 @functools.lru_cache(maxsize=None)
-def _beside(name: str) -> Any:
-    """A file beside this one; our package is not there to import it from."""
-    spec = importlib.util.spec_from_file_location(f"_host_{name}", os.path.join(DRIVER_FOLDER, f"{name}.py"))
+def _beside(name: str, package: str = "scoring") -> Any:
+    """A file of our own; the package is not there to import it from."""
+    file = os.path.join(os.path.dirname(DRIVER_FOLDER), package, f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"_host_{name}", file)
     module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)  # type: ignore[union-attr]
     return module

@@ -8,21 +8,18 @@ import json
 import os
 import select
 import signal
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from batch_endpoints.errors import BadReply, HostKilled, HostLost, MemoryShort
+from batch_endpoints.processes.user_process import UserProcess
 from batch_endpoints.scoring.host import HEADER
-from batch_endpoints.scoring.host_family import MARK, kill_descendants, kill_processes
-from batch_endpoints.scoring.memory import why_to_end
 from batch_endpoints.scoring.replies import Reply, read_reply, read_sizes
 
 HOST_SCRIPT = Path(__file__).with_name("host.py")
 _PIPE_BYTES = 1 << 20
-_CLEAR_UP_SECONDS = 1.0
 _LOOK_SECONDS = 0.2  # how soon a host that died without closing its pipe, or takes all memory, is noticed
 
 
@@ -42,10 +39,10 @@ class HostProcess:
     ) -> None:
         to_host, ours_out = _wide_pipe()
         ours_in, from_host = _wide_pipe()
-        log.parent.mkdir(parents=True, exist_ok=True)
+        pipes = to_host, from_host
+        command = [interpreter, "-u", str(HOST_SCRIPT), *map(str, pipes)]
         try:
-            with log.open("ab") as output:
-                self._process = _start(interpreter, environment, folder, output.fileno(), (to_host, from_host))
+            self._process = UserProcess(command, environment, folder, log, memory_share, pipes)
         except OSError as error:
             os.close(ours_in)
             os.close(ours_out)
@@ -56,7 +53,6 @@ class HostProcess:
         finally:
             os.close(to_host)
             os.close(from_host)
-        self._output_folder, self._memory_share, self._looked = environment[MARK], memory_share, 0.0
         self._in, self._out = ours_in, ours_out
         self._calls = 0
         os.set_blocking(self._in, False)
@@ -103,20 +99,11 @@ class HostProcess:
 
     def kill(self) -> None:
         """End the host and every process it has started; a call under way raises HostLost. From any thread."""
-        if self._process.poll() is None:
-            kill_descendants(self._process.pid)
-            try:  # without its child it ends by itself, when it has cleared up
-                self._process.wait(timeout=_CLEAR_UP_SECONDS)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)  # it leads its own group
-        kill_processes(self._output_folder)
+        self._process.kill()
 
     def close(self) -> None:
         """``kill()``, and let go of it; harmless when it has ended."""
-        self.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a read from a dead disk cannot even be killed
-            self._process.wait(timeout=10)
+        self._process.close()
         for fd in (self._in, self._out):
             if fd >= 0:
                 os.close(fd)
@@ -154,26 +141,21 @@ class HostProcess:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            self._look_at_memory()
+            self._check_memory()
             if ready.poll(min(left, _LOOK_SECONDS) * 1000):
                 return
-            if self._process.poll() is not None:
+            if self._process.has_ended:
                 raise EOFError
 
-    def _look_at_memory(self) -> None:
-        if time.monotonic() - self._looked >= _LOOK_SECONDS:
-            self._looked = time.monotonic()
-            if why := why_to_end(self._process.pid, self._memory_share):
-                raise MemoryShort(
-                    f"the scoring process was killed for want of memory: {why}",
-                    mend="Make mini_batch_size or max_concurrency_per_instance smaller.",
-                )
+    def _check_memory(self) -> None:
+        if why := self._process.why_to_end():
+            raise MemoryShort(
+                f"the scoring process was killed for want of memory: {why}",
+                mend="Make mini_batch_size or max_concurrency_per_instance smaller.",
+            )
 
     def _lost(self) -> HostLost:
-        try:  # a host that has just closed its pipe ends within a moment
-            code = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            code = None
+        code = self._process.exit_code(5)  # a host that has just closed its pipe ends within a moment
         self.close()
         return (HostKilled if code == -signal.SIGKILL else HostLost)(_how_it_ended(code))
 
@@ -186,21 +168,6 @@ def _wide_pipe() -> tuple[int, int]:
         with contextlib.suppress(OSError):  # a user may have so many
             fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return read, write
-
-
-def _start(
-    interpreter: str, environment: Mapping[str, str], folder: Path, output: int, pipes: Sequence[int]
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [interpreter, "-u", str(HOST_SCRIPT), *map(str, pipes)],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        env=dict(environment),
-        cwd=folder,
-        pass_fds=pipes,
-        start_new_session=True,
-    )
 
 
 def _how_it_ended(code: int | None) -> str:

@@ -15,8 +15,8 @@ from scoring_workers import bench
 
 from batch_endpoints.errors import InitFailed
 from batch_endpoints.planning.variables import for_user_code
-from batch_endpoints.scoring.host_family import families
-from batch_endpoints.scoring.memory import node_memory
+from batch_endpoints.processes.family import families
+from batch_endpoints.processes.memory import node_memory
 from batch_endpoints.scoring.worker import OWN_END_SECONDS, WorkerStopped
 
 PYENV = Path.home() / ".pyenv" / "versions"
@@ -447,7 +447,7 @@ def test_a_kill_for_the_nodes_memory_uses_up_no_try_unless_it_comes_each_time(tm
             return "it held all"
         return ""
 
-    monkeypatch.setattr("batch_endpoints.scoring.host_process.why_to_end", why_to_end)
+    monkeypatch.setattr("batch_endpoints.processes.user_process.why_to_end", why_to_end)
     with bench(tmp_path, script, max_retries=0) as b:
         if scored:
             assert b.value() == "/in/a"

@@ -16,6 +16,7 @@ FLOORS = [
     ["ingress", "client"],
     ["control_plane", "controller", "engine"],
     ["scoring", "storage", "records", "environments"],
+    ["processes"],
     ["interfaces", "settings"],
     ["planning", "policies"],
     ["specs"],

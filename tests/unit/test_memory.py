@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_endpoints.scoring.memory import NodeMemory, node_memory
+from batch_endpoints.processes.memory import NodeMemory, node_memory
 
 MEMINFO = "MemTotal:      1000 kB\nMemFree:        100 kB\nMemAvailable:   600 kB\nHugePages_Total:  0\n"
 V2 = {

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_endpoints.scoring.host_family import families
+from batch_endpoints.processes.family import families
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""A user's process: started in a session of its own, watched, and ended with all that it has started."""
