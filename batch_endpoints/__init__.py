@@ -7,12 +7,12 @@ The walk of one request, ``POST /endpoints/{endpoint}/jobs``, from top to bottom
  3. ``planning.overrides`` the deployment's settings and this job's own -> effective settings
  4. ``control_plane``      a BatchJob(NotStarted) in the records; 201 and the job go back to the client
  5. ``controller``         admits it and launches ``python -m batch_endpoints.engine <job folder>`` as a Ray job
- 6. ``engine.driver``      Preparing: the interpreter; ``storage.inputs.fetch`` lists the data
+ 6. ``engine.driver.run_job``      Preparing: the interpreter; ``storage.inputs.fetch`` lists the data
  7. ``planning.job_plan``  files -> mini-batches -> bundles: the plan, stored once in the job folder
  8. ``engine.ray_pool``    uncommitted bundles -> a pool of scoring actors, one at a time each
  9. ``scoring.worker``     feeds the host process that runs the user's code; retries, timeouts
 10. ``storage.job.commits``    rows become a part, and a commit record, put-if-absent, makes it count
-11. ``engine.rounds``      outcomes -> progress, error threshold
+11. ``engine.driver.scoring_rounds``      outcomes -> progress, error threshold
 12. ``storage.outputs.rows``    Finalizing: committed parts in plan order -> the named output; report; failed items
 13. ``ingress.app``        GET the job: status, counts, ETA, output, first error
 

@@ -16,12 +16,12 @@ import sys
 from contextlib import nullcontext
 from types import FrameType
 
-from batch_endpoints.engine.driver import run_job
-from batch_endpoints.engine.driver_log import log_to, stored_log
+from batch_endpoints.engine.driver.driver_log import log_to, stored_log
+from batch_endpoints.engine.driver.job_yml import freeze
+from batch_endpoints.engine.driver.run_job import run_job
+from batch_endpoints.engine.driver.scoring_rounds import Stopped
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.engine.rounds import Stopped
-from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.settings import PRIVATE_UMASK

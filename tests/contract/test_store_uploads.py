@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from batch_endpoints.control_plane import ControlPlane
-from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import NotFound, SpecError
 from batch_endpoints.records.memory import MemoryRecordStore

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.specs import JobSpec
 from batch_endpoints.storage.files.place import writable_place

@@ -8,7 +8,7 @@ from azure_server import ACCOUNT, CONTAINER, KEY, PLACE
 from job_folders import ECHO
 
 from batch_endpoints.control_plane import ControlPlane
-from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import InputError
 from batch_endpoints.records.memory import MemoryRecordStore

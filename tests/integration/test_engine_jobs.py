@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from job_folders import ECHO, Job, noting
 
-from batch_endpoints.engine import driver, progress, rounds
+from batch_endpoints.engine.driver import progress, run_job, scoring_rounds
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.storage.inputs.listing import list_files
@@ -216,7 +216,7 @@ def test_a_job_fails_when_more_items_failed_than_the_threshold_allows(tmp_path, 
 
 def test_a_job_ends_soon_when_too_much_has_failed_whatever_its_workers_are_at(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(rounds, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(scoring_rounds, "STOP_SECONDS", 0.2)
     script = f"""
     import os, time
     {noting(tmp_path)}
@@ -458,7 +458,7 @@ def test_a_job_whose_output_is_replaced_while_it_runs_does_not_write_over_that(t
 
 def test_a_driver_lost_while_it_wrote_the_output_is_followed_by_one_that_writes_it_again(tmp_path, monkeypatch):
     job = Job(tmp_path, files=1, outputs={"score": {"path": (tmp_path / "out").as_uri()}})
-    monkeypatch.setattr(driver, "write_renamed", lambda files, renamed: 1 / 0)
+    monkeypatch.setattr(run_job, "write_renamed", lambda files, renamed: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         job.run()
     monkeypatch.undo()

@@ -9,8 +9,8 @@ import pytest
 from job_folders import Job, noting, wait_until
 
 from batch_endpoints.engine import bundle, when_to_stop
+from batch_endpoints.engine.driver.scoring_rounds import Stopped
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.engine.rounds import Stopped
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 
 
@@ -206,8 +206,8 @@ def often(monkeypatch):
     """Commit, look and tell without waiting."""
     monkeypatch.setattr(bundle, "COMMIT_SECONDS", 0.0)
     monkeypatch.setattr(when_to_stop, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("batch_endpoints.engine.progress.LOOK_SECONDS", 0.02)
-    monkeypatch.setattr("batch_endpoints.engine.progress.WRITE_SECONDS", 0.0)
+    monkeypatch.setattr("batch_endpoints.engine.driver.progress.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("batch_endpoints.engine.driver.progress.WRITE_SECONDS", 0.0)
 
 
 def in_one_bundle(job, files):

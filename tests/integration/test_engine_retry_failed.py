@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from job_folders import Job, noting, wait_until
 
-from batch_endpoints.engine import driver
+from batch_endpoints.engine.driver import run_job
 from batch_endpoints.engine.local import LocalRunner
 
 
@@ -222,7 +222,7 @@ def test_a_driver_lost_while_it_wrote_what_a_retry_has_won_does_not_take_its_own
     job, place = plots_of_two
     ask_for_retry(job)
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "write_renamed", lambda files, renamed: 1 / 0)
+        patch.setattr(run_job, "write_renamed", lambda files, renamed: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             job.run()
 

@@ -12,9 +12,9 @@ import pytest
 from job_folders import Job, noting
 from pythons_here import ask, minors, needs
 
-from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.driver.job_yml import freeze
+from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.engine.written_by_hand import freeze
 from batch_endpoints.environments.interpreters import find_interpreter
 from batch_endpoints.specs import Environment
 from batch_endpoints.storage.files.place import writable_place

@@ -6,7 +6,7 @@ import pytest
 from gcs_server import BUCKET, PLACE
 from job_folders import ECHO
 
-from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import InputError
 from batch_endpoints.specs import Credentials, JobSpec

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 from job_folders import Job
 
-from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import Conflict
 from batch_endpoints.storage.files.place import writable_place

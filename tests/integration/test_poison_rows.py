@@ -341,8 +341,8 @@ def test_a_file_of_which_no_row_succeeds_is_one_failure_however_long_that_takes_
 def test_what_has_failed_before_counts_when_a_mini_batch_is_left_in_the_middle(tmp_path, monkeypatch):
     monkeypatch.setattr(when_to_stop, "CHECK_SECONDS", 0.0)
     monkeypatch.setattr(when_to_stop, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("batch_endpoints.engine.progress.LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("batch_endpoints.engine.progress.WRITE_SECONDS", 0.0)
+    monkeypatch.setattr("batch_endpoints.engine.driver.progress.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("batch_endpoints.engine.driver.progress.WRITE_SECONDS", 0.0)
     told = tmp_path / "job" / "progress.json"
     script = f"""
     import json, time

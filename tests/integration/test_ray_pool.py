@@ -13,7 +13,8 @@ import pytest
 import ray
 from job_folders import Job, noting, wait_until
 
-from batch_endpoints.engine import ray_pool, tables
+from batch_endpoints.engine import ray_pool
+from batch_endpoints.engine.driver import plan_input
 from batch_endpoints.engine.ray_runner import RayPoolRunner
 from batch_endpoints.errors import InputError, WorkersLost
 from batch_endpoints.planning.job_plan import Bundle
@@ -215,7 +216,7 @@ def run(mini_batch):
 
 def planned_behind(job, monkeypatch, then):
     """Calls ``then`` where most of the plan is not made yet, and the workers have loaded the code."""
-    cut = tables.cut_tables
+    cut = plan_input.cut_tables
 
     def slow(*how):
         for number, batch in enumerate(cut(*how)):
@@ -224,7 +225,7 @@ def planned_behind(job, monkeypatch, then):
                 then()
             yield batch
 
-    monkeypatch.setattr(tables, "cut_tables", slow)
+    monkeypatch.setattr(plan_input, "cut_tables", slow)
 
 
 def job_of_rows(place):

@@ -15,7 +15,7 @@ from job_folders import ECHO, Job
 from s3_server import BUCKET
 
 from batch_endpoints.control_plane import ControlPlane
-from batch_endpoints.engine.driver import run_job
+from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import Conflict
 from batch_endpoints.records.memory import MemoryRecordStore

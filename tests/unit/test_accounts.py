@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_endpoints.engine.accounts import accounts, unaccounted
+from batch_endpoints.engine.driver.accounts import accounts, unaccounted
 from batch_endpoints.planning.job_plan import plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import Part

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from batch_endpoints.engine.driver_log import NAME, stored_log
+from batch_endpoints.engine.driver.driver_log import NAME, stored_log
 from batch_endpoints.storage.files.disk import Disk
 
 

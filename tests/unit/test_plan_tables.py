@@ -6,8 +6,8 @@ import pytest
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from batch_endpoints.engine import tables
-from batch_endpoints.engine.tables import plan_mini_batches
+from batch_endpoints.engine.driver import plan_input
+from batch_endpoints.engine.driver.plan_input import plan_mini_batches
 from batch_endpoints.planning import partitions
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE
@@ -53,8 +53,8 @@ def test_it_is_told_once_when_parts_are_sure_to_keep_all_workers_busy(tmp_path, 
     for number in range(3):
         (tmp_path / f"{number}.csv").write_text("x\n" + "1\n" * 400)
     job = job_of(tmp_path, size, code_configuration={"code": "file:///c", "scoring_script": "score.py"})
-    cut, told, begun = tables.cut_tables, [], []
-    monkeypatch.setattr(tables, "cut_tables", lambda *how: map(lambda one: begun.append(1) or one, cut(*how)))
+    cut, told, begun = plan_input.cut_tables, [], []
+    monkeypatch.setattr(plan_input, "cut_tables", lambda *how: map(lambda one: begun.append(1) or one, cut(*how)))
     files = [InputFile(f"{number}.csv", 802) for number in range(3)]
     found = plan_mini_batches(job, str(tmp_path), files, 4, None, lambda: told.append(len(begun)))
     assert told == told_at

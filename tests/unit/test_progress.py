@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from batch_endpoints.engine import progress
-from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
+from batch_endpoints.engine.driver import progress
+from batch_endpoints.engine.driver.progress import ProgressKeeper, follow_commits
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.policies.work_queue import WorkQueue
 from batch_endpoints.specs import JobState

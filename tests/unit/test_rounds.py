@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 
-from batch_endpoints.engine.accounts import unaccounted
+from batch_endpoints.engine.driver.accounts import unaccounted
 from batch_endpoints.planning.job_plan import plan_job, plan_parts, plan_retry
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE, Part

@@ -3,7 +3,7 @@
 import pytest
 
 from batch_endpoints.control_plane import ControlPlane
-from batch_endpoints.engine.headline import named
+from batch_endpoints.engine.driver.headline import named
 from batch_endpoints.errors import InputError, SpecError, StoreUnavailable
 from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.scoring.worker_log import WorkerLog

@@ -14,13 +14,13 @@ from datetime import datetime, timezone
 from functools import cache, partial
 from itertools import chain
 
-from batch_endpoints.engine.accounts import accounts
-from batch_endpoints.engine.headline import counted, named
+from batch_endpoints.engine.driver.accounts import accounts
+from batch_endpoints.engine.driver.headline import counted, named
+from batch_endpoints.engine.driver.plan_input import plan_mini_batches
+from batch_endpoints.engine.driver.progress import ProgressKeeper
+from batch_endpoints.engine.driver.scoring_rounds import JobAborted, Stopped, score_rounds
+from batch_endpoints.engine.driver.versions import driver_versions, host_versions
 from batch_endpoints.engine.interpreter import job_interpreter
-from batch_endpoints.engine.progress import ProgressKeeper
-from batch_endpoints.engine.rounds import JobFailed, Stopped, score_rounds
-from batch_endpoints.engine.tables import plan_mini_batches
-from batch_endpoints.engine.versions import driver_versions, host_versions
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan
@@ -75,7 +75,7 @@ def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRun
     try:
         output = _run(job, folder, make_runner, keeper)
         _end(folder, keeper, "Completed", outputs={output.name: _write_output(job, output, folder, keeper)})
-    except JobFailed as failed:
+    except JobAborted as failed:
         _end(folder, keeper, "Failed", error=failed.error, left=failed.left)
     except BatchEndpointError as error:
         details = "\n".join(part for part in (error.where, error.mend) if part)
@@ -190,12 +190,12 @@ def _write_output(job: JobSpec, output: NamedOutput, folder: JobFolder, keeper: 
 
 @contextmanager
 def _writing(output: NamedOutput) -> Iterator[None]:
-    """Raises JobFailed where the output's place cannot be written to."""
+    """Raises JobAborted where the output's place cannot be written to."""
     try:
         yield
     except OSError as error:  # another driver would meet it too: stores were asked with patience
         about = error.filename2 or error.filename  # the second is what a file without a name was to become
-        raise JobFailed(
+        raise JobAborted(
             JobError(
                 code="OutputFailed",
                 message=f"the output '{shown(output.folder)}' cannot be written: {error.strerror or error}",

@@ -197,7 +197,7 @@ class ProgressKeeper:
         Args:
             counted: the sum of all commits; workers may have committed more than was told here.
             plan: of the whole job, of which nothing was told here where it ends before it runs again.
-            accounts: what only a report says; see ``engine/accounts.py``.
+            accounts: what only a report says; see ``engine/driver/accounts.py``.
         """
         with self._lock:
             self._close_stage()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
-from batch_endpoints.engine.accounts import accounts, unaccounted
-from batch_endpoints.engine.headline import counted, job_error
-from batch_endpoints.engine.progress import ProgressKeeper, follow_commits
+from batch_endpoints.engine.driver.accounts import accounts, unaccounted
+from batch_endpoints.engine.driver.headline import counted, job_error
+from batch_endpoints.engine.driver.progress import ProgressKeeper, follow_commits
 from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan, plan_retry, remaining
 from batch_endpoints.planning.resources import WorkerPlan
@@ -24,7 +24,7 @@ class Stopped(BaseException):
     """This process was told to end."""
 
 
-class JobFailed(Exception):
+class JobAborted(Exception):
     """The job fails, for a reason that lies in its data or code."""
 
     def __init__(self, error: JobError, left: Commit | None = None) -> None:
@@ -45,7 +45,7 @@ def score_rounds(
     The error threshold holds for the last round: whatever fails before is tried again.
 
     Raises:
-        JobFailed: too much has failed, or what a worker met fails the job at once.
+        JobAborted: too much has failed, or what a worker met fails the job at once.
         Stopped: somebody has canceled the job.
     """
     whole, rounds = plan, list[list[Commit]]()
@@ -65,18 +65,20 @@ def score_rounds(
         done = totals(committed)
         if over_threshold(done.failures, allowed):
             what = f"{counted(done)} failed, more than error_threshold ({allowed}) allows"
-            raise JobFailed(job_error(committed, what))
+            raise JobAborted(job_error(committed, what))
         if done.mini_batches < plan.mini_batches:
             if folder.cancel_asked:
                 raise Stopped
             raise RuntimeError(f"the workers ended with {plan.mini_batches - done.mini_batches} mini-batches left")
         if gap := unaccounted(plan, committed):
-            raise JobFailed(JobError(code="ItemsUnaccountedFor", message=f"the counts of items do not add up: {gap}"))
+            raise JobAborted(
+                JobError(code="ItemsUnaccountedFor", message=f"the counts of items do not add up: {gap}")
+            )
     if lost := accounts(whole, rounds)["items"].not_scored:
         what = f"{lost} of {whole.items} items have neither succeeded nor failed"
-        raise JobFailed(JobError(code="ItemsUnaccountedFor", message=f"the counts of items do not add up: {what}"))
+        raise JobAborted(JobError(code="ItemsUnaccountedFor", message=f"the counts of items do not add up: {what}"))
     if nothing_succeeded(total(rounds).items_succeeded, done.items_failed):
-        raise JobFailed(job_error(committed, "There is no succeeded mini batch item returned from run()"))
+        raise JobAborted(job_error(committed, "There is no succeeded mini batch item returned from run()"))
 
 
 def _score(
@@ -129,8 +131,8 @@ def _score(
             if outcome.fatal:
                 error = JobError.model_validate_json(outcome.fatal)
                 if not outcome.left:
-                    raise JobFailed(error)
+                    raise JobAborted(error)
                 known = Commit.model_validate_json(outcome.left)
-                raise JobFailed(job_error([*commits.committed(plan), known], error.details.rstrip(".")), known)
+                raise JobAborted(job_error([*commits.committed(plan), known], error.details.rstrip(".")), known)
             if too_many_failed() or folder.cancel_asked:
                 return

@@ -1,0 +1,1 @@
+"""The driver: one job, from its folder to its report."""
