@@ -3,8 +3,8 @@ reads its input or writes its rows, or the memory that this takes."""
 
 from __future__ import annotations
 
-from batch_endpoints.engine.failures import failed_items, failed_rows
-from batch_endpoints.engine.poison_rows import Failure, Outcome
+from batch_endpoints.engine.worker.finished import failed_items, failed_rows
+from batch_endpoints.engine.worker.outcome import Failure, Outcome
 from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.contract import UserError

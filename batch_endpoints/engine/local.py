@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from queue import SimpleQueue
 
-from batch_endpoints.engine.bundle import BundleScorer
+from batch_endpoints.engine.worker.bundle import BundleScorer
 from batch_endpoints.interfaces.runner import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, visible_gpu

@@ -6,10 +6,10 @@ import os
 
 import ray
 
-from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.ray_places import gpus_of_nodes
-from batch_endpoints.engine.turns import NotBegun
+from batch_endpoints.engine.worker.bundle import BundleScorer
+from batch_endpoints.engine.worker.turns import NotBegun
 from batch_endpoints.interfaces.runner import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.settings import PRIVATE_UMASK

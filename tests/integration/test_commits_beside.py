@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from job_folders import Job, noting, wait_until
 
-from batch_endpoints.engine.bundle import BundleScorer
+from batch_endpoints.engine.worker.bundle import BundleScorer
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.worker import WorkerStopped

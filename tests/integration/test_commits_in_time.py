@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 from job_folders import Job, noting, wait_until
 
-from batch_endpoints.engine import finished
-from batch_endpoints.engine.bundle import BundleScorer
-from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles
+from batch_endpoints.engine.worker import commit_timer
+from batch_endpoints.engine.worker.bundle import BundleScorer
+from batch_endpoints.engine.worker.mini_batch_inputs import MiniBatchFiles
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.storage.job.commits import Commit, CommitLog
@@ -48,7 +48,7 @@ class Timer:
 def at_the_third(tmp_path, monkeypatch):
     """A job whose worker is at the third of four mini-batches, until ``gate`` is there; and what comes of its run."""
     Timer.made = []
-    monkeypatch.setattr(finished.threading, "Timer", Timer)
+    monkeypatch.setattr(commit_timer.threading, "Timer", Timer)
     gate = tmp_path / "gate"
     job = Job(tmp_path, WAITS.format(noting=noting(tmp_path), gate=str(gate)), files=FILES)
     with closing(BundleScorer(job.job_folder.uri, job.input.as_uri())) as scorer, ThreadPoolExecutor() as pool:

@@ -8,9 +8,9 @@ import threading
 import pytest
 from job_folders import Job, noting, wait_until
 
-from batch_endpoints.engine import bundle, when_to_stop
 from batch_endpoints.engine.driver.scoring_rounds import Stopped
 from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.worker import bundle, when_to_stop
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 
 

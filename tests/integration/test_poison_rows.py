@@ -8,7 +8,7 @@ from job_folders import Job, noting
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from batch_endpoints.engine import when_to_stop
+from batch_endpoints.engine.worker import when_to_stop
 from batch_endpoints.specs import JobSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

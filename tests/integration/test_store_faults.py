@@ -17,11 +17,11 @@ import pytest
 from faulty_proxy import FaultyProxy, now_and_then
 from job_folders import ECHO
 
-from batch_endpoints.engine import bundle
-from batch_endpoints.engine.bundle import BundleScorer
 from batch_endpoints.engine.driver import run_job as driver
 from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.worker import bundle
+from batch_endpoints.engine.worker.bundle import BundleScorer
 from batch_endpoints.errors import InputError, StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.mini_batches import InputFile

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from job_folders import Job
 
-from batch_endpoints.engine import bundle as bundles
-from batch_endpoints.engine.mini_batch_scorer import MiniBatchScorer
+from batch_endpoints.engine.worker import bundle as bundles
+from batch_endpoints.engine.worker.mini_batch_scorer import MiniBatchScorer
 
 WRITES = """
 import os

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from batch_endpoints.engine.ahead import Ahead
+from batch_endpoints.engine.worker.ahead import Ahead
 from batch_endpoints.scoring.worker import WorkerStopped
 
 

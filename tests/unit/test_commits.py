@@ -39,7 +39,7 @@ def plan_of(*lengths):
 
 
 def worker(files, bundle, name, ranges):
-    """One worker as in engine/bundle.py, that can be left between any two steps.
+    """One worker as in engine/worker/bundle.py, that can be left between any two steps.
 
     Args:
         ranges: how many mini-batches it scores before it commits, again and again.

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from turns import Stepper, StepwiseFilesystem, StepwiseLock, step
 
-from batch_endpoints.engine import bundle as bundle_module
-from batch_endpoints.engine import finished, when_to_stop
-from batch_endpoints.engine.bundle import BundleScorer
-from batch_endpoints.engine.mini_batch_scorer import MiniBatchScorer
-from batch_endpoints.engine.poison_rows import Failure
+from batch_endpoints.engine.worker import bundle as bundle_module
+from batch_endpoints.engine.worker import commit_timer, when_to_stop
+from batch_endpoints.engine.worker.bundle import BundleScorer
+from batch_endpoints.engine.worker.mini_batch_scorer import MiniBatchScorer
+from batch_endpoints.engine.worker.outcome import Failure
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.contract import UserError
@@ -131,7 +131,7 @@ def race(kinds):
         patched.setattr(bundle_module, "writable_place", lambda uri: StepwiseFilesystem(one.job.files))
         patched.setattr(bundle_module, "time", clock)
         patched.setattr(when_to_stop, "time", clock)
-        patched.setattr(finished, "threading", SimpleNamespace(Lock=StepwiseLock, Timer=one.timer))
+        patched.setattr(commit_timer, "threading", SimpleNamespace(Lock=StepwiseLock, Timer=one.timer))
         try:
             yield one
         finally:

@@ -24,7 +24,7 @@ def plan_of(count, size, workers=1):
 
 
 def scored(plan, failing, most):
-    """The commits of one round, as engine/bundle.py makes them; a row is the name of its file.
+    """The commits of one round, as engine/worker/bundle.py makes them; a row is the name of its file.
 
     Args:
         failing: the files that fail.
@@ -161,7 +161,7 @@ ROWS = 4  # of each file
 
 
 def tried(plan, tries, most):
-    """The commits of one round of tables, as engine/bundle.py makes them; a row of output is (file, row).
+    """The commits of one round of tables, as engine/worker/bundle.py makes them; a row of output is (file, row).
 
     Args:
         tries: (file, row) -> how often it fails.

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from batch_endpoints.engine.turns import NotBegun, Turns
+from batch_endpoints.engine.worker.turns import NotBegun, Turns
 
 
 @pytest.fixture

@@ -1,24 +1,83 @@
-"""Mini-batches that are scored and not committed yet: what a commit says of them, and when it is time for it."""
+"""Mini-batches that are scored and not committed yet: what a commit says of them, and of what failed in them."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import copy_context
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 
-from batch_endpoints.engine.failures import failed_items, failed_rows
-from batch_endpoints.engine.poison_rows import Outcome
-from batch_endpoints.engine.unforeseen import Unforeseen
-from batch_endpoints.errors import BatchEndpointError
-from batch_endpoints.planning.job_plan import Bundle
+from batch_endpoints.engine.worker.outcome import Outcome
+from batch_endpoints.planning.job_plan import Bundle, MiniBatch
+from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.specs import ModelDeploymentSettings
 from batch_endpoints.storage.job.commits import Commit, CommittedFile, FailedItem, FailedRow
+from batch_endpoints.storage.outputs.value_texts import json_rows
 
-logger = logging.getLogger(__name__)
+MOST_INPUTS = 1000  # rows of one failed item whose values are kept
+
+
+def failed_items(outcome: Outcome, mini_batch: MiniBatch, told: set[str], keep_inputs: bool) -> list[FailedItem]:
+    """The items without any result, in the order of the input.
+
+    Args:
+        told: reasons whose message and stack are in the commit already; gets those of these items.
+        keep_inputs: tell the values of what they hold, too.
+    """
+    failed = []
+    for item, part in mini_batch.ranges():
+        if failure := outcome.failed.get(item):
+            error, again = failure.error, failure.error.headline in told
+            inputs = outcome.inputs.get(item) if keep_inputs else None
+            failed.append(
+                FailedItem(
+                    file=item,
+                    mini_batch=mini_batch.number,
+                    reason=error.headline,
+                    error=error.kind,
+                    message="" if again else error.own_message,
+                    attempts=failure.attempts,
+                    stack="" if again else error.last_lines,
+                    inputs=None if inputs is None else tuple(json_rows(inputs.slice(0, MOST_INPUTS))),
+                    **_place(part),
+                )
+            )
+            told.add(error.headline)
+    return failed
+
+
+def failed_rows(outcome: Outcome, mini_batch: MiniBatch, told: set[str], keep_inputs: bool) -> list[FailedRow]:
+    """The rows without a result of items that have some.
+
+    Args:
+        told, keep_inputs: as of ``failed_items``; a stack is told once for all rows that came the same way, since
+            the reason often has a value of the row in it.
+    """
+    failed = []
+    for row in outcome.rows:
+        error = row.failure.error
+        failed.append(
+            FailedRow(
+                file=row.item,
+                mini_batch=mini_batch.number,
+                row=row.row,
+                reason=error.headline,
+                error=error.kind,
+                message="" if error.headline in told else error.own_message,
+                attempts=row.failure.attempts,
+                stack="" if error.way in told else error.last_lines,
+                input=next(json_rows(row.values)) if keep_inputs and row.values is not None else None,
+            )
+        )
+        told |= {error.headline, error.way}
+    return failed
+
+
+def _place(part: Part) -> dict[str, Any]:
+    """Where a failed part is, unless it is a whole file."""
+    if part == WHOLE:
+        return {}
+    return {"first_row": part.first_row, "rows": part.rows if part.rows >= 0 else None}
 
 
 class Finished:
@@ -101,52 +160,3 @@ def left_in_the_middle(bundle: Bundle, at: int, outcome: Outcome, keep_inputs: b
     rows = failed_rows(outcome, mini_batch, told, keep_inputs)
     read = len(rows) or None  # and more, which nobody has counted
     return Commit(bundle=bundle.index, start=at, end=at, failed=tuple(items), failed_rows=tuple(rows), rows_read=read)
-
-
-class InTime:
-    """Commits what is finished when its time has come, though the next mini-batch is still being scored.
-
-    It does so in a thread of its own, once at most, and only within ``with``: elsewhere its owner changes what is
-    finished.
-
-    Args:
-        commit: returns what counts then. Where it fails, its owner will see that, who commits the same later.
-    """
-
-    def __init__(self, commit: Callable[[], Commit]) -> None:
-        self.done: Commit | None = None
-        self._commit = commit
-        self._owned = threading.Lock()
-        self._owned.acquire()
-        self._timer: threading.Timer | None = None
-        self._closed = False
-
-    def begin(self, seconds: float) -> None:
-        """It is time in so many seconds; of several calls the first one counts."""
-        if self._timer is None:
-            self._timer = threading.Timer(max(0.0, seconds), copy_context().run, (self._act,))
-            self._timer.daemon = True
-            self._timer.start()
-
-    def close(self) -> None:
-        self._closed = True
-        if self._timer:
-            self._timer.cancel()
-        self._owned.release()  # it may have been waiting
-
-    def __enter__(self) -> None:
-        self._owned.release()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self._owned.acquire()
-
-    def _act(self) -> None:
-        with self._owned:
-            if self._closed:
-                return
-            try:
-                self.done = self._commit()
-            except (OSError, BatchEndpointError, Unforeseen) as error:
-                logger.warning("what is finished cannot be committed yet: %s", error)

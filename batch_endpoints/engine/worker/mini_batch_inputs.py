@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from batch_endpoints.engine.ahead import Ahead
+from batch_endpoints.engine.worker.ahead import Ahead
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.planning.partitions import Part

@@ -13,13 +13,14 @@ from contextlib import closing, suppress
 from functools import cached_property, partial
 from pathlib import Path
 
-from batch_endpoints.engine.finished import Finished, InTime, left_in_the_middle
-from batch_endpoints.engine.mini_batch_scorer import MiniBatchScorer
-from batch_endpoints.engine.poison_rows import Outcome
-from batch_endpoints.engine.stored_log import StoredLog
-from batch_endpoints.engine.turns import Turns
-from batch_endpoints.engine.unforeseen import Unforeseen, failed_whole, unforeseen
-from batch_endpoints.engine.when_to_stop import TooManyFailed, WhenToStop
+from batch_endpoints.engine.worker.commit_timer import InTime
+from batch_endpoints.engine.worker.finished import Finished, left_in_the_middle
+from batch_endpoints.engine.worker.mini_batch_scorer import MiniBatchScorer
+from batch_endpoints.engine.worker.outcome import Outcome
+from batch_endpoints.engine.worker.turns import Turns
+from batch_endpoints.engine.worker.unforeseen import Unforeseen, failed_whole, unforeseen
+from batch_endpoints.engine.worker.when_to_stop import TooManyFailed, WhenToStop
+from batch_endpoints.engine.worker.worker_log_copy import StoredLog
 from batch_endpoints.errors import BatchEndpointError, ScoringError, StoreUnavailable
 from batch_endpoints.interfaces.runner import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch

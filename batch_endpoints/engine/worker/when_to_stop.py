@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from batch_endpoints.engine.poison_rows import Outcome
+from batch_endpoints.engine.worker.outcome import Outcome
 from batch_endpoints.policies.error_threshold import over_threshold
 from batch_endpoints.scoring.worker import WorkerStopped
 from batch_endpoints.specs import JobSpec

@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from batch_endpoints.engine.deployed_code import mini_batch_format, model_here, scoring_contract
 from batch_endpoints.engine.interpreter import job_interpreter
-from batch_endpoints.engine.mini_batch_inputs import MiniBatchFiles, TableReader
-from batch_endpoints.engine.poison_rows import Failure, Outcome, PoisonRow
-from batch_endpoints.engine.tables import better_as_files, refuse_paths, score_tables
+from batch_endpoints.engine.worker.deployed_code import mini_batch_format, model_here, scoring_contract
+from batch_endpoints.engine.worker.mini_batch_inputs import MiniBatchFiles, TableReader
+from batch_endpoints.engine.worker.outcome import Failure, Outcome, PoisonRow
+from batch_endpoints.engine.worker.score_tables import better_as_files, refuse_paths, score_tables
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.scoring.contract import UserError

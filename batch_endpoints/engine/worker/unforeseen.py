@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from batch_endpoints.engine.poison_rows import Failure, Outcome
+from batch_endpoints.engine.worker.outcome import Failure, Outcome
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.scoring.contract import UserError

@@ -1,0 +1,1 @@
+"""The worker: one bundle of mini-batches, read, scored and committed."""
