@@ -13,9 +13,9 @@ from job_folders import Job, noting, wait_until
 from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
 
-from batch_endpoints.engine import ray_pool
-from batch_endpoints.engine.ray_places import Places
-from batch_endpoints.engine.ray_runner import RayPoolRunner
+from batch_endpoints.engine.on_ray import pool as ray_pool
+from batch_endpoints.engine.on_ray.placement import Placement
+from batch_endpoints.engine.on_ray.runner import RayPoolRunner
 
 # a worker's node is that of its raylet; workers wait for each other, so that each of them gets a mini-batch
 MEETS = """
@@ -139,8 +139,8 @@ def test_what_a_lost_node_was_at_in_the_end_goes_to_a_worker_on_one_that_is_left
     if ray.cluster_resources()["CPU"] < 2:
         nodes.add_node(num_cpus=1)
     instances = int(ray.cluster_resources()["CPU"])
-    choose, stale = Places.next, []
-    monkeypatch.setattr(Places, "next", lambda self, taken: stale.pop() if stale else choose(self, taken))
+    choose, stale = Placement.next, []
+    monkeypatch.setattr(Placement, "next", lambda self, taken: stale.pop() if stale else choose(self, taken))
     monkeypatch.setattr(ray_pool, "_LOOK_SECONDS", 3.0)
     script = f"""
 import os, time

@@ -13,9 +13,9 @@ import pytest
 import ray
 from job_folders import Job, noting, wait_until
 
-from batch_endpoints.engine import ray_pool
 from batch_endpoints.engine.driver import plan_input
-from batch_endpoints.engine.ray_runner import RayPoolRunner
+from batch_endpoints.engine.on_ray import pool as ray_pool
+from batch_endpoints.engine.on_ray.runner import RayPoolRunner
 from batch_endpoints.errors import InputError, WorkersLost
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import WorkerPlan

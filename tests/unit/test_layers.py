@@ -25,7 +25,7 @@ FLOORS = [
 FLOOR = {box: number for number, boxes in enumerate(FLOORS) for box in boxes}
 ROOMS = {
     "ray": (
-        "engine/ray_",
+        "engine/on_ray/",
         "ingress/serve.py",
     ),
     "fastapi": ("ingress/",),

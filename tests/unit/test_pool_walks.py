@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 
-from batch_endpoints.engine import crashes, ray_places, ray_pool
-from batch_endpoints.engine.ray_places import Places
+from batch_endpoints.engine.on_ray import crashes, placement
+from batch_endpoints.engine.on_ray import pool as ray_pool
+from batch_endpoints.engine.on_ray.placement import Placement
 from batch_endpoints.errors import InitFailed, StoreUnavailable
 from batch_endpoints.interfaces.runner import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle
@@ -182,11 +183,11 @@ def walk(tmp_path, monkeypatch):
             bundles.append(Bundle(index, start, tuple((f"{n}.txt",) for n in range(start, end))))
             start = end
         workers = WorkerPlan(rng.randrange(1, 5), 1.0)
-        for module in (ray_pool, ray_places):
+        for module in (ray_pool, placement):
             monkeypatch.setattr(module, "ray", cluster)
         monkeypatch.setattr(ray_pool, "time", SimpleNamespace(monotonic=lambda: cluster.now))
         monkeypatch.setattr(ray_pool, "SimpleQueue", lambda: cluster)
-        pool = ray_pool.Pool(workers, Places(workers, nodes=1), folder.as_uri(), "", None)
+        pool = ray_pool.Pool(workers, Placement(workers, nodes=1), folder.as_uri(), "", None)
         if rng.random() < 0.3 and len(bundles) >= workers.count:
             pool.prepare()
         outcomes = []

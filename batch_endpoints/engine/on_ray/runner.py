@@ -9,8 +9,8 @@ from typing import Any
 import ray
 
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.engine.ray_places import Places, gpus_of_nodes
-from batch_endpoints.engine.ray_pool import Pool
+from batch_endpoints.engine.on_ray.placement import Placement, gpus_of_nodes
+from batch_endpoints.engine.on_ray.pool import Pool
 from batch_endpoints.interfaces.runner import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
@@ -66,4 +66,4 @@ class RayPoolRunner:
             self._prepared = None
 
     def _new_pool(self, workers: WorkerPlan, input_root: str, listener: RunListener | None) -> Pool:
-        return Pool(workers, Places(workers, len(self._nodes)), self._folder_uri, input_root, listener)
+        return Pool(workers, Placement(workers, len(self._nodes)), self._folder_uri, input_root, listener)

@@ -7,7 +7,7 @@ import os
 import ray
 
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
-from batch_endpoints.engine.ray_places import gpus_of_nodes
+from batch_endpoints.engine.on_ray.placement import gpus_of_nodes
 from batch_endpoints.engine.worker.bundle import BundleScorer
 from batch_endpoints.engine.worker.turns import NotBegun
 from batch_endpoints.interfaces.runner import BundleOutcome

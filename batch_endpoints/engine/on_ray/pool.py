@@ -4,7 +4,7 @@ Where bundles are short, each has another one behind it, which it scores while i
 to the driver and back, would cost too much of them.
 
 Only descriptors go to the actors and outcomes come back; data is read and written where it is scored. Ray places the
-actors (``ray_places``), has its autoscaler bring nodes where they do not fit, and says which of them are lost. What a
+actors (``placement``), has its autoscaler bring nodes where they do not fit, and says which of them are lost. What a
 lost one was at goes to the next that is free, and what it had committed counts.
 """
 
@@ -21,9 +21,9 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
-from batch_endpoints.engine.crashes import Crashes
-from batch_endpoints.engine.ray_actor import CONCURRENCY, ScoringActor
-from batch_endpoints.engine.ray_places import Places, free_cpus, gpus_of_nodes, is_alive
+from batch_endpoints.engine.on_ray.actor import CONCURRENCY, ScoringActor
+from batch_endpoints.engine.on_ray.crashes import Crashes
+from batch_endpoints.engine.on_ray.placement import Placement, free_cpus, gpus_of_nodes, is_alive
 from batch_endpoints.errors import EnvironmentFailed, InitFailed, StoreUnavailable, WorkersLost
 from batch_endpoints.interfaces.runner import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle
@@ -53,7 +53,7 @@ class Pool:
     def __init__(
         self,
         workers: WorkerPlan,
-        places: Places,
+        places: Placement,
         folder_uri: str,
         input_root: str,
         listener: RunListener | None,

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _LEAST_CPUS = 0.001  # a bundle has to ask for something
 
 
-class Places:
+class Placement:
     """The instances of one job.
 
     Args:

@@ -1,0 +1,1 @@
+"""The engine on Ray: drivers as Ray jobs, and workers as actors."""
