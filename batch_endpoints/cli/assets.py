@@ -18,7 +18,7 @@ from batch_endpoints.cli.changes import (
     no_wait_option,
     set_option,
 )
-from batch_endpoints.cli.grammar import Noun, Told, Verb, confirmed
+from batch_endpoints.cli.grammar import CommonFlags, Noun, Verb, confirmed
 from batch_endpoints.client.records import Records, Versions, merge_patch
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,7 +66,9 @@ def noun(kind: str, name: str, help: str, flags: Sequence[Flag], columns: Sequen
     @set_option
     @no_wait_option
     @click.pass_obj
-    def create(told: Told, /, file: Path | None, set_: tuple[str, ...], tags: tuple[str, ...], **given: str) -> Any:
+    def create(
+        told: CommonFlags, /, file: Path | None, set_: tuple[str, ...], tags: tuple[str, ...], **given: str
+    ) -> Any:
         """Create it from a YAML file, or from flags alone."""
         paths = {flag.key for flag in flags if flag.is_path}
         changes: dict[str, Any] = {
@@ -85,7 +87,7 @@ def noun(kind: str, name: str, help: str, flags: Sequence[Flag], columns: Sequen
     @version_option
     @label_option
     @click.pass_obj
-    def show(told: Told, name: str, version: str = "", label: str = "") -> Any:
+    def show(told: CommonFlags, name: str, version: str = "", label: str = "") -> Any:
         """Show one."""
         return _get(_records(told, kind), name, version, label)
 
@@ -94,7 +96,7 @@ def noun(kind: str, name: str, help: str, flags: Sequence[Flag], columns: Sequen
     @group.command("list", cls=Verb, columns=columns, help=listed)
     @_optional(versioned, click.option("-n", "--name", default="", help="All versions of this name."))
     @click.pass_obj
-    def list_(told: Told, name: str = "") -> Any:
+    def list_(told: CommonFlags, name: str = "") -> Any:
         records = _records(told, kind)
         return list(records.versions(name) if name and isinstance(records, Versions) else records.list())
 
@@ -106,7 +108,7 @@ def noun(kind: str, name: str, help: str, flags: Sequence[Flag], columns: Sequen
     @no_wait_option
     @click.pass_obj
     def update(
-        told: Told,
+        told: CommonFlags,
         name: str,
         set_: tuple[str, ...],
         add: tuple[str, ...],
@@ -128,7 +130,7 @@ def noun(kind: str, name: str, help: str, flags: Sequence[Flag], columns: Sequen
     @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
     @no_wait_option
     @click.pass_obj
-    def delete(told: Told, /, yes: bool, **which: str) -> None:
+    def delete(told: CommonFlags, /, yes: bool, **which: str) -> None:
         """Delete one."""
         confirmed(f"{kind.removesuffix('s')} '{':'.join(which[k] for k in sorted(which))}'", yes)
         _records(told, kind).delete(**which)
@@ -136,7 +138,7 @@ def noun(kind: str, name: str, help: str, flags: Sequence[Flag], columns: Sequen
     return group
 
 
-def _records(told: Told, kind: str) -> Records:
+def _records(told: CommonFlags, kind: str) -> Records:
     records = getattr(told.client, kind)
     assert isinstance(records, Records)
     return records

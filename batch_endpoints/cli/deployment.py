@@ -16,7 +16,7 @@ from batch_endpoints.cli.changes import (
     no_wait_option,
     set_option,
 )
-from batch_endpoints.cli.grammar import Noun, Told, Verb, confirmed
+from batch_endpoints.cli.grammar import CommonFlags, Noun, Verb, confirmed
 from batch_endpoints.cli.job import JOB_COLUMNS
 from batch_endpoints.client.records import merge_patch
 
@@ -41,7 +41,7 @@ def deployment() -> None:
 @no_wait_option
 @click.pass_obj
 def create(
-    told: Told,
+    told: CommonFlags,
     file: Path,
     endpoint_name: str,
     name: str,
@@ -78,7 +78,7 @@ def create(
 @no_wait_option
 @click.pass_obj
 def update(
-    told: Told,
+    told: CommonFlags,
     name: str,
     endpoint_name: str,
     file: Path | None,
@@ -106,7 +106,7 @@ def update(
 @name_option
 @endpoint_option
 @click.pass_obj
-def show(told: Told, name: str, endpoint_name: str) -> Any:
+def show(told: CommonFlags, name: str, endpoint_name: str) -> Any:
     """Show a deployment."""
     return told.client.deployments(endpoint_name).get(name)
 
@@ -114,7 +114,7 @@ def show(told: Told, name: str, endpoint_name: str) -> Any:
 @deployment.command("list", cls=Verb, columns=COLUMNS)
 @endpoint_option
 @click.pass_obj
-def list_(told: Told, endpoint_name: str) -> Any:
+def list_(told: CommonFlags, endpoint_name: str) -> Any:
     """List the deployments of an endpoint."""
     return list(told.client.deployments(endpoint_name).list())
 
@@ -125,7 +125,7 @@ def list_(told: Told, endpoint_name: str) -> Any:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @no_wait_option
 @click.pass_obj
-def delete(told: Told, name: str, endpoint_name: str, yes: bool) -> None:
+def delete(told: CommonFlags, name: str, endpoint_name: str, yes: bool) -> None:
     """Delete a deployment; its jobs stay."""
     confirmed(f"deployment '{name}' of endpoint '{endpoint_name}'", yes)
     told.client.deployments(endpoint_name).delete(name)
@@ -135,13 +135,13 @@ def delete(told: Told, name: str, endpoint_name: str, yes: bool) -> None:
 @name_option
 @endpoint_option
 @click.pass_obj
-def list_jobs(told: Told, name: str, endpoint_name: str) -> Any:
+def list_jobs(told: CommonFlags, name: str, endpoint_name: str) -> Any:
     """List the jobs of a deployment, newest first."""
     return [job.document for job in told.client.jobs(endpoint=endpoint_name, deployment=name)]
 
 
 def _create(
-    told: Told, file: Path, endpoint_name: str, name: str, set_: tuple[str, ...], skip_script_validation: bool
+    told: CommonFlags, file: Path, endpoint_name: str, name: str, set_: tuple[str, ...], skip_script_validation: bool
 ) -> dict[str, Any]:
     from batch_endpoints.specs import read_yaml
 

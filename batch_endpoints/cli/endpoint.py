@@ -16,7 +16,7 @@ from batch_endpoints.cli.changes import (
     no_wait_option,
     set_option,
 )
-from batch_endpoints.cli.grammar import Noun, Told, Verb, confirmed
+from batch_endpoints.cli.grammar import CommonFlags, Noun, Verb, confirmed
 from batch_endpoints.cli.invoke import invoke
 from batch_endpoints.cli.job import JOB_COLUMNS
 from batch_endpoints.client.records import merge_patch
@@ -44,7 +44,7 @@ endpoint.add_command(invoke)
 @defaults_option
 @no_wait_option
 @click.pass_obj
-def create(told: Told, file: Path | None, name: str, set_: tuple[str, ...], defaults: tuple[str, ...]) -> Any:
+def create(told: CommonFlags, file: Path | None, name: str, set_: tuple[str, ...], defaults: tuple[str, ...]) -> Any:
     """Create an endpoint, or replace one.
 
     \b
@@ -64,7 +64,7 @@ def create(told: Told, file: Path | None, name: str, set_: tuple[str, ...], defa
 @no_wait_option
 @click.pass_obj
 def update(
-    told: Told,
+    told: CommonFlags,
     name: str,
     file: Path | None,
     set_: tuple[str, ...],
@@ -87,14 +87,14 @@ def update(
 @endpoint.command()
 @name_option
 @click.pass_obj
-def show(told: Told, name: str) -> Any:
+def show(told: CommonFlags, name: str) -> Any:
     """Show an endpoint."""
     return told.client.endpoints.get(name)
 
 
 @endpoint.command("list", cls=Verb, columns=COLUMNS)
 @click.pass_obj
-def list_(told: Told) -> Any:
+def list_(told: CommonFlags) -> Any:
     """List the endpoints."""
     return list(told.client.endpoints.list())
 
@@ -104,7 +104,7 @@ def list_(told: Told) -> Any:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @no_wait_option
 @click.pass_obj
-def delete(told: Told, name: str, yes: bool) -> None:
+def delete(told: CommonFlags, name: str, yes: bool) -> None:
     """Delete an endpoint and its deployments; its jobs stay."""
     confirmed(f"endpoint '{name}' and its deployments", yes)
     told.client.endpoints.delete(name)
@@ -113,13 +113,13 @@ def delete(told: Told, name: str, yes: bool) -> None:
 @endpoint.command("list-jobs", cls=Verb, columns=JOB_COLUMNS)
 @name_option
 @click.pass_obj
-def list_jobs(told: Told, name: str) -> Any:
+def list_jobs(told: CommonFlags, name: str) -> Any:
     """List the jobs of an endpoint, newest first."""
     return [job.document for job in told.client.jobs(endpoint=name)]
 
 
 def _create(
-    told: Told, source: Path | dict[str, Any], name: str, set_: tuple[str, ...], defaults: tuple[str, ...]
+    told: CommonFlags, source: Path | dict[str, Any], name: str, set_: tuple[str, ...], defaults: tuple[str, ...]
 ) -> dict[str, Any]:
     default, set_values = assignments(_dotted(defaults)), assignments(set_)
     flags = dict.fromkeys(default, "--defaults") | dict.fromkeys(set_values, "--set") | flags_of({"name": name})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_endpoints.cli.assets import environment
-from batch_endpoints.cli.grammar import Told
+from batch_endpoints.cli.grammar import CommonFlags
 
 if TYPE_CHECKING:
     from batch_endpoints.specs import Environment
@@ -27,7 +27,7 @@ __all__ = ["environment"]
 @click.option("-n", "--name", default="", help="Name of an environment on the server.")
 @click.option("-v", "--version", default="", help="Its version; the latest where it is left out.")
 @click.pass_obj
-def build(told: Told, file: Path | None, name: str, version: str) -> dict[str, Any]:
+def build(told: CommonFlags, file: Path | None, name: str, version: str) -> dict[str, Any]:
     """Build it on this machine, and show what is in it.
 
     Jobs that ask for it then find it here.
@@ -38,7 +38,7 @@ def build(told: Told, file: Path | None, name: str, version: str) -> dict[str, A
     return _built(told, asked)
 
 
-def _built(told: Told, asked: Environment) -> dict[str, Any]:
+def _built(told: CommonFlags, asked: Environment) -> dict[str, Any]:
     import platform
 
     from batch_endpoints.environments.interpreters import find_interpreter
@@ -76,7 +76,7 @@ def _written(file: Path) -> Environment:
     return check(Environment, with_uploads(document, replace(place, origins=origins), _no_upload), where=origins)
 
 
-def _on_server(told: Told, name: str, version: str) -> Environment:
+def _on_server(told: CommonFlags, name: str, version: str) -> Environment:
     from batch_endpoints.specs import Environment
 
     document = told.client.environments.get(name, version)

@@ -34,7 +34,7 @@ class Failed(click.ClickException):
         echo(f"ERROR: {self.message}", err=True, fg="red")
 
 
-class Told:
+class CommonFlags:
     """What the flags that every verb has say."""
 
     def __init__(self, server: str, only_show_errors: bool) -> None:
@@ -105,7 +105,7 @@ class Verb(click.Command):
             handler.setFormatter(LogFormatter())
             logging.basicConfig(level=logging.DEBUG, handlers=[handler])
         select = render.selection(query)
-        ctx.obj = Told(server, quiet)
+        ctx.obj = CommonFlags(server, quiet)
         answer = super().invoke(ctx)
         shown = select(answer)
         if shown is not None:

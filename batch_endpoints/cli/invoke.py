@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from batch_endpoints.cli.changes import assignments, file_option, job_settings, set_option
-from batch_endpoints.cli.grammar import Told, Verb
+from batch_endpoints.cli.grammar import CommonFlags, Verb
 
 
 @click.command(cls=Verb)
@@ -45,7 +45,7 @@ from batch_endpoints.cli.grammar import Told, Verb
 @click.option("--request-id", default="", metavar="ID", help="The same id makes the same job, whenever it is asked.")
 @click.pass_obj
 def invoke(
-    told: Told, /, file: Path | None, set_: tuple[str, ...], stream: bool, request_id: str, **flags: Any
+    told: CommonFlags, /, file: Path | None, set_: tuple[str, ...], stream: bool, request_id: str, **flags: Any
 ) -> Any:
     """Score data: start a job and print it.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_endpoints.cli.changes import job_settings, set_option
-from batch_endpoints.cli.grammar import Noun, Told, Verb
+from batch_endpoints.cli.grammar import CommonFlags, Noun, Verb
 from batch_endpoints.cli.terminal import echo, write_bytes
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def job() -> None:
 @name_option
 @click.option("--web", is_flag=True, hidden=True, expose_value=False)
 @click.pass_obj
-def show(told: Told, name: str) -> Any:
+def show(told: CommonFlags, name: str) -> Any:
     """Show a job.
 
     \b
@@ -57,7 +57,7 @@ def show(told: Told, name: str) -> Any:
 @click.option("-p", "--parent-job-name", default="", hidden=True)
 @click.pass_obj
 def list_(
-    told: Told,
+    told: CommonFlags,
     endpoint_name: str,
     deployment_name: str,
     status: str,
@@ -79,7 +79,7 @@ def list_(
 @set_option
 @click.option("--stream", is_flag=True, help="Follow it to its end.")
 @click.pass_obj
-def resume(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
+def resume(told: CommonFlags, name: str, set_: tuple[str, ...], stream: bool) -> Any:
     """Let a failed or canceled job go on.
 
     It goes on from what it has committed.
@@ -95,7 +95,7 @@ def resume(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
 @set_option
 @click.option("--stream", is_flag=True, help="Follow it to its end.")
 @click.pass_obj
-def retry_failed(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> Any:
+def retry_failed(told: CommonFlags, name: str, set_: tuple[str, ...], stream: bool) -> Any:
     """Let a job that has ended try its failed items and rows again.
 
     What succeeds joins the same output.
@@ -109,7 +109,7 @@ def retry_failed(told: Told, name: str, set_: tuple[str, ...], stream: bool) -> 
 @job.command()
 @name_option
 @click.pass_obj
-def stream(told: Told, name: str) -> None:
+def stream(told: CommonFlags, name: str) -> None:
     """Follow a job to its end; exit code 1 unless it completes. Ctrl-C leaves the job running."""
     from batch_endpoints.cli.stream import follow
 
@@ -123,7 +123,7 @@ def stream(told: Told, name: str) -> None:
 @click.option("--follow", is_flag=True, help="Go on until the job has ended.")
 @click.option("--raw", is_flag=True, help="On a terminal too, control characters as they were printed: colours.")
 @click.pass_obj
-def logs(told: Told, name: str, worker: str, errors: bool, follow: bool, raw: bool) -> None:
+def logs(told: CommonFlags, name: str, worker: str, errors: bool, follow: bool, raw: bool) -> None:
     """Show the logs of a job, driver and workers merged by time.
 
     \b
@@ -150,7 +150,7 @@ def logs(told: Told, name: str, worker: str, errors: bool, follow: bool, raw: bo
 @job.command()
 @name_option
 @click.pass_obj
-def cancel(told: Told, name: str) -> Any:
+def cancel(told: CommonFlags, name: str) -> Any:
     """Ask a job to end; what it has committed stays."""
     return told.client.job(name).cancel().document
 
@@ -162,7 +162,7 @@ def cancel(told: Told, name: str) -> Any:
 @click.option("--all", "all_", is_flag=True, help="All outputs, the report, failed items and logs.")
 @click.option("--partial", is_flag=True, help="What is committed by now, of a job that has not completed.")
 @click.pass_obj
-def download(told: Told, name: str, download_path: Path, output_name: str, all_: bool, partial: bool) -> Any:
+def download(told: CommonFlags, name: str, download_path: Path, output_name: str, all_: bool, partial: bool) -> Any:
     """Download the outputs of a job.
 
     They come into PATH/named-outputs/OUTPUT/, and with --all the rest into PATH/artifacts/. With --partial the rows
@@ -193,7 +193,7 @@ def _changes(set_: tuple[str, ...]) -> Invocation:
     return check(Invocation, changes, where="--set")
 
 
-def _followed(told: Told, job: Job, stream: bool) -> dict[str, Any]:
+def _followed(told: CommonFlags, job: Job, stream: bool) -> dict[str, Any]:
     if stream:
         from batch_endpoints.cli.stream import follow
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from batch_endpoints.cli.grammar import Told, Verb
+from batch_endpoints.cli.grammar import CommonFlags, Verb
 from batch_endpoints.cli.local_ray import access_variables
 from batch_endpoints.cli.local_server import clear_away, end_interrupted, start_server, stop_server
 from batch_endpoints.cli.running_server import RunningServer, find_server, unfinished_jobs
@@ -74,7 +74,7 @@ def down() -> None:
 @click.command(cls=Verb)
 @click.option("--ray", is_flag=True, help="Print what the programs of Ray need instead: `eval` it in a shell.")
 @click.pass_obj
-def token(told: Told, ray: bool) -> None:
+def token(told: CommonFlags, ray: bool) -> None:
     """Print the token that the server asks for: curl -H "Authorization: Bearer $(batch-endpoints token)".
 
     With --ray, shell commands that let `ray job submit` and `ray list` in to the Ray that `up` started.

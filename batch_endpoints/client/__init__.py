@@ -8,7 +8,7 @@
 files and ``wire`` makes documents ready to be sent. Importing this loads neither Ray nor pyarrow.
 """
 
-from batch_endpoints.client.jobs import Job, JobEvent, Output, OutputFile
+from batch_endpoints.client.job_handle import Job, JobEvent, Output, OutputFile
 from batch_endpoints.client.records import Records, Versions
 from batch_endpoints.client.sdk import BatchEndpointsClient, Overrides
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from batch_endpoints.client.connection import Connection, at
-from batch_endpoints.client.jobs import Job, JobEvent, Output, OutputFile
+from batch_endpoints.client.job_handle import Job, JobEvent, Output, OutputFile
 from batch_endpoints.client.records import Records, Versions
 from batch_endpoints.errors import InvocationError
 from batch_endpoints.settings import Settings

@@ -13,10 +13,10 @@ from batch_endpoints.control_plane.assets import Assets
 from batch_endpoints.control_plane.deployments import Deployments
 from batch_endpoints.control_plane.endpoints import Endpoints
 from batch_endpoints.control_plane.jobs import Jobs
+from batch_endpoints.control_plane.uploads import Uploads
 from batch_endpoints.interfaces.records import RecordStore
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.inputs.listing import check_readable
-from batch_endpoints.storage.uploads import Uploads
 
 __all__ = ["ControlPlane"]
 

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from batch_endpoints.control_plane.places import Places
+from batch_endpoints.control_plane.data_references import DataReferences
 from batch_endpoints.control_plane.reach import check_reach
 from batch_endpoints.control_plane.records import check_patch, everything, found, merge_patch
+from batch_endpoints.control_plane.uploads import SCHEME, Uploads
 from batch_endpoints.errors import Conflict, SpecError
 from batch_endpoints.interfaces.records import NOUNS, VERSIONED, AnyAsset, AssetKind, Listing, Page, RecordStore
 from batch_endpoints.specs import (
@@ -26,7 +27,6 @@ from batch_endpoints.specs import (
     parse_reference,
     to_document,
 )
-from batch_endpoints.storage.uploads import SCHEME, Uploads
 
 SPECS: dict[AssetKind, type[Any] | TypeAdapter[Any]] = {
     "models": Model,
@@ -47,7 +47,7 @@ class Assets:
 
     def __init__(self, store: RecordStore, uploads: Uploads, local_paths: bool = True) -> None:
         self._store, self._local_paths = store, local_paths
-        self.places = Places(store, uploads, local_paths)
+        self.places = DataReferences(store, uploads, local_paths)
 
     def put(self, kind: AssetKind, asset: AnyAsset) -> tuple[AnyAsset, bool]:
         """Create or replace it; a versioned asset without a version gets the next number.

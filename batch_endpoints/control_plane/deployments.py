@@ -11,6 +11,7 @@ from typing import Any
 
 from batch_endpoints.control_plane.assets import Assets
 from batch_endpoints.control_plane.records import check_patch, found, merge_patch
+from batch_endpoints.control_plane.uploads import SCHEME
 from batch_endpoints.errors import Conflict, NotFound, SpecError
 from batch_endpoints.interfaces.records import AnyDeployment, Listing, Page, RecordStore
 from batch_endpoints.specs import (
@@ -26,7 +27,6 @@ from batch_endpoints.specs import (
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.inputs.fetch import fetch_tree
-from batch_endpoints.storage.uploads import SCHEME
 
 PATCHABLE = ("description", "tags", "settings", "resources", "properties")
 

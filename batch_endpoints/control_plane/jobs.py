@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from batch_endpoints.control_plane.assets import Assets
+from batch_endpoints.control_plane.data_references import places
 from batch_endpoints.control_plane.job_parts import frozen_deployment, job_inputs, job_outputs
-from batch_endpoints.control_plane.places import places
 from batch_endpoints.control_plane.records import everything, found
 from batch_endpoints.control_plane.reruns import resumed, with_failed_items_again
 from batch_endpoints.errors import Conflict, InvocationError, NotFound

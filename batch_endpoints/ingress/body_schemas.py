@@ -10,10 +10,10 @@ from pydantic.json_schema import models_json_schema
 
 from batch_endpoints.control_plane import deployments, endpoints
 from batch_endpoints.control_plane.assets import SPECS
+from batch_endpoints.control_plane.uploads import Upload
 from batch_endpoints.ingress.bodies import KEYS
 from batch_endpoints.interfaces.records import VERSIONED
 from batch_endpoints.specs import DEPLOYMENT, BatchEndpoint, Invocation, Spec
-from batch_endpoints.storage.uploads import Upload
 
 _REF = "#/components/schemas/{model}"
 

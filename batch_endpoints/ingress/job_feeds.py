@@ -12,7 +12,7 @@ from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
-from batch_endpoints.ingress.jobs import job_answer
+from batch_endpoints.ingress.job_answer import job_answer
 from batch_endpoints.specs import BatchJob
 from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.job.logs import JobLogs, Reached, Section, chosen_logs, logs_on_disk

@@ -21,7 +21,7 @@ from ray._common import tls_utils
 from ray.serve._private import replica
 
 from batch_endpoints.control_plane import ControlPlane
-from batch_endpoints.controller import Controller
+from batch_endpoints.controller.reconcile import Controller
 from batch_endpoints.engine.on_ray.launcher import RayJobLauncher
 from batch_endpoints.errors import ServerError
 from batch_endpoints.ingress.app import create_app

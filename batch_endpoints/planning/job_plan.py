@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from batch_endpoints.planning.made import Made
+from batch_endpoints.planning.lazy_sequence import LazySequence
 from batch_endpoints.planning.mini_batches import InputFile, by_path
 from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.specs import SkippedFile
@@ -131,7 +131,7 @@ def plan_job(root: str, files: Iterable[InputFile], mini_batch_size: int, worker
     return JobPlan(root, tuple(bundles))
 
 
-class _WholeFiles(Made[tuple[str, ...]]):
+class _WholeFiles(LazySequence[tuple[str, ...]]):
     """Mini-batches of so many files."""
 
     def __init__(self, files: Sequence[InputFile], size: int, numbers: range) -> None:

@@ -124,7 +124,7 @@ def prepared(example: Path, how: str) -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _wait_no_longer_than_needed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("batch_endpoints.client.jobs.LONGEST_POLL_SECONDS", 0.3)
+        patch.setattr("batch_endpoints.client.job_handle.LONGEST_POLL_SECONDS", 0.3)
         yield
 
 

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.control_plane.uploads import Upload, Uploads
 from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import NotFound, SpecError
@@ -22,7 +23,6 @@ from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.fetch import fetch_tree
 from batch_endpoints.storage.inputs.listing import list_files
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.uploads import Upload, Uploads
 
 SCRIPT = b"""
 def init():

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.control_plane.records import everything, merge_patch
+from batch_endpoints.control_plane.uploads import Upload, UploadedFile
 from batch_endpoints.errors import Conflict, InputError, InvocationError, NotFound, Refused, SpecError
 from batch_endpoints.interfaces.records import Page
 from batch_endpoints.records.memory import MemoryRecordStore
@@ -34,7 +35,6 @@ from batch_endpoints.specs import (
     check,
 )
 from batch_endpoints.storage.files.addresses import local_path
-from batch_endpoints.storage.uploads import Upload, UploadedFile
 
 NOW = datetime(2031, 5, 1, tzinfo=timezone.utc)
 SCRIPT = b"def init(): pass\ndef run(files): return files\n"

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from batch_endpoints import controller
-from batch_endpoints.controller import LOOK_SECONDS, PENDING_SECONDS, Controller
+from batch_endpoints.controller import reconcile
+from batch_endpoints.controller.reconcile import LOOK_SECONDS, PENDING_SECONDS, Controller
 from batch_endpoints.errors import InputError, ServerError
 from batch_endpoints.interfaces.launcher import Launch
 from batch_endpoints.records.memory import MemoryRecordStore
@@ -325,8 +325,8 @@ def silent(monkeypatch):
 
         put_if_absent = replace
 
-    at = controller.writable_place
-    monkeypatch.setattr(controller, "writable_place", lambda uri: Silent(uri) if uri.startswith("s3:") else at(uri))
+    at = reconcile.writable_place
+    monkeypatch.setattr(reconcile, "writable_place", lambda uri: Silent(uri) if uri.startswith("s3:") else at(uri))
     return asked
 
 

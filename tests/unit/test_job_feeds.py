@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 import pytest
 
 from batch_endpoints.ingress import job_feeds
+from batch_endpoints.ingress.job_events import follow
 from batch_endpoints.ingress.job_feeds import KEPT_BYTES, JobFeeds
-from batch_endpoints.ingress.logs import follow
 from batch_endpoints.specs import BatchJob, JobSpec
 from batch_endpoints.storage.job.logs import JobLogs
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from batch_endpoints.control_plane.uploads import Upload
 from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.overrides import effective_deployment
 from batch_endpoints.specs import (
@@ -22,7 +23,6 @@ from batch_endpoints.specs import (
     check,
     load_yaml,
 )
-from batch_endpoints.storage.uploads import Upload
 
 KINDS = [BatchEndpoint, Compute, Data, Datastore, Environment, Invocation, JobSpec, MLTable, Model, Upload]
 MODEL = {"name": "wine", "model": {"path": "file:///m"}}

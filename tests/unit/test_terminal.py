@@ -8,7 +8,7 @@ import pytest
 
 from batch_endpoints import cli
 from batch_endpoints.cli import render, terminal
-from batch_endpoints.cli.grammar import Failed, Told
+from batch_endpoints.cli.grammar import CommonFlags, Failed
 from batch_endpoints.cli.job import _as_text
 from batch_endpoints.terminal_text import visible
 
@@ -59,7 +59,7 @@ def test_an_answer_in_any_form_has_none_on_a_terminal(capsys, monkeypatch, form)
 def test_an_error_has_none_on_a_terminal(capsys, monkeypatch, live):
     is_terminal(monkeypatch, live)
     Failed(EVIL).show()
-    Told("", False).note(EVIL)
+    CommonFlags("", False).note(EVIL)
     err = capsys.readouterr().err
     assert ("\x1b]0" in err) != live
 

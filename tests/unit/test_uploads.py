@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
+from batch_endpoints.control_plane.uploads import Upload, Uploads
 from batch_endpoints.errors import NotFound, SpecError
 from batch_endpoints.specs import check
 from batch_endpoints.storage.files.addresses import local_path
-from batch_endpoints.storage.uploads import Upload, Uploads
 
 
 def sha256(content):

@@ -19,9 +19,9 @@ from batch_endpoints.control_plane.partial_outputs import partial_output, write_
 from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.bodies import EXAMPLES, parse_invocation
 from batch_endpoints.ingress.documents import Paging, base_url, list_answer, storable
+from batch_endpoints.ingress.job_answer import job_answer
+from batch_endpoints.ingress.job_events import follow as follow_logs
 from batch_endpoints.ingress.job_feeds import JobFeeds
-from batch_endpoints.ingress.jobs import job_answer
-from batch_endpoints.ingress.logs import follow as follow_logs
 from batch_endpoints.specs import JobState, JobStatus
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.job.logs import merged_logs

@@ -10,10 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.control_plane.uploads import Upload
 from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.documents import Document
 from batch_endpoints.specs import check
-from batch_endpoints.storage.uploads import Upload
 
 _PIECE_BYTES = 1 << 20
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from batch_endpoints.errors import InputError
-from batch_endpoints.planning.made import Made
+from batch_endpoints.planning.lazy_sequence import LazySequence
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.specs import SkippedFile
 from batch_endpoints.specs.uris import shown
@@ -25,7 +25,7 @@ from batch_endpoints.storage.inputs.walk import walk
 _AT_ONCE = 1 << 12  # as objects, for a moment
 
 
-class FileList(Made[InputFile]):
+class FileList(LazySequence[InputFile]):
     """Takes what a listing finds, in any order, and keeps it in Arrow: a path and sixteen bytes for each file, where
     Python's objects take three times as much.
 

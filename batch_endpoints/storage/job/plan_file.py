@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
-from batch_endpoints.planning.made import Made
+from batch_endpoints.planning.lazy_sequence import LazySequence
 from batch_endpoints.planning.partitions import Part
 from batch_endpoints.specs import SkippedFile
 
@@ -75,7 +75,7 @@ def _bundle(batch: pa.RecordBatch, retry: int) -> Bundle:
     )
 
 
-class _Stored(Made[T]):
+class _Stored(LazySequence[T]):
     """The mini-batches of one bundle."""
 
     def __init__(self, batch: pa.RecordBatch) -> None:

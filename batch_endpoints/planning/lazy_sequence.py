@@ -11,7 +11,7 @@ _AT_ONCE = 1 << 10
 _KEPT = 64  # neighbours are asked for one behind the other
 
 
-class Made(Sequence[T]):
+class LazySequence(Sequence[T]):
     """Makes elements when they are asked for: a million of them take no memory before, and few of them behind."""
 
     _made: tuple[int, Sequence[T]] = (0, ())  # the last ones, and the number of the first of them

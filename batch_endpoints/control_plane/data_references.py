@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batch_endpoints.control_plane.reach import FROM_LOOPBACK, chosen_host, host_refused
 from batch_endpoints.control_plane.records import everything
+from batch_endpoints.control_plane.uploads import SCHEME, Uploads
 from batch_endpoints.errors import Refused, SpecError
 from batch_endpoints.interfaces.records import RecordStore
 from batch_endpoints.specs import (
@@ -24,10 +25,9 @@ from batch_endpoints.storage.files.access import Access, is_below, is_within
 from batch_endpoints.storage.files.addresses import check_scheme, local_path, scheme_of
 from batch_endpoints.storage.files.place import open_place
 from batch_endpoints.storage.inputs.mltable import read_mltable
-from batch_endpoints.storage.uploads import SCHEME, Uploads
 
 
-class Places:
+class DataReferences:
     """Where the data is that deployments and jobs name.
 
     Args:

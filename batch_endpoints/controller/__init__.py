@@ -1,0 +1,1 @@
+"""The controller: brings records and what really runs into agreement."""
