@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,10 @@ FLOORS = [
     ["specs"],
     ["errors", "terminal_text"],
 ]
+INNER_FLOORS = {
+    "storage": [["tables", "outputs"], ["inputs", "job"], ["files"], ["number_types"]],
+    "engine": [["__main__"], ["on_ray"], ["local"], ["driver", "worker"], ["interpreter", "lean_arrow"]],
+}
 FLOOR = {box: number for number, boxes in enumerate(FLOORS) for box in boxes}
 ROOMS = {
     "ray": (
@@ -102,6 +107,42 @@ def test_imports_go_downwards_and_neighbours_keep_apart(path):
 
 def test_every_module_has_its_place_in_the_picture():
     assert {box(path) for path in MODULES} - {"__init__"} == set(FLOOR)
+
+
+@pytest.mark.parametrize("box", INNER_FLOORS)
+def test_imports_within_a_box_go_downwards_too(box):
+    floor = {room: number for number, rooms in enumerate(INNER_FLOORS[box]) for room in rooms}
+
+    def room(parts):
+        return parts[2] if len(parts) > 2 and parts[:2] == ["batch_endpoints", box] else ""
+
+    inside = {path: room(["batch_endpoints", *name(path).removesuffix(".py").split("/")]) for path in MODULES}
+    assert {one for one in inside.values() if one} - {"__init__"} <= set(floor)
+    wrong = [
+        f"{name(path)}:{line} imports {module}"
+        for path, here in inside.items()
+        if here in floor
+        for module, line in imports(path)
+        if (other := room(module.split("."))) in floor and other != here and floor[other] <= floor[here]
+    ]
+    assert not wrong
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    known = {
+        ".".join(["batch_endpoints", *path.relative_to(PACKAGE).with_suffix("").parts]): path for path in MODULES
+    }
+    known = {module.removesuffix(".__init__"): path for module, path in known.items()}
+    needs = {
+        module: {other for other, _ in imports(path) if other in known and not module.startswith(f"{other}.")}
+        - {module}
+        for module, path in known.items()
+        if module != "batch_endpoints"
+    }
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
 
 
 @pytest.mark.parametrize("library", ROOMS)
