@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,6 +21,7 @@ from batch_endpoints.cli.home import open_home
 from batch_endpoints.cli.local_server import end_interrupted, port_or_free_one, start_server, stop_server
 from batch_endpoints.cli.running_server import find_server
 from batch_endpoints.cli.server import docs_link
+from batch_endpoints.cli.steps import Steps
 from batch_endpoints.cli.stream import follow
 from batch_endpoints.cli.terminal import echo
 from batch_endpoints.settings import DEFAULT_PORT, Settings
@@ -47,7 +46,7 @@ def quickstart(keep: bool, files: int) -> None:
     open_home(settings.home, click.echo)
     folder = settings.home / "quickstart" / "tumor"
     shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data", "ml*"))
-    steps = _Steps()
+    steps = Steps(echo)
     try:
         with steps, _preparing(folder, files) as prepare, _server(settings, keep, steps) as url:
             steps.say(f"Training a classifier on scikit-learn's breast cancer data: {folder}/prepare.py")
@@ -64,39 +63,6 @@ def quickstart(keep: bool, files: int) -> None:
         if steps.interrupted or isinstance(error, SystemExit):  # what Ray makes of a SIGTERM while it connects
             end_interrupted()
         raise
-
-
-class _Steps:
-    """Says each step, and makes sure that Ctrl-C or a termination is heard.
-
-    The exception that a signal raises is lost when it strikes inside of a destructor, as Ray and Serve have many;
-    therefore each step looks whether there was one. A second signal does not disturb the cleaning up.
-    """
-
-    def __init__(self) -> None:
-        self.interrupted = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Steps:
-        self._before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def say(self, step: str) -> None:
-        self.check()
-        echo(step)
-
-    def check(self) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if not self.interrupted:
-            self.interrupted = True
-            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -118,7 +84,7 @@ def _preparing(folder: Path, files: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def _server(settings: Settings, keep: bool, steps: _Steps) -> Iterator[str]:
+def _server(settings: Settings, keep: bool, steps: Steps) -> Iterator[str]:
     """The server that is up, or one for the time of this command."""
     running = find_server(settings.home)
     if running is not None:
@@ -137,7 +103,7 @@ def _server(settings: Settings, keep: bool, steps: _Steps) -> Iterator[str]:
             stop_server(settings.home, running)
 
 
-def _invoke(url: str, folder: Path, steps: _Steps) -> Job:
+def _invoke(url: str, folder: Path, steps: Steps) -> Job:
     from batch_endpoints.client import BatchEndpointsClient
 
     client = BatchEndpointsClient(url)

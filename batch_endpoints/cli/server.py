@@ -14,6 +14,7 @@ from batch_endpoints.cli.grammar import CommonFlags, Verb
 from batch_endpoints.cli.local_ray import access_variables
 from batch_endpoints.cli.local_server import clear_away, end_interrupted, start_server, stop_server
 from batch_endpoints.cli.running_server import RunningServer, find_server, unfinished_jobs
+from batch_endpoints.cli.steps import Steps
 from batch_endpoints.cli.terminal import echo
 from batch_endpoints.errors import Conflict, NotFound
 from batch_endpoints.policies.passes import LINK_SECONDS, issue_pass
@@ -46,10 +47,16 @@ def up(context: click.Context, host: str, port: int, ray_address: str, insecure:
             )
         echo(f"A server is up already at {running.url}; `batch-endpoints down` ends it.", err=True)
         return _shown(home, running)
+    steps = Steps(_say)
     try:
-        started = start_server(home, host=host, port=port, ray_address=ray_address, insecure=insecure, say=_say)
-    except KeyboardInterrupt:
-        end_interrupted()
+        with steps:
+            started = start_server(
+                home, host=host, port=port, ray_address=ray_address, insecure=insecure, say=steps.say
+            )
+    except BaseException as error:
+        if steps.interrupted or isinstance(error, SystemExit):  # what Ray makes of a SIGTERM while it connects
+            end_interrupted()
+        raise
     return _shown(home, started)
 
 

@@ -164,7 +164,8 @@ class TestServerCommands:
     def test_listening_beyond_loopback_is_refused(self, shell):
         up = shell.run("up", "--host", "0.0.0.0")
         assert up.returncode == 1
-        assert "--insecure" in up.stderr
+        for words in ("the server would listen on 0.0.0.0", "runs code as the server", "--insecure"):
+            assert words in up.stderr
 
     def test_a_name_that_is_not_loopbacks_is_refused(self, server):
         answer = server.http.get(f"{server.url}/jobs", headers={"Host": "evil.example"}, timeout=30)

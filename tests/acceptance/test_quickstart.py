@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from processes import wait_for
+from processes import command_of, wait_for
 
 
 def session_of(shell):
@@ -56,6 +56,20 @@ def test_an_interrupted_quickstart_leaves_no_process(shell, sign):
     assert process.returncode == 130, lines
     assert "interrupted; what was started has been ended" in "".join(lines)
     wait_for(lambda: not session_of(shell), "the end of all that was started")
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_an_up_that_is_interrupted_before_its_ray_is_up_leaves_no_process(shell, sign):
+    with subprocess.Popen(
+        shell.command("up"), env=shell.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        wait_for(lambda: any("scripts start --head" in command_of(pid) for pid in session_of(shell)), "Ray's head")
+        process.send_signal(sign)
+        shown = process.communicate()[0]
+    assert process.returncode == 130, shown
+    assert "interrupted; what was started has been ended" in shown
+    wait_for(lambda: not session_of(shell), "the end of all that was started")
+    assert not (shell.home / "server.json").exists()
 
 
 TERMINATED_AS_RAY_HAS_COME_UP = """

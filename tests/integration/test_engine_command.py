@@ -1,5 +1,6 @@
 """``python -m batch_endpoints.engine``, with jobs that a person writes."""
 
+import json
 import subprocess
 import sys
 
@@ -34,6 +35,7 @@ def run(mini_batch):
     return [os.environ["BATCH_INPUT_GREETING"] + os.path.basename(file) for file in mini_batch]
 """
 JOB = """
+invoker: somebody-else
 deployment: deploy/echo.yml
 inputs:
   data: {type: uri_folder, path: ../data}
@@ -56,6 +58,7 @@ def test_a_job_written_by_hand_runs_with_paths_relative_to_its_files(tmp_path):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     written = (place / "named-outputs" / "score" / "predictions.csv").read_text().replace('"', "")
     assert written.splitlines()[1:] == ["hello y.txt,deep/y.txt", "hello x.txt,x.txt"]
+    assert json.loads((place / "job.json").read_text())["invoker"] == "operator"
     assert "has ended: Completed" in (place / "logs" / "driver.log").read_text()
 
 

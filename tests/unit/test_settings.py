@@ -33,6 +33,24 @@ def test_the_environment_is_followed():
 
 
 @pytest.mark.parametrize(
+    ("environment", "token", "file"),
+    [
+        ({}, "", None),
+        ({"BATCH_ENDPOINTS_TOKEN": "secret\n"}, "secret", None),
+        ({"BATCH_ENDPOINTS_TOKEN_FILE": "/run/secrets/token"}, "", Path("/run/secrets/token")),
+        ({"BATCH_ENDPOINTS_TOKEN_FILE": "~/token"}, "", Path("~/token").expanduser()),
+        ({"BATCH_ENDPOINTS_TOKEN_FILE": "token"}, "", Path("token").absolute()),
+        ({"BATCH_ENDPOINTS_TOKEN": "", "BATCH_ENDPOINTS_TOKEN_FILE": ""}, "", None),
+    ],
+    ids=["neither", "with a line break", "file", "file at home", "relative file", "both empty"],
+)
+def test_the_token_or_its_file_is_taken_from_the_environment_and_never_printed(environment, token, file):
+    settings = Settings.read(environment)
+    assert (settings.token, settings.token_file) == (token, file)
+    assert not token or token not in repr(settings)
+
+
+@pytest.mark.parametrize(
     ("root", "jobs"),
     [
         ("s3://lake/batch/", "s3://lake/batch/jobs"),

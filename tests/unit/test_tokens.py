@@ -1,7 +1,11 @@
 """Where a client finds the token, and which server is sent it."""
 
+import pickle
+
 import pytest
 
+from batch_endpoints import BatchEndpointsClient
+from batch_endpoints.client.connection import Connection
 from batch_endpoints.client.tokens import find_token, not_authenticated
 from batch_endpoints.settings import Settings
 
@@ -53,3 +57,26 @@ def test_the_error_names_every_place_where_a_token_was_looked_for(tmp_path):
     assert "(not used: it is for the server that `up` starts with this home)" in str(
         not_authenticated("http://head:8700", settings, HERE, sent=True)
     )
+
+
+def test_a_client_that_is_sent_elsewhere_leaves_its_token_and_where_it_is_behind(tmp_path):
+    settings = Settings(tmp_path, token="in-person", token_file=tmp_path / "secret-file")
+    (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:8700", "id": "of-this-server"}')
+    (tmp_path / "token").write_text("of-the-home")
+    client = BatchEndpointsClient("http://head:8700", settings=settings)
+    for one in (client, client.endpoints, client.deployments("heart")):
+        sent = pickle.dumps(one)
+        for kept in (b"in-person", b"secret-file", b"of-the-home", b"of-this-server"):
+            assert kept not in sent
+
+
+def test_a_client_that_arrives_takes_the_token_that_is_there(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("of-the-file")
+    sent = pickle.dumps(Connection("http://head:8700", settings=Settings(tmp_path / "home", token="in-person")))
+    monkeypatch.delenv("BATCH_ENDPOINTS_TOKEN", raising=False)
+    monkeypatch.delenv("BATCH_ENDPOINTS_TOKEN_FILE", raising=False)
+    assert pickle.loads(sent).token == ""
+    monkeypatch.setenv("BATCH_ENDPOINTS_TOKEN_FILE", str(tmp_path / "file"))
+    assert pickle.loads(sent).token == "of-the-file"
+    monkeypatch.setenv("BATCH_ENDPOINTS_TOKEN", "of-the-node")
+    assert pickle.loads(sent).token == "of-the-node"
