@@ -8,6 +8,8 @@ token behind, and looks for one where it arrives: in the home of the server ther
 other nodes of a cluster that is:
 
     ray job submit --runtime-env-json '{"env_vars": {"BATCH_ENDPOINTS_TOKEN_FILE": "/mnt/shared/token"}}' -- …
+
+A fourth argument names a resource of the node that the actor is to run on.
 """
 
 import sys
@@ -33,7 +35,7 @@ class Ward:
 
 
 if __name__ == "__main__":
-    url, endpoint, folder = sys.argv[1:]
+    url, endpoint, folder, *place = sys.argv[1:]
     ray.init()
-    ward = Ward.remote(BatchEndpointsClient(url), endpoint)
+    ward = Ward.options(resources=dict.fromkeys(place, 0.001)).remote(BatchEndpointsClient(url), endpoint)
     print(ray.get(ward.admit.remote(folder)))
