@@ -1,7 +1,11 @@
 """Which requests the server lets in."""
 
+import os
+import pickle
 import re
 import socket
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -225,3 +229,34 @@ def test_the_interface_says_that_it_wants_a_token(server):
     described = server.http.get("/openapi.json").json()
     assert described["security"] == [{"token": []}]
     assert described["components"]["securitySchemes"]["token"] == {"type": "http", "scheme": "bearer"}
+
+
+ON_ANOTHER_NODE = "import pickle, sys; print(len(list(pickle.load(sys.stdin.buffer).endpoints.list())), 'endpoints')"
+
+
+def run_there(server, here, **variables):
+    """Send a client that holds the token to a process where there is no home of the server, and let it ask there."""
+    client = BatchEndpointsClient(server.url, settings=Settings(here / "home", token=TOKEN))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_ENDPOINTS_")}
+    return subprocess.run(
+        [sys.executable, "-c", ON_ANOTHER_NODE],
+        input=pickle.dumps(client),
+        env={**kept, "BATCH_ENDPOINTS_HOME": str(here / "nothing"), **variables},
+        capture_output=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("variable", ["BATCH_ENDPOINTS_TOKEN", "BATCH_ENDPOINTS_TOKEN_FILE"])
+def test_a_client_that_was_sent_to_another_node_takes_the_token_that_is_there(server, tmp_path, variable):
+    (tmp_path / "secret").write_text(f"{TOKEN}\n")
+    value = str(tmp_path / "secret") if variable.endswith("FILE") else TOKEN
+    done = run_there(server, tmp_path, **{variable: value})
+    assert done.stdout.split()[1:] == [b"endpoints"], done.stderr.decode()
+
+
+def test_a_client_that_was_sent_where_there_is_no_token_is_refused_with_all_places(server, tmp_path):
+    done = run_there(server, tmp_path)
+    assert done.returncode != 0
+    for place in ("/home/token (not used", "BATCH_ENDPOINTS_TOKEN (not set)", "BATCH_ENDPOINTS_TOKEN_FILE (not set)"):
+        assert place in done.stderr.decode()
