@@ -105,7 +105,11 @@ def _load(request: dict[str, Any]) -> Any:
     sys.argv = [script]
     rest = [p for p in sys.path if os.path.abspath(p or ".") != DRIVER_FOLDER]
     sys.path[:] = rest
-    _beside("host_surroundings").set_up(list(dict.fromkeys([os.path.dirname(script), code])), request["log_level"])
+    # a driver of ours is no neighbour of the model's own modules, which may have the names of its siblings
+    folders = [
+        one for one in dict.fromkeys([os.path.dirname(script), code]) if one and os.path.abspath(one) != DRIVER_FOLDER
+    ]
+    _beside("host_surroundings").set_up(folders, request["log_level"])
     name = os.path.splitext(os.path.basename(script))[0]
     spec = importlib.util.spec_from_file_location(name, script)
     if spec is None or spec.loader is None:

@@ -63,6 +63,12 @@ def table_as(form: str, payload: bytes) -> Any:
         table = reader.read_all()
     if form == "pyarrow":
         return table
+    for field in table.schema:
+        if "_union<" in str(field.type):
+            raise TypeError(
+                f"column '{field.name}' has the type {field.type}, and {form} has none for unions; let run() take a "
+                "pyarrow.Table"
+            )
     said = table.schema.metadata or {}
     missing = said.get(b"missing", b"").decode().split("\n")
     if form == "numpy":

@@ -10,7 +10,10 @@ Python 3.8's syntax.
 from __future__ import annotations
 
 import decimal
+import functools
+import importlib.util
 import json
+import os
 import sys
 from typing import Any
 
@@ -123,7 +126,7 @@ def plain(value: Any) -> Any:
             return dict(zip(map(text, labels), values))
         return [[plain(label), one] for label, one in zip(labels.tolist(), values)]
     unpacked = _unpacked(value)
-    return text(value) if unpacked is value else plain(unpacked)
+    return text(value) if type(unpacked) is type(value) else plain(unpacked)  # numpy's longdouble has no other form
 
 
 def is_missing(value: Any) -> bool:
@@ -175,6 +178,12 @@ def _as_json(names: list[str], columns: list[list[Any]], rows: int) -> tuple[dic
 
 
 def _stream(pa: Any, table: Any) -> tuple[dict[str, Any], bytes]:
+    for field in table.schema:
+        if "_union<" in str(field.type):
+            raise TypeError(
+                f"run() returned column '{field.name}' of type {field.type}, and no output keeps the types of a "
+                "union's values; return a column for each of them, or text"
+            )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -219,29 +228,33 @@ def _arrow(pa: Any, column: Any) -> Any:
     if type(column.dtype).__name__ == "SparseDtype":
         column = column.sparse.to_dense()
     try:
-        array = pa.Array.from_pandas(column)
-        if column.dtype == object and pa.types.is_timestamp(array.type):
-            array = _with_nanoseconds(pa, column, array)
-        array = _storable(pa, array)
-        if not isinstance(array.type, pa.BaseExtensionType):
+        array = (
+            _host_objects().of_objects(pa, column, is_missing)
+            if column.dtype == object
+            else pa.Array.from_pandas(column)
+        )
+        array = None if array is None else _storable(pa, array)
+        if array is not None and not isinstance(array.type, pa.BaseExtensionType):
             return array
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         pass  # a column of mixed types
     return pa.array([None if is_missing(value) else _cell(value) for value in _column_values(column)], pa.string())
 
 
+@functools.lru_cache(maxsize=None)
+def _host_objects() -> Any:
+    """The file of that name beside this one; our package is not there to import it from."""
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "host_objects.py")
+    spec = importlib.util.spec_from_file_location("_host_host_objects", place)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    return module
+
+
 def _storable(pa: Any, array: Any) -> Any:
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
     return array.cast(pa.float32()) if pa.types.is_float16(array.type) else array
-
-
-def _with_nanoseconds(pa: Any, column: Any, array: Any) -> Any:
-    """Arrow looks for times of Python, which have none, where each value is an object."""
-    try:
-        return pa.array(column, pa.timestamp("ns", array.type.tz), from_pandas=True)
-    except (pa.ArrowException, OverflowError):
-        return array  # years that nanoseconds do not reach
 
 
 def _cell(value: Any) -> str:

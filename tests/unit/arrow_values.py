@@ -145,7 +145,7 @@ def values(array):
         return [list(zip(*map(values, one.values.flatten()), strict=True)) if one.is_valid else None for one in array]
     if is_a.is_struct(kind):
         columns = [values(column) for column in array.flatten()]
-        rows = zip(*columns, strict=True)
+        rows = zip(*columns, strict=True) if columns else [()] * len(array)
         names = [field.name for field in kind]
         return [
             dict(zip(names, row, strict=True)) if there else None
@@ -166,7 +166,7 @@ def parsed(value, kind):
     if isinstance(kind, pa.UuidType):
         return UUID(value).bytes
     if isinstance(kind, pa.Bool8Type):
-        return int(value in (True, "true"))
+        return int(value in (True, "true", "True"))
     if isinstance(kind, pa.BaseExtensionType):
         return parsed(value, kind.storage_type)
     if is_a.is_dictionary(kind) or is_a.is_run_end_encoded(kind):

@@ -126,6 +126,63 @@ def test_a_column_of_any_type_arrives(column, arrives):
     assert sent(pd.DataFrame({"x": column}), ["a", "b"])["x"].to_pylist() == arrives
 
 
+_NAIVE, _AWARE = dt.datetime(2024, 1, 1, 5), dt.datetime(2024, 1, 1, 5, tzinfo=dt.timezone.utc)
+_NANOSECOND = "1970-01-01 00:00:00.000000001"
+
+
+@pytest.mark.parametrize(
+    ("values", "arrives"),
+    [
+        ([dt.date(2024, 1, 1), _NAIVE], ["2024-01-01", "2024-01-01 05:00:00"]),
+        ([_NAIVE, _AWARE], ["2024-01-01 05:00:00", "2024-01-01 05:00:00+00:00"]),
+        ([[_NAIVE], [_AWARE]], ['["2024-01-01 05:00:00"]', '["2024-01-01 05:00:00+00:00"]']),
+        ([dt.time(1, tzinfo=dt.timezone.utc), dt.time(2)], ["01:00:00+00:00", "02:00:00"]),
+        ([dt.timedelta(1), 1], ["1 day, 0:00:00", "1"]),
+        ([np.bool_(True), 2], ["True", "2"]),
+        ([b"x", "y"], ["b'x'", "y"]),
+        ([pd.Timedelta(1, "ns"), None], [pd.Timedelta(1, "ns"), None]),
+        ([[pd.Timestamp(1)], None], [f'["{_NANOSECOND}"]', None]),
+        ([{"t": pd.Timestamp(1)}, None], [f'{{"t": "{_NANOSECOND}"}}', None]),
+        ([pd.Timestamp(1), dt.datetime(1, 1, 1)], [_NANOSECOND, "0001-01-01 00:00:00"]),
+        ([["a", math.nan], ["b"]], [["a", None], ["b"]]),
+        ([{"day": dt.date(2024, 1, 1), "n": 1}, None], [{"day": dt.date(2024, 1, 1), "n": 1}, None]),
+        ([bytearray(b"x"), b"y"], [b"x", b"y"]),
+        (np.array([0.5, 1], np.longdouble), ["0.5", "1.0"]),
+    ],
+    ids=[
+        "a date and a time",
+        "with and without a zone",
+        "in lists with and without a zone",
+        "times of day with a zone",
+        "a duration and a number",
+        "truth and a number",
+        "bytes and text",
+        "nanoseconds of a duration",
+        "nanoseconds in lists",
+        "nanoseconds in structs",
+        "nanoseconds and years they do not reach",
+        "missing text in lists",
+        "fields of several kinds",
+        "bytes of several kinds",
+        "numbers longer than double",
+    ],
+)
+def test_no_value_of_a_column_of_objects_changes_for_what_the_first_one_is(values, arrives):
+    assert sent(pd.DataFrame({"x": values}), ["a", "b"])["x"].to_pylist() == arrives
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_union_is_refused_by_name(nested):
+    types, offsets = pa.array([0, 1], pa.int8()), pa.array([0, 0], pa.int32())
+    column = pa.UnionArray.from_dense(types, offsets, [pa.array([1]), pa.array(["x"])])
+    column = pa.StructArray.from_arrays([column], ["inner"]) if nested else column
+
+    with pytest.raises(
+        TypeError, match=r"run\(\) returned column 'u' of type .*dense_union<.*; return a column for each"
+    ):
+        host_values.encode(pa.table({"u": column}))
+
+
 def test_columns_keep_their_order_and_their_names_become_text():
     frame = pd.DataFrame([[1, 2]], columns=[1, ("b", "c")])
 

@@ -107,3 +107,14 @@ def test_arrays_may_be_written_to():
     frame.loc[0, "a"] = 7
     frame["x"] += 1
     assert frame["a"].tolist() == [7, 2]
+
+
+@pytest.mark.parametrize("form", ["pandas", "numpy"])
+def test_a_union_is_refused_by_name_where_the_form_has_none(form):
+    types, offsets = pa.array([0, 1], pa.int8()), pa.array([0, 0], pa.int32())
+    table = pa.table({"u": pa.UnionArray.from_dense(types, offsets, [pa.array([1]), pa.array(["x"])])})
+    payload = TableBatch(table, ["a"], [range(2)]).payload().to_pybytes()
+
+    assert table_as("pyarrow", payload)["u"].to_pylist() == [1, "x"]
+    with pytest.raises(TypeError, match=rf"column 'u' has the type dense_union<.*, and {form} has none for unions"):
+        table_as(form, payload)
