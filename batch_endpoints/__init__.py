@@ -9,7 +9,7 @@ The walk of one request, ``POST /endpoints/{endpoint}/jobs``, from top to bottom
  5. ``controller``         admits it and launches ``python -m batch_endpoints.engine <job folder>`` as a Ray job
  6. ``engine.driver.run_job``      Preparing: the interpreter; ``storage.inputs.fetch`` lists the data
  7. ``planning.job_plan``  files -> mini-batches -> bundles: the plan, stored once in the job folder
- 8. ``engine.on_ray.pool``    uncommitted bundles -> a pool of scoring actors, one at a time each
+ 8. ``engine.ray_pool``    uncommitted bundles -> a pool of scoring actors, one at a time each
  9. ``scoring.worker``     feeds the host process that runs the user's code; retries, timeouts
 10. ``storage.job.commits``    rows become a part, and a commit record, put-if-absent, makes it count
 11. ``engine.driver.scoring_rounds``      outcomes -> progress, error threshold

@@ -19,6 +19,7 @@ BatchEndpointError
 │           └── MemoryShort  … by us, before its node had none left: no try of the mini-batch
 ├── StoreUnavailable      a store or a disk does not give or take for now: nobody's data has failed, a job resumes
 ├── WorkersLost           the cluster's processes that score end before they can begin
+├── ResourcesUnavailable  a worker reserves more than any node of the cluster has, or could have
 ├── JobFailed             a job somebody waited for did not end as Completed
 └── ServerError           the server could not be reached, or answered with an error of its own
 """
@@ -144,6 +145,12 @@ class WorkersLost(BatchEndpointError):
     """The cluster's processes that score end, again and again, before they can begin."""
 
     code = "WorkersLost"
+
+
+class ResourcesUnavailable(BatchEndpointError):
+    """A worker reserves more than any node of the cluster has, or could have."""
+
+    code = "ResourcesUnavailable"
 
 
 class JobFailed(BatchEndpointError):

@@ -37,7 +37,7 @@ def assignments(pairs: Iterable[str], flag: str = "--set") -> dict[str, Any]:
 
 def job_settings(pairs: Iterable[str]) -> dict[str, Any]:
     """``assignments`` of what one job wants: its settings may be named as they are in a deployment's YAML."""
-    return {_OTHER_NAMES.get(key, key.removeprefix("settings.")): value for key, value in assignments(pairs).items()}
+    return {_of_invocation(key): value for key, value in assignments(pairs).items()}
 
 
 def flags_of(given: Mapping[str, object]) -> dict[str, str]:
@@ -89,6 +89,13 @@ def no_wait_option(function: F) -> F:
     return click.option("--no-wait", is_flag=True, expose_value=False, help="Accepted; nothing here takes long.")(
         function
     )
+
+
+def _of_invocation(key: str) -> str:
+    for whole in ("resources.properties", "compute.properties"):
+        if key == whole or key.startswith(f"{whole}."):
+            return "resource_properties" + key.removeprefix(whole)
+    return _OTHER_NAMES.get(key, key.removeprefix("settings."))
 
 
 def _json_or_text(value: str) -> Any:

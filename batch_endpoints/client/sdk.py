@@ -34,6 +34,7 @@ class Overrides(TypedDict, total=False):
     tags: Mapping[str, str]
     properties: Mapping[str, str]
     instance_count: int
+    resource_properties: Mapping[str, Any]
     mini_batch_size: int | str
     max_concurrency_per_instance: int
     error_threshold: int

@@ -136,7 +136,7 @@ def invocation_body(invocation: Invocation) -> dict[str, Any]:
             name: _renamed(given, type="jobOutputType", path="uri", mode="mode")
             for name, given in said.get("outputs", {}).items()
         },
-        "compute": {"instanceCount": said["instance_count"]} if "instance_count" in said else {},
+        "compute": _renamed(said, instance_count="instanceCount", resource_properties="properties"),
         "retrySettings": {
             **_renamed(retry, max_retries="maxRetries"),
             **({"timeout": f"PT{retry['timeout']}S"} if "timeout" in retry else {}),

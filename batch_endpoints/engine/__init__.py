@@ -5,7 +5,6 @@ driver.py             the job's stages: prepare, plan, run, finalize
 rounds.py             all of the plan is scored, and then what has failed
 bundle.py             one bundle on one worker: score, commit
 mini_batch_scorer.py  one mini-batch: fetch, score
-ray_runner.py         bundles on a Ray cluster, by the actors of ray_pool.py
 local.py              bundles on this machine, without Ray
-ray_jobs.py           starts drivers as Ray jobs
+on_ray/               bundles on a Ray cluster, by Ray Data; drivers as Ray jobs
 """

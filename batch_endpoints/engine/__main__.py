@@ -76,9 +76,9 @@ def _run(folder: JobFolder, on_ray: bool) -> JobState:
 
 
 def _ray_runner(folder_uri: str) -> MiniBatchRunner:
-    from batch_endpoints.engine.on_ray.runner import RayPoolRunner
+    from batch_endpoints.engine.on_ray.runner import RayRunner
 
-    runner = RayPoolRunner(folder_uri)
+    runner = RayRunner(folder_uri)
     _end_when_told()  # again: ray.init sets a handler of its own
     return runner
 

@@ -6,29 +6,26 @@ import os
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from functools import partial
 from queue import SimpleQueue
 
 from batch_endpoints.engine.worker.bundle import BundleScorer
 from batch_endpoints.interfaces.runner import BundleOutcome, RunListener
-from batch_endpoints.planning.job_plan import Bundle
-from batch_endpoints.planning.resources import ClusterShape, WorkerPlan, visible_gpu
+from batch_endpoints.planning.job_plan import Bundle, MiniBatch
+from batch_endpoints.planning.resources import ClusterShape, Node, WorkerPlan
 from batch_endpoints.policies.work_queue import WorkQueue
 
 
 class LocalRunner:
-    """A thread per worker; the work itself is in each worker's host process.
+    """A thread per worker; the work itself is in each worker's host process."""
 
-    Args:
-        gpus: of this machine, where somebody knows; without that all workers see what there is.
-    """
-
-    def __init__(self, folder_uri: str, gpus: int = 0) -> None:
-        self._folder_uri, self._gpus = folder_uri, gpus
+    def __init__(self, folder_uri: str) -> None:
+        self._folder_uri = folder_uri
         self._done: SimpleQueue[BundleOutcome | BaseException | None] = SimpleQueue()
 
     def shape(self) -> ClusterShape:
         """This machine, as a cluster of one node."""
-        return ClusterShape((float(os.cpu_count() or 1),))
+        return ClusterShape((Node(float(os.cpu_count() or 1)),), kinds=None, alone=True)
 
     def prepare(self, workers: WorkerPlan, input_root: str, listener: RunListener | None = None) -> None:
         """Here a worker is there at once."""
@@ -47,13 +44,12 @@ class LocalRunner:
             try:
                 with closing(BundleScorer(self._folder_uri, input_root)) as scorer:
                     scorers.append(scorer)
-                    scorer.visible_gpu = visible_gpu(worker, self._gpus) if self._gpus else None
                     while not stop.is_set():
                         with taking:
                             if not waiting:
                                 return
                             bundle, kept = waiting.take(worker)
-                        done.put(scorer.run(bundle, kept.mini_batch(kept.start) if kept else None))
+                        done.put(scorer.run(bundle, partial(_first_of, kept)))
             except BaseException as error:
                 done.put(error)
 
@@ -82,3 +78,7 @@ class LocalRunner:
 
     def close(self) -> None:
         """Nothing was prepared."""
+
+
+def _first_of(bundle: Bundle | None) -> MiniBatch | None:
+    return bundle.mini_batch(bundle.start) if bundle else None

@@ -133,7 +133,8 @@ def _compute(value: Any) -> dict[str, Any]:
                 f"compute.{key} cannot be changed by a job", mend="Make another deployment with another compute."
             )
     # isLocal comes with every instanceCount of Azure's SDK and means nothing
-    return {"instance_count": found["instanceCount"]} if "instanceCount" in found else {}
+    names = {"instanceCount": "instance_count", "properties": "resource_properties"}
+    return {names[key]: value for key, value in found.items() if key in names}
 
 
 def _retries(value: Any) -> dict[str, Any]:

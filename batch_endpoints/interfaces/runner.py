@@ -42,8 +42,7 @@ class MiniBatchRunner(Protocol):
     def shape(self) -> ClusterShape: ...
 
     def prepare(self, workers: WorkerPlan, input_root: str, listener: RunListener | None = None) -> None:
-        """Bring up workers ahead of ``run``, which will be given the same: there is work for all of them, in parts of
-        files."""
+        """Do ahead of ``run``, which will be given the same, what takes time: there is work for all workers."""
 
     def run(
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None

@@ -28,6 +28,7 @@ _RESUMABLE = (
     "keep_failed_inputs",
     "max_concurrency_per_instance",
     "instance_count",
+    "resource_properties",
     "environment_variables",
     "logging_level",
 )
@@ -60,8 +61,11 @@ def effective_deployment(deployment: ModelDeployment, invocation: Invocation) ->
     check(ModelDeploymentSettings, settings)  # by itself first: its errors then name the key as the request does
     document = to_document(deployment)
     document["settings"] = settings
+    resources = dict(document["resources"])
     if invocation.instance_count is not None:
-        document["resources"] = {**document["resources"], "instance_count": invocation.instance_count}
+        resources["instance_count"] = invocation.instance_count
+    resources["properties"] = {**resources["properties"], **invocation.resource_properties}
+    document["resources"] = resources
     return check(ModelDeployment, document)
 
 

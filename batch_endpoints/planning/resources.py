@@ -1,19 +1,35 @@
-"""How many workers a job gets: what it asks for, as far as the cluster can ever run it."""
+"""How many workers a job gets and what each reserves: what it asks for, as far as the cluster can ever run it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batch_endpoints.errors import ResourcesUnavailable
+from batch_endpoints.specs import Resources
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one node has: CPUs, GPUs, bytes of memory."""
+
+    cpus: float
+    gpus: float = 0.0
+    memory: int = 0
+
 
 @dataclass(frozen=True)
 class ClusterShape:
-    """What a cluster has now.
+    """What a cluster has now, and may get.
 
     Args:
-        node_cpus: CPUs of each node that runs workers.
+        nodes: those that are up.
+        kinds: those that an autoscaler could bring; None where it keeps that to itself, and nothing can be ruled out.
+        alone: this is one machine, on which as many workers run as it has room for.
     """
 
-    node_cpus: tuple[float, ...]
+    nodes: tuple[Node, ...]
+    kinds: tuple[Node, ...] | None = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -21,44 +37,88 @@ class WorkerPlan:
     """Workers to start.
 
     Args:
-        count: worker processes on all instances, at least 1.
+        count: worker processes of the job, at least 1.
         cpus: what each reserves of a node; a fraction where a node has fewer CPUs than workers.
+        gpus: likewise; Ray lets workers that reserve fractions share a GPU.
+        memory: bytes, 0 where none is reserved.
         notes: what differs from what was asked, and why.
-        instances: nodes that they run on, the same number on each.
-        to_come: none of these nodes is there yet.
+        to_come: no node is there yet.
+        stated: the deployment or the job says what a worker reserves.
     """
 
     count: int
     cpus: float
+    gpus: float = 0.0
+    memory: int = 0
     notes: tuple[str, ...] = ()
-    instances: int = 1
     to_come: bool = False
+    stated: bool = False
+
+    @property
+    def each(self) -> str:
+        """What a worker reserves, for people."""
+        memory = f"{self.memory / 1e9:g} GB of memory" if self.memory else ""
+        asked = [f"{self.cpus:g} CPUs", f"{self.gpus:g} GPUs" if self.gpus else "", memory]
+        return " and ".join(filter(None, asked))
 
 
-def plan_workers(instance_count: int, concurrency: int, cluster: ClusterShape) -> WorkerPlan:
-    """Workers for one job.
+def plan_workers(resources: Resources, concurrency: int, cluster: ClusterShape) -> WorkerPlan:
+    """Workers for one job: ``concurrency`` processes for each instance, wherever they find room.
 
-    ``concurrency`` processes run on a node whatever its size, as on Azure ML: each reserves one CPU where the node
-    has as many, and its share of the node where it has fewer. Nodes beyond those there are would never come,
-    so they are left out, and a note says it. Where none has a CPU, all are still to come: an autoscaler brings them.
+    Where nothing is said of what each reserves, it is one CPU where a node has as many, as on Azure ML, and its share
+    of the node where it has fewer; likewise its share of the node's GPUs, where all nodes have some. Where no node
+    has a CPU, all are still to come: an autoscaler brings them.
+
+    Raises:
+        ResourcesUnavailable: no node has, or could have, what one worker reserves.
     """
-    nodes = sorted((cpus for cpus in cluster.node_cpus if cpus > 0), reverse=True)[:instance_count]
-    smallest = min(nodes, default=1.0)
-    # rounded down: concurrency x cpus must never exceed the node, or the last worker would wait for ever
-    cpus = min(1.0, int(smallest / concurrency * 1000) / 1000)
+    instances, wanted = resources.instance_count, resources.worker
+    nodes = sorted((node for node in cluster.nodes if node.cpus > 0), key=lambda node: node.cpus, reverse=True)
+    used = nodes[:instances]
     notes: list[str] = []
-    if 0 < len(nodes) < instance_count:
-        notes.append(
-            f"the job asks for {instance_count} nodes and the cluster has {len(nodes)}: it runs on {len(nodes)}"
-        )
-    instances = len(nodes) or instance_count
-    return WorkerPlan(instances * concurrency, cpus, tuple(notes), instances, to_come=not nodes)
+    if 0 < len(nodes) < instances:
+        asked = f"the job asks for {instances} nodes and the cluster has {len(nodes)}"
+        then = f"it runs on {len(nodes)}" if cluster.alone else "its workers run wherever there is room"
+        notes.append(f"{asked}: {then}")
+        instances = len(nodes) if cluster.alone else instances
+    cpus = _share(min((node.cpus for node in used), default=1.0), concurrency)
+    gpus = _share(min((node.gpus for node in nodes), default=0.0), concurrency)
+    plan = WorkerPlan(
+        instances * concurrency,
+        cpus if wanted.num_cpus is None else wanted.num_cpus,
+        gpus if wanted.num_gpus is None else wanted.num_gpus,
+        wanted.memory or 0,
+        tuple(notes),
+        to_come=not nodes,
+        stated=wanted.stated,
+    )
+    if plan.stated and cluster.kinds is not None:
+        _check_feasible(plan, (*cluster.nodes, *cluster.kinds))
+    return plan
 
 
-def visible_gpu(slot: int, gpus: int) -> str:
-    """What CUDA_VISIBLE_DEVICES is for a worker on a node with GPUs: one each, the lowest first (as on Azure ML).
+def _share(of_node: float, concurrency: int) -> float:
+    """Rounded down: all workers of a node together must never exceed it, or the last one would wait for ever."""
+    return min(1.0, int(of_node / concurrency * 1000) / 1000)
 
-    Args:
-        slot: number of the worker among those on its node, from 0 on; those beyond the GPUs get none.
-    """
-    return str(slot) if slot < gpus else ""
+
+def _check_feasible(plan: WorkerPlan, nodes: tuple[Node, ...]) -> None:
+    def fits(node: Node) -> bool:
+        return plan.cpus <= node.cpus and plan.gpus <= node.gpus and plan.memory <= node.memory
+
+    if any(fits(node) for node in nodes):
+        return
+    for name, asked, most in (
+        ("num_cpus", plan.cpus, max((node.cpus for node in nodes), default=0)),
+        ("num_gpus", plan.gpus, max((node.gpus for node in nodes), default=0)),
+        ("memory", plan.memory, max((node.memory for node in nodes), default=0)),
+    ):
+        if asked > most:
+            what = f"resources.properties.{name} is {asked:g}, and no node of the cluster has more than {most:g}"
+            raise ResourcesUnavailable(
+                what, mend=f"Ask for less, or add a node that has as much: {plan.each} a worker."
+            )
+    raise ResourcesUnavailable(
+        f"resources.properties asks for {plan.each} on one node, and no node of the cluster has all of it",
+        mend="Ask for less, or add such a node.",
+    )

@@ -28,7 +28,6 @@ from batch_endpoints.specs.deployment import (
     ModelDeployment,
     ModelDeploymentSettings,
     PipelineComponentDeployment,
-    Resources,
     RetrySettings,
 )
 from batch_endpoints.specs.documents import (
@@ -65,6 +64,7 @@ from batch_endpoints.specs.report import (
     RowCounts,
     SkippedFile,
 )
+from batch_endpoints.specs.resources import Resources
 from batch_endpoints.specs.rows_file import OutputFormat, RowsFile, rows_file
 
 __all__ = [

@@ -10,7 +10,8 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, mo
 from batch_endpoints.specs.assets import Environment, Model
 from batch_endpoints.specs.base import Description, EndpointName, RelativePath, Spec, Strings, Uri, wrong_key
 from batch_endpoints.specs.component import PipelineComponent
-from batch_endpoints.specs.numbers import MOST_COUNTED, Nodes, Seconds, Threshold, Tries, Whole, Workers
+from batch_endpoints.specs.numbers import MOST_COUNTED, Seconds, Threshold, Tries, Whole, Workers
+from batch_endpoints.specs.resources import Resources
 from batch_endpoints.specs.rows_file import DEFAULT_NAME, OutputFormat, rows_file
 
 ISO_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE)
@@ -48,14 +49,6 @@ class CodeConfiguration(Spec):
 
     code: Uri = "."
     scoring_script: RelativePath
-
-
-class Resources(Spec):
-    """Nodes for one job."""
-
-    instance_count: Nodes = 1
-    instance_type: str = ""
-    properties: dict[str, Any] = Field(default_factory=dict)
 
 
 class ModelDeploymentSettings(Spec):

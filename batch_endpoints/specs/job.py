@@ -14,6 +14,7 @@ from batch_endpoints.specs.deployment import ModelDeployment, seconds, snake_cas
 from batch_endpoints.specs.mltable import MLTable
 from batch_endpoints.specs.numbers import Count, LiteralValue, Nodes, Seconds, Threshold, Tries, Whole, Workers
 from batch_endpoints.specs.report import FileCounts, ItemCounts, RenamedFiles, RowCounts, SkippedFile
+from batch_endpoints.specs.resources import checked_properties
 from batch_endpoints.specs.rows_file import OutputFormat
 
 JobStatus = Literal[
@@ -105,6 +106,9 @@ class Invocation(Spec):
     tags: Strings = Field(default_factory=dict)
     properties: Strings = Field(default_factory=dict)
     instance_count: Nodes | None = None
+    resource_properties: dict[str, Any] = Field(
+        default_factory=dict, description="in place of the deployment's resources.properties of the same names"
+    )
     mini_batch_size: Whole | str | None = None
     max_concurrency_per_instance: Workers | None = None
     error_threshold: Threshold | None = None
@@ -117,6 +121,8 @@ class Invocation(Spec):
     logging_level: str | None = None
     environment_variables: Strings = Field(default_factory=dict)
     overwrite: bool = Field(False, description="ours: replace an existing output")
+
+    _reservations = field_validator("resource_properties")(checked_properties)
 
 
 class JobSpec(Spec):

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+WORKER = "ray::MapWorker(MapBatches(ScoringWorker))"
+"""In the command line of a worker on Ray."""
 
 
 def command_of(pid: int) -> str:

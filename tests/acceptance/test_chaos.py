@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import is_python, kill
+from processes import WORKER, is_python, kill
 
 from batch_endpoints.storage.files.addresses import local_path
 
@@ -42,7 +42,7 @@ MOST = {"driver": 2, "worker": 4}  # with one more the job fails, or one of its 
 MOST_IN_VAIN = 2  # hosts and workers before something is committed again: the third host that cannot load the script
 VICTIMS = {
     "host": "scoring/host.py",
-    "worker": "ray::ScoringActor",
+    "worker": WORKER,
     "driver": "batch_endpoints.engine file://",
     "controller": "ray::ServeReplica:batch-endpoints-controller",
     "ingress": "ray::ServeReplica:batch-endpoints-ingress",

@@ -7,7 +7,7 @@ import time
 
 import pandas as pd
 import pytest
-from processes import command_of, is_python, kill, runs, slowdown, wait_for
+from processes import WORKER, command_of, is_python, kill, runs, slowdown, wait_for
 
 from batch_endpoints.cli.local_ray import free_ports
 from batch_endpoints.storage.files.addresses import local_path
@@ -79,7 +79,7 @@ def test_a_killed_driver_is_replaced_and_every_input_is_there_once(server, runni
 
 
 def test_killed_workers_and_replicas_cost_no_input(server, running_job, gate):
-    for marker in ("ray::ScoringActor", "ray::ServeReplica:batch-endpoints-controller", "scoring/host.py"):
+    for marker in (WORKER, "ray::ServeReplica:batch-endpoints-controller", "scoring/host.py"):
         wait_for(lambda marker=marker: any(map(kill, server.pids(marker)[:1])), f"the end of {marker}")
     for pid in server.pids("ray::ServeReplica:batch-endpoints-ingress"):
         kill(pid)

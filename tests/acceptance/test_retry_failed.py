@@ -6,7 +6,7 @@ import io
 
 import pandas as pd
 import pytest
-from processes import kill, wait_for
+from processes import WORKER, kill, wait_for
 
 from batch_endpoints.errors import Conflict
 from batch_endpoints.storage.files.addresses import local_path
@@ -40,7 +40,7 @@ def test_failed_items_are_scored_again_into_the_same_output_whatever_is_killed(
     retried = local_path(job.document["folder"]) / "retries" / "1" / "commits"
     wait_for(lambda: len(list(retried.rglob("*.json"))) >= 2, "the first commits of the retry")
     assert predictions(server, job) == [n for n in range(60) if n % 3 != 1]
-    assert kill(server.pids("ray::ScoringActor")[0])
+    assert kill(server.pids(WORKER)[0])
     (tmp_path / "gate").touch()
     job.refresh().wait(timeout_seconds=240)
 

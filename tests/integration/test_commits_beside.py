@@ -119,5 +119,4 @@ def test_a_run_that_comes_behind_the_end_of_its_worker_brings_nothing_here(job):
     scorer.close()
     with pytest.raises(WorkerStopped):
         scorer.run(FIRST)
-    scorer.load()
     assert not scorer._scratch.exists()

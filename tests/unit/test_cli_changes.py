@@ -32,6 +32,8 @@ def test_set_takes_text_and_json(pair, key, value):
         ("settings.retry_settings.timeout=5", "retry_settings.timeout"),
         ("compute.instance_count=5", "instance_count"),
         ("resources.instance_count=5", "instance_count"),
+        ("resources.properties.num_cpus=5", "resource_properties.num_cpus"),
+        ("compute.properties.memory=5", "resource_properties.memory"),
     ],
 )
 def test_a_job_takes_its_settings_by_the_names_that_a_deployment_has(pair, key):

@@ -54,7 +54,7 @@ class Code(MiniBatchScorer):
     """Has no host: what comes of a mini-batch is what its kind says."""
 
     def __init__(self, race, scratch, worker):
-        super().__init__(race.job, race.spec, "/in", scratch, scratch / "log", None)
+        super().__init__(race.job, race.spec, "/in", scratch, scratch / "log")
         self._race, self._worker, self._output = race, worker, scratch / "output"
         output = ScriptOutput(self._output)
         host = SimpleNamespace(

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from batch_endpoints.cli import local_ray
-from batch_endpoints.engine.on_ray import pool
+from batch_endpoints.engine.on_ray import scoring
 from batch_endpoints.errors import ServerError
 
 LISTENS_WITH_MANY_THREADS = """
@@ -20,7 +20,7 @@ time.sleep(60)
 
 def test_ray_gives_a_driver_that_is_to_end_more_time_than_it_needs_for_its_workers(tmp_path):
     given = float(local_ray._environment(str(tmp_path), tmp_path / "token")["RAY_JOB_STOP_WAIT_TIME_S"])
-    assert given >= 3 * pool._CLOSE_SECONDS
+    assert given >= 3 * scoring._CLOSE_SECONDS
 
 
 @pytest.mark.skipif(not local_ray.PROC.is_dir(), reason="this system has no /proc")

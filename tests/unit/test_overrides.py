@@ -8,7 +8,10 @@ from batch_endpoints.specs import Invocation, JobInput, ModelDeployment, rows_fi
 
 
 def deployment(**settings):
-    return ModelDeployment(name="v-1", endpoint_name="heart", model="azureml:heart:1", settings=settings)
+    resources = {"properties": {"num_cpus": 0.5, "num_gpus": 1}}
+    return ModelDeployment(
+        name="v-1", endpoint_name="heart", model="azureml:heart:1", resources=resources, settings=settings
+    )
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,12 @@ def deployment(**settings):
             {"keep_failed_inputs": True}, lambda d: d.settings.keep_failed_inputs, True, id="keep_failed_inputs"
         ),
         pytest.param({"instance_count": 5}, lambda d: d.resources.instance_count, 5, id="instance_count"),
+        pytest.param(
+            {"resource_properties": {"num_gpus": 0.25}},
+            lambda d: (d.resources.worker.num_cpus, d.resources.worker.num_gpus),
+            (0.5, 0.25),
+            id="one of two reservations",
+        ),
         pytest.param(
             {"output_file_name": "p.jsonl"}, lambda d: d.settings.output_file_name, "p.jsonl", id="file name"
         ),

@@ -1,6 +1,7 @@
 """What a job tells of its pace."""
 
 import threading
+import time
 
 import pytest
 
@@ -82,3 +83,19 @@ def test_a_job_is_running_when_its_first_worker_is_up_and_stays_so(tmp_path, wai
     keeper.worker_up()
     assert seen == ["Preparing", status, "Running", "Running", "Running"]
     assert keeper.state.status == "Finalizing"
+
+
+def test_what_a_job_waits_for_is_shown_while_it_waits(keeper, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "WRITE_SECONDS", 0.01)
+    looks = threading.Semaphore(0)
+    with follow_commits(keeper, CommitLog(Disk(tmp_path)), [], 1, looks.release):
+        keeper.note("no worker was up after 10 seconds")
+        until = time.monotonic() + 30
+        while not shown(tmp_path).notes and time.monotonic() < until:
+            looks.acquire()
+        assert shown(tmp_path).notes == ("no worker was up after 10 seconds",)
+
+
+def shown(folder):
+    return JobFolder(Disk(folder), folder.as_uri()).state()

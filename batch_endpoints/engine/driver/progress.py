@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal
 
+from batch_endpoints.planning.blocks import guided_blocks
 from batch_endpoints.planning.job_plan import Bundle, JobPlan
 from batch_endpoints.specs import (
     JobError,
@@ -94,6 +95,8 @@ class ProgressKeeper:
                 return
             logger.warning("%s", note)
             self._change(notes=(*known, note if len(known) < MOST_NOTES else "there is more to note, left out here"))
+            self._told = False
+            self.tell()
 
     def leave_out(self, skipped: Sequence[SkippedFile]) -> None:
         """What the listing has left out of the input."""
@@ -279,15 +282,19 @@ def follow_commits(
     """While the block runs, tell every few seconds what is committed of bundles that are not done.
 
     Args:
-        bundles: in the order in which they are begun.
-        workers: how many score them; see ``WorkQueue``, by which each has one bundle and keeps another one.
+        bundles: in the order in which they are begun, by blocks of ``guided_blocks`` or one by one.
+        workers: how many score them; each has two bundles or blocks at most.
         then: called behind each look, in the thread that looks.
     """
     ended = threading.Event()
+    blocks = guided_blocks(bundles, max(1, min(workers, len(bundles))))
     ends: dict[int, tuple[int, Totals]] = {}
 
     def look() -> None:
-        for bundle in list(islice((b for b in bundles if not keeper.done(b)), 2 * workers)):
+        left = [[bundle for bundle in block if not keeper.done(bundle)] for block in blocks]
+        first = islice(chain.from_iterable(left), 2 * workers)
+        first_of_blocks = islice((block[0] for block in left if block), 2 * workers)
+        for bundle in {bundle.index: bundle for bundle in chain(first, first_of_blocks)}.values():
             end, known = ends.get(bundle.index, (bundle.start, Totals()))
             while commit := commits.at(bundle.index, end):
                 end, known = commit.end, _sum(known, totals([commit]))

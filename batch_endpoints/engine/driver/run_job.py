@@ -124,9 +124,7 @@ def _score(
     job: JobSpec, plan: JobPlan | None, folder: JobFolder, runner: MiniBatchRunner, keeper: ProgressKeeper
 ) -> None:
     settings = job.deployment.settings
-    workers = plan_workers(
-        job.deployment.resources.instance_count, settings.max_concurrency_per_instance, runner.shape()
-    )
+    workers = plan_workers(job.deployment.resources, settings.max_concurrency_per_instance, runner.shape())
     for note in workers.notes:
         keeper.note(note)
 

@@ -2,68 +2,78 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import threading
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ray
 
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.engine.on_ray.placement import Placement, gpus_of_nodes
-from batch_endpoints.engine.on_ray.pool import Pool
+from batch_endpoints.engine.on_ray import cluster
 from batch_endpoints.interfaces.runner import BundleOutcome, RunListener
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
+from batch_endpoints.storage.files.place import writable_place
+from batch_endpoints.storage.job.job_folder import JobFolder
+
+if TYPE_CHECKING:
+    from batch_endpoints.engine.on_ray.scoring import ScoringPipeline
+
+_PIPELINE = "batch_endpoints.engine.on_ray.scoring"  # imports Ray Data, which takes a second
 
 
-class RayPoolRunner:
+class RayRunner:
     """Runs bundles on the cluster that this driver belongs to."""
 
     def __init__(self, folder_uri: str) -> None:
         self._folder_uri = folder_uri
         ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
-        self._nodes: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
-        self._prepared: Pool | None = None
-        self._running: Pool | LocalRunner | None = None
+        self._running: ScoringPipeline | LocalRunner | None = None
+        self._importing = threading.Thread(target=importlib.import_module, args=(_PIPELINE,), daemon=True)
 
     def shape(self) -> ClusterShape:
-        """The nodes that are up."""
-        return ClusterShape(tuple(float(node["Resources"].get("CPU", 0)) for node in self._nodes))
+        """The nodes that are up, and those that an autoscaler may bring."""
+        return cluster.shape()
 
     def prepare(self, workers: WorkerPlan, input_root: str, listener: RunListener | None = None) -> None:
-        """Start the actors, and let them load the code."""
-        self._prepared = self._new_pool(workers, input_root, listener)
-        self._prepared.prepare()
+        """Import Ray Data while the rest of the input is looked into."""
+        if not self._importing.ident:
+            self._importing.start()
 
     def run(
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None
     ) -> Generator[BundleOutcome, None, None]:
-        """Outcomes as they come; closing the iterator ends the actors, and their hosts with them.
+        """Outcomes as they come; closing the iterator ends the workers, and their hosts with them.
 
         Raises:
             WorkersLost: again and again, before they are up.
             StoreUnavailable: one worker behind the other cannot read or write.
         """
-        if len(self._nodes) == 1 and sum(len(bundle.mini_batches) for bundle in bundles) == 1:
-            # one call of run(), and nowhere else to make it: a pool of actors would only take longer to start
-            self._running = LocalRunner(self._folder_uri, gpus_of_nodes()[self._nodes[0]["NodeID"]])
-            yield from self._running.run(bundles, workers, input_root, listener)
+        one = sum(len(bundle.mini_batches) for bundle in bundles) == 1
+        if one and len(self.shape().nodes) == 1 and not (workers.stated or workers.gpus):
+            # one call of run(), and nowhere else to make it: a pipeline would only take longer to start
+            self._running = local = LocalRunner(self._folder_uri)
+            yield from local.run(bundles, workers, input_root, listener)
             return
-        self._running = pool = self._prepared or self._new_pool(workers, input_root, listener)
-        self._prepared = None
-        try:
-            yield from pool.outcomes(bundles)
-        finally:
-            pool.close()
+        self._running = pipeline = self._pipeline(workers, input_root, listener)
+        yield from pipeline.outcomes(bundles)
+
+    def _pipeline(self, workers: WorkerPlan, input_root: str, listener: RunListener | None) -> ScoringPipeline:
+        if self._importing.ident:
+            self._importing.join()
+        from batch_endpoints.engine.on_ray.scoring import ScoringPipeline
+
+        files = writable_place(self._folder_uri)
+        job = JobFolder(files, self._folder_uri).job()
+        # Ray makes a file of that name
+        name = ".".join(filter(None, (job.endpoint_name, job.deployment.name, job.name)))
+        return ScoringPipeline(name, files, self._folder_uri, input_root, workers, listener)
 
     def stop(self) -> None:
         if self._running:
             self._running.stop()
 
     def close(self) -> None:
-        if self._prepared:
-            self._prepared.close()
-            self._prepared = None
-
-    def _new_pool(self, workers: WorkerPlan, input_root: str, listener: RunListener | None) -> Pool:
-        return Pool(workers, Placement(workers, len(self._nodes)), self._folder_uri, input_root, listener)
+        """Nothing was prepared that has to end."""

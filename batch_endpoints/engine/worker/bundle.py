@@ -9,7 +9,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -42,9 +43,6 @@ class BundleScorer:
     Args:
         folder_uri: the job folder.
         input_root: what the plan's paths are relative to.
-
-    ``visible_gpu`` is the script's CUDA_VISIBLE_DEVICES, unless the deployment sets it; None leaves that as it is.
-    It is to be set before the first ``run``.
     """
 
     def __init__(self, folder_uri: str, input_root: str) -> None:
@@ -53,42 +51,48 @@ class BundleScorer:
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
         self._log = StoredLog(self._files, self._scratch, self._name)
-        self.visible_gpu: str | None = None
         self._code: MiniBatchScorer | None = None
         self._turns = Turns(self._name)
         self._left = ""  # see BundleOutcome
         self._stopped = threading.Event()
 
-    def load(self) -> None:
-        """Load the code ahead of the first bundle, which is of parts; where that fails, its run will say so."""
-        with suppress(Exception), patience(PATIENT_SECONDS, ended=self._stopped), self._turns.next():
-            self._own_code().load()
-
-    def run(self, bundle: Bundle, following: MiniBatch | None = None, *, one_by_one: bool = False) -> BundleOutcome:
+    def run(
+        self,
+        bundle: Bundle,
+        following: Callable[[], MiniBatch | None] = lambda: None,
+        *,
+        before_each: Callable[[int], object] | None = None,
+    ) -> BundleOutcome:
         """Score what is not committed yet of a bundle; from two threads, the one scores while the other commits.
 
         Args:
-            following: what will probably come behind it, to be fetched while its last mini-batch is scored.
-            one_by_one: commit each mini-batch at once.
+            following: asked, when it is this bundle's turn, for what will probably come next, to be fetched while its
+                last mini-batch is scored.
+            before_each: called with the number of each mini-batch before it is scored; each is committed at once
+                then, and nothing else is fetched or scored until it is.
 
         Returns: what the whole bundle amounts to, with what others have committed; less than all of it where
             the job is to stop, ``fatal`` where it cannot go on.
 
         Raises:
-            NotBegun: it was asked back.
             WorkerStopped: ``stop`` was called.
             StoreUnavailable: this worker cannot read or write; what is not committed is left to others, and so is
                 all that it is given later.
         """
         try:
             with patience(PATIENT_SECONDS, ended=self._stopped):
-                return self._run(bundle, following, one_by_one)
+                return self._run(bundle, following, before_each)
         except (OSError, StoreUnavailable) as error:
             if self._stopped.is_set():
                 raise WorkerStopped from None
             self._turns.end(error)
 
-    def _run(self, bundle: Bundle, following: MiniBatch | None, one_by_one: bool) -> BundleOutcome:
+    def _run(
+        self,
+        bundle: Bundle,
+        following: Callable[[], MiniBatch | None],
+        before_each: Callable[[int], object] | None,
+    ) -> BundleOutcome:
         commits = CommitLog(self._files, bundle.retry)
         chain = commits.chain(bundle)
 
@@ -98,13 +102,18 @@ class BundleScorer:
 
         def left() -> range:
             at = chain[-1].end if chain else bundle.start
-            return range(at, min(at + 1, bundle.end) if one_by_one else bundle.end)
+            return range(at, bundle.end)
 
         try:
             if left():
-                with self._turns.next(bundle.index):
-                    commit_last = self._score_all(bundle, left, following, add)
-                commit_last()
+                with self._turns.next():
+                    if before_each:
+                        self._score_one_by_one(bundle, left, before_each, add)
+                        commit_last = None
+                    else:
+                        commit_last = self._score_all(bundle, left, following(), add)
+                if commit_last:
+                    commit_last()
                 self._log.store()
         except StoreUnavailable:
             raise
@@ -115,10 +124,6 @@ class BundleScorer:
             if self._stopped.is_set():
                 raise
         return BundleOutcome(bundle.index, *totals(chain))
-
-    def ask_back(self, bundle: int) -> None:
-        """Let ``run`` of this bundle end where another one still keeps it from beginning; from any thread."""
-        self._turns.ask_back(bundle)
 
     def stop(self) -> None:
         """End what is being scored; from any thread. Nothing can be scored any more."""
@@ -148,6 +153,25 @@ class BundleScorer:
             commit()
             self._log.store()
         return lambda: None
+
+    def _score_one_by_one(
+        self,
+        bundle: Bundle,
+        left: Callable[[], range],
+        before_each: Callable[[int], object],
+        add: Callable[[Commit], Commit],
+    ) -> None:
+        """Score what is left, unless the job is to stop."""
+        while (numbers := left()) and not self._when_to_stop.told:
+            at = numbers.start
+            before_each(at)
+            alone = replace(
+                bundle,
+                start=at,
+                mini_batches=[bundle.mini_batches[at - bundle.start]],
+                parts=[bundle.parts[at - bundle.start]] if bundle.parts else (),
+            )
+            self._score_some(alone, range(at, at + 1), None, add)[1]()
 
     def _score_some(
         self, bundle: Bundle, numbers: range, behind: MiniBatch | None, add: Callable[[Commit], Commit]
@@ -244,9 +268,7 @@ class BundleScorer:
     def _own_code(self) -> MiniBatchScorer:
         if self._code is None:
             folder = JobFolder(self._files, self._folder_uri)
-            self._code = MiniBatchScorer(
-                folder, self._job, self._input_root, self._scratch, self._log.file, self.visible_gpu
-            )
+            self._code = MiniBatchScorer(folder, self._job, self._input_root, self._scratch, self._log.file)
             if self._stopped.is_set():  # while it came into being
                 self._code.stop()
         return self._code

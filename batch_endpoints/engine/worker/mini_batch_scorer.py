@@ -38,14 +38,11 @@ class MiniBatchScorer:
         input_root: what the plan's paths are relative to.
         scratch: a folder of this worker's own.
         log: file for what the code prints.
-        visible_gpu: the script's CUDA_VISIBLE_DEVICES, unless the deployment sets it; None leaves that as it is.
     """
 
-    def __init__(
-        self, folder: JobFolder, job: JobSpec, input_root: str, scratch: Path, log: Path, visible_gpu: str | None
-    ) -> None:
+    def __init__(self, folder: JobFolder, job: JobSpec, input_root: str, scratch: Path, log: Path) -> None:
         self._folder, self._job, self._input_root = folder, job, input_root
-        self._scratch, self._log, self._visible_gpu = scratch, log, visible_gpu
+        self._scratch, self._log = scratch, log
         self._access = Access.of(job)
         self._interpreter: Interpreter | None = None
         self._model: NodeCopy | None = None
@@ -69,21 +66,14 @@ class MiniBatchScorer:
             self._model = model_here(self._job, self._scratch, settings.cache)
             python, model = self._interpreter.path, self._model.place
             contract = scoring_contract(self._job, python, model, self._scratch, self._log)
-            gpu = {} if self._visible_gpu is None else {"CUDA_VISIBLE_DEVICES": self._visible_gpu}
             contract = replace(
                 contract,
                 mini_batch_format=mini_batch_format(self._job, in_parts),
                 memory_share=settings.memory_share,
-                environment_variables={**self._interpreter.variables, **gpu, **contract.environment_variables},
+                environment_variables={**self._interpreter.variables, **contract.environment_variables},
             )
             self._ready = contract, ScoringWorker(contract)
             self._stop_if_asked()
-
-    def load(self) -> None:
-        """Load the code ahead of the first mini-batch, which is of parts."""
-        self.get_ready(in_parts=True)
-        assert self._ready
-        self._ready[1].takes_tables()
 
     def score(
         self,

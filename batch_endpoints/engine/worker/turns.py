@@ -5,17 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import NoReturn
 
 from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.scoring.worker import WorkerStopped
 
 _GIVE_WAY_SECONDS = 0.001  # to the next one, who would wait for the interpreter until this thread waits for something
-
-
-class NotBegun(Exception):
-    """A bundle was asked back before it had its turn."""
 
 
 class Turns:
@@ -32,21 +28,16 @@ class Turns:
         self._worker = worker
         self._changed = threading.Condition()
         self._taken, self._waiting = False, 0
-        self._asked_back: set[int] = set()
         self._ended: Exception | None = None
 
     @contextmanager
-    def next(self, bundle: int | None = None) -> Iterator[None]:
+    def next(self) -> Iterator[None]:
         """A turn.
 
-        Args:
-            bundle: the index of what it is for, where that can be asked back.
-
         Raises:
-            NotBegun: it was asked back.
             Exception: what ended one before, or this one; see ``end``.
         """
-        with self._one(bundle):
+        with self.last():
             if self._ended:
                 raise self._ended
             try:
@@ -56,25 +47,13 @@ class Turns:
             except Exception as error:
                 self.end(error)
 
-    def last(self) -> AbstractContextManager[None]:
-        """To be held while the code is let go of."""
-        return self._one(None)
-
-    def ask_back(self, bundle: int) -> None:
-        """Let a bundle that has not begun have no turn any more; from any thread."""
-        with self._changed:
-            self._asked_back.add(bundle)
-            self._changed.notify_all()
-
     @contextmanager
-    def _one(self, bundle: int | None) -> Iterator[None]:
+    def last(self) -> Iterator[None]:
+        """To be held while the code is let go of."""
         with self._changed:
             self._waiting += 1
-            self._changed.wait_for(lambda: not self._taken or bundle in self._asked_back)
+            self._changed.wait_for(lambda: not self._taken)
             self._waiting -= 1
-            if bundle in self._asked_back:
-                self._asked_back.discard(bundle)  # it may come again
-                raise NotBegun
             self._taken = True
         try:
             yield

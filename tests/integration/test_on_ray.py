@@ -1,22 +1,23 @@
-"""Bundles on real Ray actors: what becomes of them, and of the processes, when actors are lost or not needed."""
+"""Bundles through Ray Data: what becomes of them, and of the processes, when workers are lost or not needed."""
 
 import errno
 import os
 import re
 import shutil
+import signal
 import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import ray
 from job_folders import Job, noting, wait_until
 
-from batch_endpoints.engine.driver import plan_input
-from batch_endpoints.engine.on_ray import pool as ray_pool
-from batch_endpoints.engine.on_ray.runner import RayPoolRunner
-from batch_endpoints.errors import InputError, WorkersLost
+from batch_endpoints.engine.on_ray import scoring, watch, worker
+from batch_endpoints.engine.on_ray.runner import RayRunner
+from batch_endpoints.errors import WorkersLost
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import WorkerPlan
 
@@ -55,9 +56,15 @@ def cluster():
     before = dict(os.environ)
     os.environ["RAY_AUTH_MODE"] = "disabled"
     ray.init(
-        "local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False, _temp_dir=folder
+        "local",
+        num_cpus=2,
+        object_store_memory=80 << 20,  # about the least that Ray takes
+        include_dashboard=False,
+        logging_level="error",
+        log_to_driver=False,
+        _temp_dir=folder,
     )
-    yield
+    yield folder
     ray.shutdown()
     os.environ.clear()
     os.environ.update(before)
@@ -72,7 +79,7 @@ def job_that(script, place, files, each=2, **values):
 
 def test_what_a_killed_worker_was_at_is_scored_once_by_another(tmp_path):
     job = job_that(KILLS_ITS_WORKER, tmp_path, 8, ALWAYS=False, MARK=str(tmp_path / "mark"))
-    state = job.run(RayPoolRunner)
+    state = job.run(RayRunner)
     assert (state.status, state.progress.items_failed) == ("Completed", 0)
     assert [row["prediction"] for row in job.rows()] == [f"{n:03}.txt" for n in range(8)]
     assert Counter(job.calls())["003.txt"] == 2
@@ -80,7 +87,7 @@ def test_what_a_killed_worker_was_at_is_scored_once_by_another(tmp_path):
 
 def test_a_mini_batch_that_always_takes_its_worker_along_fails_and_the_rest_of_its_bundle_goes_on(tmp_path):
     job = job_that(KILLS_ITS_WORKER, tmp_path, 70, ALWAYS=True, MARK=str(tmp_path / "mark"))  # two in most bundles
-    state = job.run(RayPoolRunner)
+    state = job.run(RayRunner)
     assert (state.status, state.progress.items_succeeded, state.progress.items_failed) == ("Completed", 69, 1)
     assert [row["prediction"] for row in job.rows()] == [f"{n:03}.txt" for n in range(70) if n != 3]
     (failed,) = job.failed_items()
@@ -102,7 +109,7 @@ def init():
 def test_code_that_others_have_loaded_fails_the_job_only_where_it_fails_again_and_again(tmp_path, once):
     marks = {"MARK": str(tmp_path / "mark"), "GOOD": str(tmp_path / "good"), "ONCE": once}
     job = job_that(KILLS_ITS_WORKER + FAILS_TO_LOAD, tmp_path, 8, each=1, ALWAYS=False, **marks)
-    state = job.run(RayPoolRunner)
+    state = job.run(RayRunner)
     if once:
         assert (state.status, state.progress.items_succeeded) == ("Completed", 8)
         assert job.calls().count("broken") == 1
@@ -113,29 +120,36 @@ def test_code_that_others_have_loaded_fails_the_job_only_where_it_fails_again_an
         assert job.calls().count("broken") == 3
 
 
-def test_workers_that_never_come_up_fail_the_job_and_say_why(tmp_path, monkeypatch):
-    class WithoutPackage(ray_pool.ScoringActor):
-        def __init__(self, folder_uri, input_root):
+def runs(job, bundles, workers):
+    return RayRunner(job.job_folder.uri).run(bundles, workers, job.input.as_uri())
+
+
+@pytest.mark.parametrize("how", ["raises", "ends"])
+def test_workers_that_never_come_up_fail_the_job_and_say_why(tmp_path, monkeypatch, how):
+    class WithoutPackage(worker.ScoringWorker):
+        def __init__(self, *arguments):
+            if how == "ends":
+                os.kill(os.getpid(), signal.SIGKILL)
             raise ModuleNotFoundError("No module named 'pyarrow'")
 
-    monkeypatch.setattr(ray_pool, "_MOST_LOST_STARTS", 2)
-    monkeypatch.setattr(ray_pool, "ScoringActor", WithoutPackage)
-    outcomes = RayPoolRunner(tmp_path.as_uri()).run([Bundle(0, 0, (("a",), ("b",)))], WorkerPlan(1, 0.5), "")
-    with pytest.raises(WorkersLost, match=r"2 workers ended, one behind .* were up: .*No module named 'pyarrow'"):
-        list(outcomes)
+    monkeypatch.setattr(watch, "_MOST_LOST_STARTS", 2)
+    monkeypatch.setattr(worker, "ScoringWorker", WithoutPackage)
+    job = job_that("{noting}\ndef run(mini_batch): return mini_batch", tmp_path, 2)
+    why = "2 times, one behind the other, before it was up" if how == "ends" else "No module named 'pyarrow'"
+    with pytest.raises(WorkersLost, match=why):
+        list(runs(job, [Bundle(0, 0, (("000.txt",), ("001.txt",)))], WorkerPlan(1, 0.5)))
 
 
-def actors_whose_disk_is_full(tokens):
-    """A class of them: as many runs as there are tokens (files of a folder) cannot write."""
+def workers_whose_disk_is_full(tokens):
+    """A class of them: as many blocks as there are tokens (files of a folder) cannot be written."""
 
-    class FullDisk(ray_pool.ScoringActor):
-        @ray.method(concurrency_group="run")
-        def run(self, bundle, *how):
+    class FullDisk(worker.ScoringWorker):
+        def __call__(self, block):
             for token in tokens.glob("*"):
                 token.unlink(missing_ok=True)
                 self._scorer._files.open_output = self.cannot_write
                 break
-            return super().run(bundle, *how)
+            yield from super().__call__(block)
 
         def cannot_write(self, path):
             raise OSError(errno.ENOSPC, "No space left on device", path)
@@ -147,8 +161,8 @@ def test_what_a_worker_cannot_write_is_scored_and_written_by_another(tmp_path, m
     job = job_that("{noting}\ndef run(mini_batch): return mini_batch", tmp_path, 8)
     (tmp_path / "tokens").mkdir()
     (tmp_path / "tokens" / "1").touch()
-    monkeypatch.setattr(ray_pool, "ScoringActor", actors_whose_disk_is_full(tmp_path / "tokens"))
-    state = job.run(RayPoolRunner)
+    monkeypatch.setattr(worker, "ScoringWorker", workers_whose_disk_is_full(tmp_path / "tokens"))
+    state = job.run(RayRunner)
     assert (state.status, state.progress.items_succeeded, state.progress.items_failed) == ("Completed", 8, 0)
     assert len(job.rows()) == 8
 
@@ -156,11 +170,11 @@ def test_what_a_worker_cannot_write_is_scored_and_written_by_another(tmp_path, m
 def test_a_job_whose_workers_can_write_nowhere_fails_with_the_reason_and_is_resumed(tmp_path, monkeypatch):
     job = job_that("{noting}\ndef run(mini_batch): return mini_batch", tmp_path, 8)
     (tmp_path / "tokens").mkdir()
-    for number in range(9):
+    for number in range(20):
         (tmp_path / "tokens" / str(number)).touch()
     with monkeypatch.context() as patched:
-        patched.setattr(ray_pool, "ScoringActor", actors_whose_disk_is_full(tmp_path / "tokens"))
-        state = job.run(RayPoolRunner)
+        patched.setattr(worker, "ScoringWorker", workers_whose_disk_is_full(tmp_path / "tokens"))
+        state = job.run(RayRunner)
     assert (state.status, state.error.code, job.commits()) == ("Failed", "StoreUnavailable", [])
     assert re.match(r"worker '.+' cannot go on: \[Errno 28\] No space left on device: 'parts/", state.error.message)
     assert "job resume" in state.error.details
@@ -172,7 +186,7 @@ def test_a_worker_without_work_gives_its_cpu_back_while_another_is_still_at_it(t
     job = job_that(WAITS, tmp_path, 2, GO=str(tmp_path / "go"))
     bundles = [Bundle(n, n, ((f"{n:03}.txt",),)) for n in range(2)]
     with ThreadPoolExecutor() as pool:
-        outcomes = pool.submit(list, RayPoolRunner(job.job_folder.uri).run(bundles, TWO, job.input.as_uri()))
+        outcomes = pool.submit(list, runs(job, bundles, TWO))
         wait_until(lambda: len(job.commits()) == 1 and job.calls(), what="one that is done and one that waits")
         wait_until(lambda: ray.available_resources().get("CPU", 0) >= 1, what="a free CPU")
         (tmp_path / "go").touch()
@@ -180,12 +194,30 @@ def test_a_worker_without_work_gives_its_cpu_back_while_another_is_still_at_it(t
     assert len(job.commits()) == 2
 
 
+def test_a_job_of_more_workers_than_cpus_and_of_long_names_runs_where_the_object_store_is_small(tmp_path):
+    names = [f"{'long-' * 40}{n:04}.txt" for n in range(300)]
+    script = "def run(mini_batch): return mini_batch"
+    resources = {"instance_count": 2, "properties": {"num_cpus": 1}}
+    settings = {"max_concurrency_per_instance": 2, "error_threshold": -1}
+    job = Job(tmp_path, script, names, deployment={"resources": resources}, settings=settings)
+    state = job.run(RayRunner)
+    assert (state.status, state.progress.items_succeeded) == ("Completed", 300)
+    assert [row["file"] for row in job.rows()] == names
+
+
+def test_ray_knows_a_job_by_the_names_of_endpoint_deployment_and_job(tmp_path, cluster):
+    job = Job(tmp_path, files=2, endpoint_name="heart")
+    assert job.run(RayRunner).status == "Completed"
+    logs = [path.name for path in Path(cluster).rglob("ray-data-*.log")]
+    assert any(name.startswith("ray-data-heart.echo.job_") for name in logs), logs
+
+
 @pytest.mark.parametrize("how", ["close", "stop"])
 def test_whoever_closes_or_stops_the_outcomes_ends_the_script_at_once(tmp_path, monkeypatch, how):
-    monkeypatch.setattr(ray_pool, "_CLOSE_SECONDS", 100.0)  # behind it the worker itself would be killed
+    monkeypatch.setattr(scoring, "_CLOSE_SECONDS", 100.0)  # behind it the worker itself would be killed
     job = job_that(WAITS, tmp_path, 2, GO=str(tmp_path / "never"))
     bundles = [Bundle(n, n, ((f"{n:03}.txt",),)) for n in range(2)]
-    runner = RayPoolRunner(job.job_folder.uri)
+    runner = RayRunner(job.job_folder.uri)
     outcomes = runner.run(bundles, TWO, job.input.as_uri())
     assert next(outcomes).bundle == 0
     wait_until(job.calls, what="the call that does not end")
@@ -201,60 +233,4 @@ def test_whoever_closes_or_stops_the_outcomes_ends_the_script_at_once(tmp_path, 
     wait_until(lambda: not os.path.exists(f"/proc/{host}"), what="the end of the host")
     assert time.monotonic() - began < 50
     assert len(job.commits()) == 1
-    wait_until(lambda: ray.available_resources().get("CPU", 0) == 2, what="both CPUs")
-
-
-LOADS = """
-import os
-{noting}
-def init():
-    note(str(os.getpid()))
-def run(mini_batch):
-    return mini_batch["x"]
-"""
-
-
-def planned_behind(job, monkeypatch, then):
-    """Calls ``then`` where most of the plan is not made yet, and the workers have loaded the code."""
-    cut = plan_input.cut_tables
-
-    def slow(*how):
-        for number, batch in enumerate(cut(*how)):
-            if number == 3:
-                wait_until(lambda: len(job.calls()) == 2, what="the code of both workers")
-                then()
-            yield batch
-
-    monkeypatch.setattr(plan_input, "cut_tables", slow)
-
-
-def job_of_rows(place):
-    settings = {"mini_batch_size": "5 rows", "mini_batch_format": "pandas", "max_concurrency_per_instance": 2}
-    job = Job(place, LOADS.format(noting=noting(place)), files=[], settings=settings)
-    (job.input / "rows.csv").write_text("x\n" + "".join(f"{n}\n" for n in range(100)))
-    return job
-
-
-def test_workers_come_up_and_load_the_code_while_a_large_file_is_still_being_cut(tmp_path, monkeypatch):
-    job, seen = job_of_rows(tmp_path), []
-    planned_behind(job, monkeypatch, lambda: seen.append(job.job_folder.plan()))
-    state = job.run(RayPoolRunner)
-    assert state.status == "Completed", state.error
-    assert seen == [None]
-    assert len(job.calls()) == 2
-    assert [int(row["prediction"]) for row in job.rows()] == list(range(100))
-    assert set(state.seconds) >= {"environment", "list", "first_mini_batch", "scoring"}
-
-
-def test_workers_end_where_the_rest_of_the_input_cannot_be_planned(tmp_path, monkeypatch):
-    job = job_of_rows(tmp_path)
-
-    def fail():
-        raise InputError("the rest cannot be read")
-
-    planned_behind(job, monkeypatch, fail)
-    state = job.run(RayPoolRunner)
-    assert (state.status, state.error.message) == ("Failed", "the rest cannot be read")
-    for host in job.calls():
-        wait_until(lambda host=host: not os.path.exists(f"/proc/{host}"), what="the end of the host")
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 2, what="both CPUs")

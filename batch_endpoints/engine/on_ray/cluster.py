@@ -1,0 +1,37 @@
+"""The nodes of a Ray cluster: what they have, and what of it is free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import ray
+
+from batch_endpoints.engine.on_ray.internals import kinds_of_nodes
+from batch_endpoints.planning.resources import ClusterShape, Node
+
+
+def shape() -> ClusterShape:
+    """The nodes that are up, and those that an autoscaler may bring."""
+    kinds = kinds_of_nodes()
+    return ClusterShape(
+        tuple(_node(node["Resources"]) for node in ray.nodes() if node["Alive"]),
+        kinds=None if kinds is None else tuple(map(_node, kinds)),
+    )
+
+
+def alive_nodes() -> set[str]:
+    """Ids of the nodes that are up."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
+def free_resources() -> str:
+    """What of the cluster's CPUs and GPUs is free, as a clause for people."""
+    free, has = ray.available_resources(), ray.cluster_resources()
+    counts = [
+        f"{free.get(key, 0):g} of {has.get(key, 0):g} {key}s" for key in ("CPU", "GPU") if key == "CPU" or key in has
+    ]
+    return f"{' and '.join(counts)} are free"
+
+
+def _node(resources: Mapping[str, float]) -> Node:
+    return Node(float(resources.get("CPU", 0)), float(resources.get("GPU", 0)), int(resources.get("memory", 0)))
