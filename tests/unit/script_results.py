@@ -157,6 +157,8 @@ def read_as(cell, value):
         return cell
     if isinstance(value, np.datetime64):
         return plain(np.datetime64(cell, "ns"))
+    if isinstance(value, np.floating) and not isinstance(value, np.longdouble):
+        return plain(type(value)(cell))  # the shortest text of a float32 is that of another double
     if isinstance(value, np.generic) and not isinstance(value, np.longdouble):
         value = value.item()
     if isinstance(value, list | dict):
