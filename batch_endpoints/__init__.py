@@ -2,19 +2,19 @@
 
 The walk of one request, ``POST /endpoints/{endpoint}/jobs``, from top to bottom:
 
- 1. ``ingress.app``        the body becomes an Invocation
- 2. ``planning.routing``   the endpoint's default deployment, unless the request names one
- 3. ``planning.overrides`` the deployment's settings and this job's own -> effective settings
- 4. ``control_plane``      a BatchJob(NotStarted) in the records; 201 and the job go back to the client
- 5. ``controller``         admits it and launches ``python -m batch_endpoints.engine <job folder>`` as a Ray job
- 6. ``engine.driver.run_job``      Preparing: the interpreter; ``storage.inputs.fetch`` lists the data
- 7. ``planning.job_plan``  files -> mini-batches -> bundles: the plan, stored once in the job folder
- 8. ``engine.ray_pool``    uncommitted bundles -> a pool of scoring actors, one at a time each
- 9. ``scoring.worker``     feeds the host process that runs the user's code; retries, timeouts
-10. ``storage.job.commits``    rows become a part, and a commit record, put-if-absent, makes it count
-11. ``engine.driver.scoring_rounds``      outcomes -> progress, error threshold
+ 1. ``ingress.app``             the token is checked; the body becomes an Invocation
+ 2. ``planning.routing``        the endpoint's default deployment, unless the request names one
+ 3. ``planning.overrides``      the deployment's settings and this job's own -> effective settings
+ 4. ``control_plane``           a BatchJob(NotStarted) in the records; 201 and the job go back to the client
+ 5. ``controller.reconcile``    admits it and launches ``python -m batch_endpoints.engine <job folder>`` as a Ray job
+ 6. ``engine.driver.run_job``   Preparing: the interpreter; ``storage.inputs.listing`` lists the data
+ 7. ``planning.job_plan``       files -> mini-batches -> bundles: the plan, stored once in the job folder
+ 8. ``engine.on_ray.scoring``   uncommitted bundles -> blocks -> Ray Data: map_batches over a pool of workers
+ 9. ``engine.worker.bundle``    one bundle; ``scoring.worker`` feeds the host process with the user's code; retries
+10. ``storage.job.commits``     rows become a part, and a commit record, put-if-absent, makes it count
+11. ``engine.driver.scoring_rounds``  outcomes -> progress, error threshold
 12. ``storage.outputs.rows``    Finalizing: committed parts in plan order -> the named output; report; failed items
-13. ``ingress.app``        GET the job: status, counts, ETA, output, first error
+13. ``ingress.app``             GET the job: status, counts, ETA, output, first error
 
 The names below are public; importing them imports neither Ray nor MLflow.
 """
