@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from conftest import Server, Shell, deploy_script
 from processes import slowdown
+from servers import Server, Shell, deploy_script
 
 from batch_endpoints.cli.local_ray import free_ports
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
-from conftest import deploy_script
 from processes import runs, wait_for
+from servers import deploy_script
 
 from batch_endpoints.storage.files.addresses import local_path
 
