@@ -35,7 +35,7 @@ def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
     deployment = job.deployment
     recorded = {}
     if chosen_by_model(job):
-        recorded = read_texts(job.model.path, RECORDED_FILES, Access.of(job))
+        recorded = read_texts(job.model.path, RECORDED_FILES, Access.of_deployment(job))
     stated = _stated(job)
     try:
         return find_interpreter(stated, cache, recorded)

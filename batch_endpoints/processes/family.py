@@ -163,7 +163,7 @@ def families(hosts: Iterable[int] = ()) -> dict[int, int]:
 
 
 def _is_host(pid: int) -> bool:
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "host.py")
+    script = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scoring", "host.py")
     with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as command:
         return os.fsencode(script) in command.read(1 << 12).split(b"\0")[1:3]  # after its interpreter and -u
     return False

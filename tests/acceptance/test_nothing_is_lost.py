@@ -154,7 +154,7 @@ def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(she
         before = shell.pids(str(shell.home))
         assert len(before) >= 2  # the driver and the host of its worker
         assert kill(head)
-        assert shell.run("status").returncode == 1
+        wait_for(lambda: shell.run("status").returncode == 1, "the end of what answered")
         shell("up", "--port", port)
         assert not [command for pid in before if (command := command_of(pid))]
         gate.touch()

@@ -661,7 +661,7 @@ def test_outputs_are_listed_and_downloaded(http, server, completed):
         "deep",
         "a%00b",
         "predictions.csv%00",
-        "x" * 1000,
+        "x" * 250,
     ],
 )
 def test_downloads_cannot_leave_the_output(http, completed, path):

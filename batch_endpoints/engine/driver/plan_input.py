@@ -115,6 +115,6 @@ def _all_tables(files: Iterable[InputFile], tensors: bool) -> bool:
 def _mlmodel(job: JobSpec) -> bytes:
     """What the model says of itself; nothing where that cannot be read, which the workers will tell."""
     try:
-        return read_texts(job.model.path, ["MLmodel"], Access.of(job)).get("MLmodel", "").encode()
+        return read_texts(job.model.path, ["MLmodel"], Access.of_deployment(job)).get("MLmodel", "").encode()
     except (InputError, Refused, UnicodeDecodeError):
         return b""

@@ -24,7 +24,7 @@ def scoring_contract(job: JobSpec, interpreter: str, model: Path, scratch: Path,
         model: see ``model_here``.
     """
     deployment = job.deployment
-    settings, code, access = deployment.settings, deployment.code_configuration, Access.of(job)
+    settings, code, access = deployment.settings, deployment.code_configuration, Access.of_deployment(job)
     return ScoringContract(
         interpreter=interpreter,
         code=fetch_tree(code.code, scratch / "fetched-code", access) if code else None,
@@ -63,7 +63,7 @@ def model_here(job: JobSpec, scratch: Path, cache: Path) -> NodeCopy:
         InputError: it does not exist or cannot be read.
         StoreUnavailable: it may be read later.
     """
-    path = fetch_tree(job.model.path, scratch / "model", Access.of(job))
+    path = fetch_tree(job.model.path, scratch / "model", Access.of_deployment(job))
     if local_path(job.model.path) is None:  # this worker's own already
         return NodeCopy(path)
     return node_copy(path, cache / "models")

@@ -40,6 +40,11 @@ class Access:
     def of(cls, job: JobSpec) -> Access:
         return cls(job.credentials, job.open_folders)
 
+    @classmethod
+    def of_deployment(cls, job: JobSpec) -> Access:
+        """For its code and model, which were looked at when they were registered, and lie in the server's folders."""
+        return cls(job.credentials)
+
     def opens(self, place: str | Path) -> bool:
         """May it be read, if it is on this machine's disk, wherever links on the way lead now?"""
         return self.folders is None or any(is_within(Path(place), Path(folder)) for folder in self.folders)
