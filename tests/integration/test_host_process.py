@@ -303,7 +303,7 @@ def test_a_script_runs_under_another_python_that_has_none_of_our_packages(tmp_pa
         assert "did not end within 2 seconds" in b.reason("slow")
         assert b.score("a", "b", "c", "d").table.num_rows == 4
 
-    assert rows == [version, "0.30000000000000004", '["x", null]', '{"a": NaN}']
+    assert rows == [version, "0.30000000000000004", '["x", null]', '{"a": null}']
 
 
 # what goes wrong
