@@ -24,9 +24,9 @@ from batch_endpoints.specs import (
     BatchJob,
     Compute,
     Invocation,
-    JobSpec,
     JobStatus,
     ModelDeployment,
+    ScoringJob,
 )
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.addresses import local_path
@@ -217,7 +217,7 @@ class Jobs:
         access = self._assets.places.access([*uris, *(entry.path for entry in (table.paths if table else ()))])
         self._check_input(table.paths[0].path if table else data.path, data.type, access)
         now = self._now()
-        spec = JobSpec(
+        spec = ScoringJob(
             name=name,
             endpoint_name=endpoint_name,
             deployment=frozen,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batch_endpoints.errors import Conflict, NotFound
-from batch_endpoints.specs import BatchJob
+from batch_endpoints.specs import BatchJob, ScoringJob
 from batch_endpoints.storage.files.access import AMBIENT
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.job_folder import JobFolder
@@ -44,6 +44,11 @@ def partial_output(job: BatchJob, name: str) -> str:
 
 
 def _partial(job: BatchJob, name: str) -> NamedOutput:
+    if not isinstance(job.spec, ScoringJob):
+        raise Conflict(
+            f"job '{job.name}' is a {job.spec.type}, whose outputs are there when its steps have ended",
+            mend="`batch-endpoints job list --parent-job-name` lists its steps, which have outputs of their own.",
+        )
     whole = named_output(job.spec, job.folder)
     if name != whole.name:
         raise NotFound(f"job '{job.name}' has no output '{name}'", mend=f"It has: {whole.name}.")

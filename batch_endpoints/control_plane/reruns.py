@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from batch_endpoints.errors import InvocationError
 from batch_endpoints.planning.overrides import resumed_deployment
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
 from batch_endpoints.policies.lifecycle import check_resume, check_retry_failed, may_begin_again
-from batch_endpoints.specs import BatchJob, Invocation, JobState
+from batch_endpoints.specs import BatchJob, Invocation, JobState, ScoringJob, to_document
 
 
 def resumed(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
@@ -19,6 +20,8 @@ def resumed(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
     """
     check_resume(job.name, job.status)
     again, done = _once_more(job, changes, now), job.state.progress
+    if not isinstance(again.spec, ScoringJob):
+        return again
     allowed = again.spec.deployment.settings.error_threshold
     failed = over_threshold(done.items_failed + done.rows_failed, allowed)
     if failed or nothing_succeeded(done.items_succeeded, done.items_failed):
@@ -47,11 +50,18 @@ def _with_failures(again: BatchJob, job: BatchJob) -> BatchJob:
 
 def _once_more(job: BatchJob, changes: Invocation, now: datetime) -> BatchJob:
     assert may_begin_again(job.status, "NotStarted")
-    deployment = resumed_deployment(job.spec.deployment, changes)
     resumption = job.spec.resumption + 1
+    update: dict[str, object] = {"resumption": resumption}
+    if isinstance(job.spec, ScoringJob):
+        update["deployment"] = resumed_deployment(job.spec.deployment, changes)
+    elif said := sorted(key for key, value in to_document(changes).items() if value not in ("", {}, False)):
+        raise InvocationError(
+            f"a {job.spec.type} that goes on cannot change {', '.join(said)}: its steps were frozen when it was made",
+            mend="Invoke the endpoint anew.",
+        )
     return job.replaced(
         status="NotStarted",
-        spec=job.spec.model_copy(update={"deployment": deployment, "resumption": resumption}),
+        spec=job.spec.model_copy(update=update),
         state=JobState(status="NotStarted", resumption=resumption, progress=job.state.progress),
         launches_before=job.launches,
         modified_at=now,

@@ -7,7 +7,7 @@ from pathlib import Path
 from batch_endpoints.environments.interpreters import Interpreter, find_interpreter
 from batch_endpoints.environments.plan import RECORDED_FILES, states_interpreter
 from batch_endpoints.errors import EnvironmentFailed
-from batch_endpoints.specs import Environment, JobSpec
+from batch_endpoints.specs import Environment, ScoringJob
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.inputs.fetch import read_texts
 
@@ -15,13 +15,13 @@ _TRY_IT = "To try it without a job: batch-endpoints environment build -f <its fi
 _STATE_ANOTHER = "An 'environment' in the deployment goes before what is recorded."
 
 
-def chosen_by_model(job: JobSpec) -> bool:
+def chosen_by_model(job: ScoringJob) -> bool:
     """Does what MLflow recorded with the model say which interpreter it is? Then that one has all of it."""
     by_mlflow = job.deployment.code_configuration is None or job.model.type == "mlflow_model"
     return by_mlflow and not states_interpreter(_stated(job))
 
 
-def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
+def job_interpreter(job: ScoringJob, cache: Path) -> Interpreter:
     """Find it, or build it: once on each machine, whoever asks.
 
     Args:
@@ -48,6 +48,6 @@ def job_interpreter(job: JobSpec, cache: Path) -> Interpreter:
         raise EnvironmentFailed(error.what, where=where, mend=f"{error.mend}\n{mend}") from error
 
 
-def _stated(job: JobSpec) -> Environment:
+def _stated(job: ScoringJob) -> Environment:
     environment = job.deployment.environment
     return environment if isinstance(environment, Environment) else Environment()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batch_endpoints.specs import BatchJob, JobInput, JobOutput
+from batch_endpoints.specs import AnyJob, BatchJob, JobInput, JobOutput, ScoringJob, StepState
 
 
 def job_answer(job: BatchJob) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def job_answer(job: BatchJob) -> dict[str, Any]:
             "provisioningState": "Succeeded",
             "interactionEndpoints": {},
             "output": {},
-            "compute": {"isLocal": False, "instanceCount": spec.deployment.resources.instance_count},
+            "compute": {"isLocal": False, **_instances(spec)},
             "inputs": {name: _input(given) for name, given in spec.inputs.items()},
             "outputs": {name: _output(output) for name, output in outputs.items()},
             "progress": {
@@ -47,6 +47,10 @@ def job_answer(job: BatchJob) -> dict[str, Any]:
             "launches": job.launches,
             "retries": spec.retries,
             "folder": job.folder,
+            "jobType": spec.type,
+            "parentJobName": job.parent_job_name,
+            "step": job.step,
+            "steps": {path: _step(step) for path, step in state.steps.items()},
             "experimentName": job.experiment_name,
             "properties": {
                 **job.properties,
@@ -63,6 +67,27 @@ def job_answer(job: BatchJob) -> dict[str, Any]:
             "lastModifiedAt": job.modified_at.isoformat(),
             "lastModifiedBy": job.created_by,
         },
+    }
+
+
+def _instances(spec: AnyJob) -> dict[str, int]:
+    return {"instanceCount": spec.deployment.resources.instance_count} if isinstance(spec, ScoringJob) else {}
+
+
+def _step(step: StepState) -> dict[str, Any]:
+    progress = step.progress
+    return {
+        "jobType": step.type,
+        "status": step.status,
+        "after": list(step.after),
+        "attempt": step.attempt,
+        "items": progress.items,
+        "itemsSucceeded": progress.items_succeeded,
+        "itemsFailed": progress.items_failed,
+        "startedAt": step.started_at.isoformat() if step.started_at else None,
+        "endedAt": step.ended_at.isoformat() if step.ended_at else None,
+        "error": step.error.model_dump() if step.error else None,
+        "note": step.note,
     }
 
 

@@ -28,6 +28,7 @@ from batch_endpoints.specs.deployment import (
     ModelDeployment,
     ModelDeploymentSettings,
     PipelineComponentDeployment,
+    PipelineSettings,
     RetrySettings,
 )
 from batch_endpoints.specs.documents import (
@@ -40,19 +41,9 @@ from batch_endpoints.specs.documents import (
     to_document,
 )
 from batch_endpoints.specs.endpoint import BatchEndpoint, Defaults
-from batch_endpoints.specs.job import (
-    DATA_TYPES,
-    TERMINAL,
-    BatchJob,
-    Invocation,
-    JobError,
-    JobInput,
-    JobOutput,
-    JobSpec,
-    JobState,
-    JobStatus,
-    Progress,
-)
+from batch_endpoints.specs.invocation import DATA_TYPES, Invocation, JobInput, JobOutput
+from batch_endpoints.specs.job import JOB, AnyJob, CommandJob, JobSpec, PipelineJob, ScoringJob
+from batch_endpoints.specs.job_state import TERMINAL, BatchJob, JobError, JobState, JobStatus, Progress, StepState
 from batch_endpoints.specs.mltable import MLTable, ReadDelimited, TableReading
 from batch_endpoints.specs.origins import Location, Origins
 from batch_endpoints.specs.report import (
@@ -71,15 +62,18 @@ __all__ = [
     "COMPONENT",
     "DATA_TYPES",
     "DEPLOYMENT",
+    "JOB",
     "LOCAL",
     "MINI_BATCH_FILES",
     "TERMINAL",
+    "AnyJob",
     "Asset",
     "AssetReference",
     "BatchEndpoint",
     "BatchJob",
     "CodeConfiguration",
     "CommandComponent",
+    "CommandJob",
     "Component",
     "Compute",
     "Credentials",
@@ -108,6 +102,8 @@ __all__ = [
     "ParallelComponent",
     "PipelineComponent",
     "PipelineComponentDeployment",
+    "PipelineJob",
+    "PipelineSettings",
     "Progress",
     "ReadDelimited",
     "RenamedFile",
@@ -116,8 +112,10 @@ __all__ = [
     "RetrySettings",
     "RowCounts",
     "RowsFile",
+    "ScoringJob",
     "SkippedFile",
     "Spec",
+    "StepState",
     "TableReading",
     "check",
     "compute_name",

@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, field_validator
 
 from batch_endpoints.specs.assets import Environment, Version
 from batch_endpoints.specs.base import Description, Spec, Strings, Uri
-from batch_endpoints.specs.numbers import Count, LiteralValue, Nodes, Real, Threshold, Workers
+from batch_endpoints.specs.numbers import Count, LiteralValue, Nodes, Real, Seconds, Threshold, Tries, Workers
 
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,254}")
 DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
@@ -76,6 +76,13 @@ class Distribution(Spec):
     process_count_per_instance: Count | None = None
     worker_count: Count | None = None
     parameter_server_count: Count | None = None
+
+
+class StepRetries(Spec):
+    """Ours: how often a command step is begun again after a failure of its own, each time with clean outputs."""
+
+    max_retries: Tries = 0
+    timeout: Seconds | None = Field(None, description="seconds for one attempt; None is no limit")
 
 
 class StepResources(Spec):

@@ -14,7 +14,7 @@ from harness import WORKERS, Bench, Contender, Measured, Run, Verdict, WrongOutp
 
 from batch_endpoints.planning.job_plan import plan_job
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.commits import Commit, CommitLog
 from batch_endpoints.storage.job.job_folder import JobFolder
@@ -113,7 +113,7 @@ def write_committed_job(place: Path, folder: Path, committed: int) -> None:
         },
         "inputs": {"data": {"type": "uri_folder", "path": input.as_uri()}},
     }
-    job_folder.write_job(JobSpec.model_validate(document))
+    job_folder.write_job(ScoringJob.model_validate(document))
     plan = plan_job(str(input), [InputFile(f"{number:07}") for number in range(committed + 1)], 1, WORKERS)
     job_folder.write_plan(plan)
     log = CommitLog(files)

@@ -21,7 +21,7 @@ from batch_endpoints.errors import Refused, ServerError
 from batch_endpoints.records import migrate, migrations, open_store
 from batch_endpoints.records.database import Database
 from batch_endpoints.records.tables import METADATA, REVISION
-from batch_endpoints.specs import BatchEndpoint, BatchJob, JobSpec, Model, ModelDeployment
+from batch_endpoints.specs import BatchEndpoint, BatchJob, Model, ModelDeployment, ScoringJob
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_jobs_of_before_keep_their_folders_and_an_open_one_its_launches(bare_url
             name=name,
             endpoint_name="heart",
             deployment_name="xgb",
-            spec=JobSpec(name=name, deployment=ModelDeployment(name="xgb", model=Model(path="/m")), inputs={}),
+            spec=ScoringJob(name=name, deployment=ModelDeployment(name="xgb", model=Model(path="/m")), inputs={}),
             folder=f"file:///jobs/{name}",
             status=status,
             launches=launches,

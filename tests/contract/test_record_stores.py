@@ -30,7 +30,6 @@ from batch_endpoints.specs import (
     JobError,
     JobInput,
     JobOutput,
-    JobSpec,
     JobState,
     Model,
     ModelDeployment,
@@ -38,6 +37,7 @@ from batch_endpoints.specs import (
     PipelineComponentDeployment,
     Progress,
     RetrySettings,
+    ScoringJob,
 )
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=timezone.utc)
@@ -80,7 +80,7 @@ def model_deployment(name="xgb-v1", endpoint="heart", **values):
 
 
 def job(name, endpoint="heart", deployment="xgb-v1", **values):
-    spec = JobSpec(
+    spec = ScoringJob(
         name=name,
         endpoint_name=endpoint,
         deployment=model_deployment(deployment, endpoint).model_copy(update={"model": Model(path="file:///m")}),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.job_folder import JobFolder
 
@@ -50,7 +50,7 @@ class Job:
             **job,
         }
         self.job_folder = JobFolder(writable_place(self.folder.as_uri()), self.folder.as_uri())
-        self.job_folder.write_job(JobSpec.model_validate(self.spec))
+        self.job_folder.write_job(ScoringJob.model_validate(self.spec))
 
     def run(self, make_runner=LocalRunner):
         return run_job(self.job_folder, make_runner)

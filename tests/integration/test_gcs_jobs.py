@@ -9,7 +9,7 @@ from job_folders import ECHO
 from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.errors import InputError
-from batch_endpoints.specs import Credentials, JobSpec
+from batch_endpoints.specs import Credentials, ScoringJob
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.listing import list_files
@@ -45,7 +45,7 @@ def test_a_job_reaches_into_a_bucket_with_a_reference_to_a_key(closed, tmp_path)
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "score.py").write_text(ECHO)
     (tmp_path / "model.bin").write_bytes(b"m")
-    spec = JobSpec.model_validate(
+    spec = ScoringJob.model_validate(
         {
             "name": "job",
             "deployment": {

@@ -9,7 +9,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 from batch_endpoints.engine.worker import when_to_stop
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -372,7 +372,7 @@ def test_after_a_job_was_left_in_the_middle_it_goes_on_where_more_may_fail(tmp_p
     assert job.run().status == "Failed"
 
     job.spec["deployment"]["settings"]["error_threshold"] = 9
-    job.job_folder.write_job(JobSpec.model_validate({**job.spec, "resumption": 1}))
+    job.job_folder.write_job(ScoringJob.model_validate({**job.spec, "resumption": 1}))
     state = job.run()
 
     assert (state.status, state.progress.rows_failed) == ("Completed", 4)

@@ -27,9 +27,9 @@ from batch_endpoints.specs import (
     Invocation,
     JobInput,
     JobOutput,
-    JobSpec,
     Model,
     ModelDeployment,
+    ScoringJob,
     load_yaml,
 )
 from batch_endpoints.storage.files.access import Access
@@ -202,12 +202,12 @@ def run(mini_batch):
         "outputs": {"score": {"path": "s3://lake/out"}},
     }
     folder = JobFolder(writable_place("s3://lake/jobs/one"), "s3://lake/jobs/one")
-    folder.write_job(JobSpec.model_validate(job))
+    folder.write_job(ScoringJob.model_validate(job))
     assert run_job(folder, LocalRunner).progress.items_failed == 1
     assert "2.txt" not in text_of(s3, "out/predictions.csv")
 
     (tmp_path / "up").touch()
-    folder.write_job(JobSpec.model_validate({**job, "resumption": 1, "retries": 1}))
+    folder.write_job(ScoringJob.model_validate({**job, "resumption": 1, "retries": 1}))
     state = run_job(folder, LocalRunner)
 
     assert (state.status, state.progress.items_succeeded) == ("Completed", 3)
@@ -226,7 +226,7 @@ def test_a_store_that_lets_a_second_one_win_fails_the_job_before_anything_is_sco
     put(s3, "in/1.txt")
     spec = Job(tmp_path, inputs={"data": {"type": "uri_folder", "path": "s3://lake/in"}}).spec
     folder = JobFolder(writable_place("s3://lake/jobs/job"), "s3://lake/jobs/job")
-    folder.write_job(JobSpec.model_validate(spec))
+    folder.write_job(ScoringJob.model_validate(spec))
     plain = S3Client.put
     monkeypatch.setattr(S3Client, "put", lambda files, key, data, me, if_absent: plain(files, key, data, me, False))
     state = run_job(folder, LocalRunner)

@@ -27,7 +27,7 @@ from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import Part, partition_size
 from batch_endpoints.scoring.worker import WorkerStopped
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 from batch_endpoints.storage.files.patience import patience
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.fetch import fetch, fetch_tree
@@ -235,7 +235,7 @@ def job_of_20_files(store, tmp_path):
     (tmp_path / "model" / "m.bin").write_bytes(b"m")
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "score.py").write_text(ECHO + "print('the script is loaded', flush=True)\n")
-    spec = JobSpec.model_validate(
+    spec = ScoringJob.model_validate(
         {
             "name": "job",
             "deployment": {
@@ -284,7 +284,7 @@ def job_of_tables(store, tmp_path):
     asked = spec.model_dump(exclude_none=True)
     asked["deployment"]["settings"] |= {"mini_batch_size": "60 rows", "output_file_name": "predictions/"}
     asked["inputs"]["data"]["path"] = f"{store.PLACE}/tables"
-    return JobSpec.model_validate(asked)
+    return ScoringJob.model_validate(asked)
 
 
 def check_output_of_tables(store, job):

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 import pytest
 
 from batch_endpoints.errors import Conflict
-from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment
+from batch_endpoints.specs import JobState, Model, ModelDeployment, ScoringJob
 from batch_endpoints.storage.files.claim_files import claim_file
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.inputs.listing import list_files
@@ -21,7 +21,7 @@ class Rival:
     def __init__(self, place, name):
         outputs = {"score": {"path": (place / "out").as_uri()}}
         deployment = ModelDeployment(name="xgb", model=Model(path="/m"))
-        self.spec = JobSpec(name=name, deployment=deployment, inputs={}, outputs=outputs)
+        self.spec = ScoringJob(name=name, deployment=deployment, inputs={}, outputs=outputs)
         self.place = place / name
         self.folder = JobFolder(writable_place(self.place.as_uri()), self.place.as_uri())
         self.folder.write_job(self.spec)

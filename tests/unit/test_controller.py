@@ -10,7 +10,7 @@ from batch_endpoints.controller.reconcile import LOOK_SECONDS, PENDING_SECONDS, 
 from batch_endpoints.errors import InputError, ServerError
 from batch_endpoints.interfaces.launcher import Launch
 from batch_endpoints.records.memory import MemoryRecordStore
-from batch_endpoints.specs import BatchJob, JobError, JobSpec, JobState, Model, ModelDeployment, Progress
+from batch_endpoints.specs import BatchJob, JobError, JobState, Model, ModelDeployment, Progress, ScoringJob
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job.job_folder import JobFolder
 
@@ -62,7 +62,7 @@ class House:
             name=name,
             endpoint_name="heart",
             deployment_name="xgb",
-            spec=JobSpec(name=name, deployment=deployment, inputs={}),
+            spec=ScoringJob(name=name, deployment=deployment, inputs={}),
             folder=folder or (self.root / name).as_uri(),
             status=status,
             launches=launches,

@@ -21,7 +21,7 @@ from batch_endpoints.errors import StoreUnavailable
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.script_output import ScriptOutput
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job.commits import CommitLog
 from batch_endpoints.storage.job.job_folder import JobFolder
@@ -105,7 +105,7 @@ class Race:
         half = len(kinds) // 2
         self.bundles = Bundle(0, 0, files[:half]), Bundle(1, half, files[half:])
         self.job = JobFolder(Disk(folder), folder.as_uri())
-        self.spec = JobSpec.model_validate(SPEC)
+        self.spec = ScoringJob.model_validate(SPEC)
         self.workers, self.steppers = [], []  # the latter are the threads of workers and their timers
 
     def start_worker(self):

@@ -8,7 +8,7 @@ import pytest
 from batch_endpoints.ingress import job_feeds
 from batch_endpoints.ingress.job_events import follow
 from batch_endpoints.ingress.job_feeds import KEPT_BYTES, JobFeeds
-from batch_endpoints.specs import BatchJob, JobSpec
+from batch_endpoints.specs import BatchJob, ScoringJob
 from batch_endpoints.storage.job.logs import JobLogs
 
 DEADLINE = 60
@@ -32,7 +32,7 @@ class House:
             name="one",
             endpoint_name="heart",
             deployment_name="xgb",
-            spec=JobSpec.model_validate(SPEC),
+            spec=ScoringJob.model_validate(SPEC),
             status=self.status,
             folder=self.folder.as_uri(),
             created_at=now,

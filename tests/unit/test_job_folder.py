@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.job_plan import JobPlan, plan_job
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.specs import JobSpec, JobState, Model, ModelDeployment, SkippedFile
+from batch_endpoints.specs import JobState, Model, ModelDeployment, ScoringJob, SkippedFile
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job.job_folder import JobFolder
 
 NOW = datetime(2024, 1, 2, tzinfo=timezone.utc)
-JOB = JobSpec(name="j", deployment=ModelDeployment(name="xgb", model=Model(path="/m")), inputs={}, created_at=NOW)
+JOB = ScoringJob(name="j", deployment=ModelDeployment(name="xgb", model=Model(path="/m")), inputs={}, created_at=NOW)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_endpoints.errors import Conflict, InputError, OutputFailed
-from batch_endpoints.specs import JobOutput, JobSpec, Model, ModelDeployment, rows_file
+from batch_endpoints.specs import JobOutput, Model, ModelDeployment, ScoringJob, rows_file
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job.commits import Commit, CommittedFile, FailedItem, FailedRow
 from batch_endpoints.storage.outputs.item_lists import write_failed_items
@@ -504,7 +504,7 @@ def test_what_a_commit_tells_once_of_failures_alike_is_in_each_line_but_for_the_
 
 def job(outputs=None, **settings):
     deployment = ModelDeployment(name="xgb", model=Model(path="/m"), settings=settings)
-    return JobSpec(name="j", deployment=deployment, inputs={}, outputs=outputs or {})
+    return ScoringJob(name="j", deployment=deployment, inputs={}, outputs=outputs or {})
 
 
 @pytest.mark.parametrize(

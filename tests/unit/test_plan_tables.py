@@ -11,7 +11,7 @@ from batch_endpoints.engine.driver.plan_input import plan_mini_batches
 from batch_endpoints.planning import partitions
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 from batch_endpoints.storage.tables.column_types import columns_with_missing
 from batch_endpoints.storage.tables.parts import PartReader
 
@@ -20,7 +20,7 @@ def job_of(folder, mini_batch_size=None, **deployment):
     model = {"name": "m", "version": "1", "path": (folder / "model").as_uri()}
     inputs = {"data": {"type": "uri_folder", "path": folder.as_uri()}}
     deployment |= {"name": "plain", "model": model, "settings": {"mini_batch_size": mini_batch_size}}
-    return JobSpec.model_validate({"name": "job", "deployment": deployment, "inputs": inputs})
+    return ScoringJob.model_validate({"name": "job", "deployment": deployment, "inputs": inputs})
 
 
 def planned(folder, files, workers=1, size=None):

@@ -16,15 +16,15 @@ from batch_endpoints.specs import (
     Datastore,
     Environment,
     Invocation,
-    JobSpec,
     MLTable,
     Model,
     ModelDeployment,
+    ScoringJob,
     check,
     load_yaml,
 )
 
-KINDS = [BatchEndpoint, Compute, Data, Datastore, Environment, Invocation, JobSpec, MLTable, Model, Upload]
+KINDS = [BatchEndpoint, Compute, Data, Datastore, Environment, Invocation, ScoringJob, MLTable, Model, Upload]
 MODEL = {"name": "wine", "model": {"path": "file:///m"}}
 
 

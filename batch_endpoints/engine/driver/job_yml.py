@@ -19,7 +19,7 @@ from typing import Any
 
 from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.overrides import literal_variables
-from batch_endpoints.specs import JobSpec, check, read_yaml
+from batch_endpoints.specs import ScoringJob, check, read_yaml
 from batch_endpoints.storage.files.node_copies import copy_tree
 from batch_endpoints.storage.job.job_folder import JobFolder
 
@@ -51,10 +51,10 @@ def freeze(place: Path, folder: JobFolder) -> None:
         for given in named.values() if isinstance(named, dict) else ():
             if isinstance(given, dict):
                 _resolve(given, "path", place)
-    folder.write_job(_with_literals(check(JobSpec, document, where=str(written))))
+    folder.write_job(_with_literals(check(ScoringJob, document, where=str(written))))
 
 
-def _with_literals(job: JobSpec) -> JobSpec:
+def _with_literals(job: ScoringJob) -> ScoringJob:
     """The job with its literal inputs as the environment variables that a script reads."""
     settings = job.deployment.settings
     variables = {**settings.environment_variables, **literal_variables(job.inputs)}

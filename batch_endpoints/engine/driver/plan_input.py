@@ -15,7 +15,7 @@ from batch_endpoints.planning.job_plan import JobPlan, plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
 from batch_endpoints.planning.partitions import WHOLE, Part, PartitionSize, packed, partition_size, suitable_size
 from batch_endpoints.scoring.signature import signature_columns, takes_tensors
-from batch_endpoints.specs import MINI_BATCH_FILES, JobSpec, ModelDeploymentSettings, TableReading
+from batch_endpoints.specs import MINI_BATCH_FILES, ModelDeploymentSettings, ScoringJob, TableReading
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.inputs.fetch import read_texts
 from batch_endpoints.storage.tables.column_types import ColumnTypes, signature_types
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def plan_mini_batches(
-    job: JobSpec,
+    job: ScoringJob,
     root: str,
     files: Sequence[InputFile],
     workers: int,
@@ -112,7 +112,7 @@ def _all_tables(files: Iterable[InputFile], tensors: bool) -> bool:
     return all(is_table(file.path) and not (tensors and is_text(file.path)) for file in files)
 
 
-def _mlmodel(job: JobSpec) -> bytes:
+def _mlmodel(job: ScoringJob) -> bytes:
     """What the model says of itself; nothing where that cannot be read, which the workers will tell."""
     try:
         return read_texts(job.model.path, ["MLmodel"], Access.of_deployment(job)).get("MLmodel", "").encode()

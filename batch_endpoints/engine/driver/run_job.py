@@ -26,7 +26,7 @@ from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan
 from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.settings import Settings
-from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobSpec, JobState, JobStatus
+from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobState, JobStatus, ScoringJob
 from batch_endpoints.specs.log_lines import stamp
 from batch_endpoints.specs.rows_file import DEFAULT_NAME
 from batch_endpoints.specs.uris import shown
@@ -61,7 +61,7 @@ def run_job(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) ->
 
 
 def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner]) -> JobState:
-    job = folder.job()
+    job = folder.scoring_job()
     folder = folder.run_of(job)
     before = folder.state()
     if before is not None and before.ended_at:
@@ -95,7 +95,7 @@ def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRun
 
 
 def _run(
-    job: JobSpec, folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner], keeper: ProgressKeeper
+    job: ScoringJob, folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner], keeper: ProgressKeeper
 ) -> NamedOutput:
     """Prepare and score; returns where the output is to be written."""
     if folder.cancel_asked:
@@ -121,7 +121,7 @@ def _run(
 
 
 def _score(
-    job: JobSpec, plan: JobPlan | None, folder: JobFolder, runner: MiniBatchRunner, keeper: ProgressKeeper
+    job: ScoringJob, plan: JobPlan | None, folder: JobFolder, runner: MiniBatchRunner, keeper: ProgressKeeper
 ) -> None:
     settings = job.deployment.settings
     workers = plan_workers(job.deployment.resources, settings.max_concurrency_per_instance, runner.shape())
@@ -146,7 +146,7 @@ def _score(
     score_rounds(job, plan, folder, runner, workers, keeper)
 
 
-def _find_interpreter(job: JobSpec, keeper: ProgressKeeper) -> None:
+def _find_interpreter(job: ScoringJob, keeper: ProgressKeeper) -> None:
     """To be done before any worker asks: one that cannot be built fails the job once, and at once."""
     keeper.enter("environment")
     interpreter = job_interpreter(job, Settings.read().cache)
@@ -157,7 +157,7 @@ def _find_interpreter(job: JobSpec, keeper: ProgressKeeper) -> None:
         keeper.note(note)
 
 
-def _new_plan(job: JobSpec, workers: WorkerPlan, begin: Callable[[str], None]) -> JobPlan:
+def _new_plan(job: ScoringJob, workers: WorkerPlan, begin: Callable[[str], None]) -> JobPlan:
     """List the input and cut it; the list, some 200 MB for a million files, is gone with this call.
 
     Args:
@@ -171,7 +171,7 @@ def _new_plan(job: JobSpec, workers: WorkerPlan, begin: Callable[[str], None]) -
     return replace(plan, skipped=tuple(skipped))
 
 
-def _write_output(job: JobSpec, output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper) -> JobOutput:
+def _write_output(job: ScoringJob, output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper) -> JobOutput:
     if not job.overwrite and (other := folder.output_taken_by):  # while this job was scored
         output.check_free(other)
     folder.begin_output()
@@ -232,12 +232,12 @@ def _end(
     for said in dict.fromkeys(said for commit in commits for said in commit.notes):
         keeper.note(said)
     plan = folder.plan()
-    writes_rows = folder.job().deployment.settings.output_action == "append_row"
+    writes_rows = folder.scoring_job().deployment.settings.output_action == "append_row"
     sums = accounts(plan, rounds, writes_rows=writes_rows) if plan else {}
     keeper.end(status, done, error=error, plan=plan, outputs=outputs, accounts=sums)
 
 
-def _data_input(job: JobSpec) -> JobInput:
+def _data_input(job: ScoringJob) -> JobInput:
     data = [given for given in job.inputs.values() if given.type in DATA_TYPES]
     if len(data) != 1:
         raise InputError(f"a model deployment takes one data input, and job '{job.name}' has {len(data)}")

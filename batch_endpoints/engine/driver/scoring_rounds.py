@@ -12,7 +12,7 @@ from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan, plan_retry, remaining
 from batch_endpoints.planning.resources import WorkerPlan
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
-from batch_endpoints.specs import JobError, JobSpec
+from batch_endpoints.specs import JobError, ScoringJob
 from batch_endpoints.storage.job.commits import Commit, Totals, totals
 from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.job.rounds import failed_in, total
@@ -33,7 +33,7 @@ class JobAborted(Exception):
 
 
 def score_rounds(
-    job: JobSpec,
+    job: ScoringJob,
     plan: JobPlan,
     folder: JobFolder,
     runner: MiniBatchRunner,

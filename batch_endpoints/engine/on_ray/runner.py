@@ -66,7 +66,7 @@ class RayRunner:
         from batch_endpoints.engine.on_ray.scoring import ScoringPipeline
 
         files = writable_place(self._folder_uri)
-        job = JobFolder(files, self._folder_uri).job()
+        job = JobFolder(files, self._folder_uri).scoring_job()
         # Ray makes a file of that name
         name = ".".join(filter(None, (job.endpoint_name, job.deployment.name, job.name)))
         return ScoringPipeline(name, files, self._folder_uri, input_root, workers, listener)

@@ -26,7 +26,7 @@ from batch_endpoints.errors import BatchEndpointError, ScoringError, StoreUnavai
 from batch_endpoints.interfaces.runner import BundleOutcome
 from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.scoring.worker import WorkerStopped
-from batch_endpoints.specs import JobError, JobSpec, OutputFormat
+from batch_endpoints.specs import JobError, OutputFormat, ScoringJob
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.commits import Commit, CommitLog, CommittedFile, totals
@@ -258,8 +258,8 @@ class BundleScorer:
         return named_output(self._job, self._folder_uri).parts_format
 
     @cached_property
-    def _job(self) -> JobSpec:
-        return JobFolder(self._files, self._folder_uri).job()
+    def _job(self) -> ScoringJob:
+        return JobFolder(self._files, self._folder_uri).scoring_job()
 
     @cached_property
     def _when_to_stop(self) -> WhenToStop:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batch_endpoints.engine.interpreter import chosen_by_model
 from batch_endpoints.scoring.worker import ScoringContract
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 from batch_endpoints.storage.files.access import Access, secret_variables
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.node_copies import NodeCopy, node_copy
@@ -17,7 +17,7 @@ MLFLOW_PARAMS = "BATCH_ENDPOINTS_MLFLOW_PARAMS"  # what scoring/mlflow_driver.py
 SUITS_MODEL = "BATCH_ENDPOINTS_SUITS_MODEL"  # tells scoring/mlflow_driver.py that this interpreter was looked at
 
 
-def scoring_contract(job: JobSpec, interpreter: str, model: Path, scratch: Path, log: Path) -> ScoringContract:
+def scoring_contract(job: ScoringJob, interpreter: str, model: Path, scratch: Path, log: Path) -> ScoringContract:
     """Bring the deployment's code to this machine.
 
     Args:
@@ -46,14 +46,14 @@ def scoring_contract(job: JobSpec, interpreter: str, model: Path, scratch: Path,
     )
 
 
-def mini_batch_format(job: JobSpec, in_parts: bool) -> str:
+def mini_batch_format(job: ScoringJob, in_parts: bool) -> str:
     """What the deployment says of what ``run()`` gets; "" where it is for the script to say."""
     if job.deployment.code_configuration:
         return job.deployment.settings.mini_batch_format or ""
     return "pandas" if in_parts else "files"
 
 
-def model_here(job: JobSpec, scratch: Path, cache: Path) -> NodeCopy:
+def model_here(job: ScoringJob, scratch: Path, cache: Path) -> NodeCopy:
     """The job's model on this machine, alone in its folder; user code can change nothing but this copy.
 
     Args:

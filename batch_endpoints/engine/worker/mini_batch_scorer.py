@@ -18,7 +18,7 @@ from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
 from batch_endpoints.settings import Settings
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.node_copies import NodeCopy
 from batch_endpoints.storage.job.commits import CommittedFile
@@ -40,7 +40,7 @@ class MiniBatchScorer:
         log: file for what the code prints.
     """
 
-    def __init__(self, folder: JobFolder, job: JobSpec, input_root: str, scratch: Path, log: Path) -> None:
+    def __init__(self, folder: JobFolder, job: ScoringJob, input_root: str, scratch: Path, log: Path) -> None:
         self._folder, self._job, self._input_root = folder, job, input_root
         self._scratch, self._log = scratch, log
         self._access = Access.of(job)

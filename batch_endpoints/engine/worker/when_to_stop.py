@@ -8,7 +8,7 @@ from collections.abc import Callable
 from batch_endpoints.engine.worker.outcome import Outcome
 from batch_endpoints.policies.error_threshold import over_threshold
 from batch_endpoints.scoring.worker import WorkerStopped
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 from batch_endpoints.storage.job.job_folder import JobFolder
 
 LOOK_SECONDS = 1.0  # how often a worker looks for it
@@ -26,7 +26,7 @@ class WhenToStop:
         folder: of the job's latest run.
     """
 
-    def __init__(self, folder: JobFolder, job: JobSpec) -> None:
+    def __init__(self, folder: JobFolder, job: ScoringJob) -> None:
         self._folder, self._job = folder, job
         self._told, self._looked = False, -LOOK_SECONDS
         self._failed_by_all = 0  # of the job, by its driver's last word

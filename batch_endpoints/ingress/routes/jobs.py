@@ -22,7 +22,7 @@ from batch_endpoints.ingress.documents import Paging, base_url, list_answer, sto
 from batch_endpoints.ingress.job_answer import job_answer
 from batch_endpoints.ingress.job_events import follow as follow_logs
 from batch_endpoints.ingress.job_feeds import JobFeeds
-from batch_endpoints.specs import JobState, JobStatus
+from batch_endpoints.specs import AnyJob, JobState, JobStatus, ScoringJob
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.job.logs import merged_logs
 from batch_endpoints.storage.outputs.downloads import open_output_file, output_files
@@ -145,7 +145,7 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
     def list_output(job: str, name: str) -> dict[str, Any]:
         uri, spec = jobs.output(job, name), jobs.get(job).spec
         files = [file._asdict() for file in output_files(uri, Access.of(spec))]
-        return {"uri": uri, "format": spec.deployment.settings.output_format, "value": files}
+        return {"uri": uri, "format": _format(spec), "value": files}
 
     @router.get("/jobs/{job}/outputs/{name}/{path:path}", summary="Download one file", response_class=Response)
     def download(job: str, name: str, path: str) -> Response:
@@ -155,8 +155,8 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
         "/jobs/{job}/partial-outputs/{name}", summary="Put together what a job that has not completed has committed"
     )
     def write_partial(job: str, name: str) -> dict[str, Any]:
-        uri, format = write_partial_output(found := jobs.get(job), name), found.spec.deployment.settings.output_format
-        return {"uri": uri, "format": format, "value": [file._asdict() for file in output_files(uri)]}
+        uri = write_partial_output(found := jobs.get(job), name)
+        return {"uri": uri, "format": _format(found.spec), "value": [file._asdict() for file in output_files(uri)]}
 
     @router.get(
         "/jobs/{job}/partial-outputs/{name}/{path:path}", summary="Download one file of it", response_class=Response
@@ -165,6 +165,11 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
         return _file(open_output_file(partial_output(jobs.get(job), name), path), path)
 
     return router
+
+
+def _format(spec: AnyJob) -> str | None:
+    """Of the rows of a scoring job; the files of other jobs are what their steps wrote."""
+    return spec.deployment.settings.output_format if isinstance(spec, ScoringJob) else None
 
 
 def _file(file: Path | BinaryIO, path: str) -> Response:

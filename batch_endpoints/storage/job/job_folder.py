@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from batch_endpoints.errors import InputError, SpecError
 from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.planning.job_plan import JobPlan
-from batch_endpoints.specs import JobSpec, JobState, check
+from batch_endpoints.specs import JOB, AnyJob, JobSpec, JobState, ScoringJob, check
 from batch_endpoints.storage.job.commits import CommitLog, of_retry
 from batch_endpoints.storage.job.plan_file import plan_bytes, read_columns, read_plan
 
@@ -71,11 +71,11 @@ class JobFolder:
                 mend="Update the store's software, or let BATCH_ENDPOINTS_ROOT name another store or a shared disk.",
             )
 
-    def job(self) -> JobSpec:
+    def job(self) -> AnyJob:
         """Raises SpecError where the folder holds no job."""
         where = f"{self.uri}/job.json"
         try:
-            return check(JobSpec, json.loads(self.files.read("job.json")), where=where)
+            return check(JOB, json.loads(self.files.read("job.json")), where=where)
         except ValueError as error:
             raise SpecError(f"{where}: not valid JSON: {error}") from None
         except FileNotFoundError:
@@ -83,6 +83,13 @@ class JobFolder:
                 f"'{self.uri}' is not a job folder: it has no job.json",
                 mend="Name a folder that the server made, or write a job.yml into it (see examples/ray-job).",
             ) from None
+
+    def scoring_job(self) -> ScoringJob:
+        """As ``job``; raises SpecError too where the job is of another kind."""
+        job = self.job()
+        if not isinstance(job, ScoringJob):
+            raise SpecError(f"'{self.uri}' is the folder of a {job.type} job, where a scoring job's is expected")
+        return job
 
     def commits(self, retry: int = 0) -> CommitLog:
         """What is committed of the plan, or of that of a retry."""

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from batch_endpoints.errors import BatchEndpointError, Conflict, InputError
 from batch_endpoints.interfaces.files import WritablePlace
-from batch_endpoints.specs import JobSpec
+from batch_endpoints.specs import ScoringJob
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.files.addresses import kind_of, scheme_of
 from batch_endpoints.storage.files.claim_files import claim_file
@@ -84,7 +84,7 @@ def take_over(output: NamedOutput, folder: JobFolder) -> None:
             _remove(place, output, name)
 
 
-def release(job: JobSpec, folder: JobFolder) -> None:
+def release(job: ScoringJob, folder: JobFolder) -> None:
     """Let others write there, if this job has claimed it."""
     try:
         output = named_output(job, folder.uri)

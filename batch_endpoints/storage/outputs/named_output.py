@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces.files import WritablePlace
-from batch_endpoints.specs import JobOutput, JobSpec, OutputFormat, RenamedFile, RowsFile, rows_file
+from batch_endpoints.specs import JobOutput, OutputFormat, RenamedFile, RowsFile, ScoringJob, rows_file
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.claim_files import claims_folder, is_claim
@@ -132,7 +132,7 @@ class NamedOutput:
         return self.rows.format if self.rows and self.rows.is_folder else "arrow"
 
 
-def named_output(job: JobSpec, job_folder_uri: str) -> NamedOutput:
+def named_output(job: ScoringJob, job_folder_uri: str) -> NamedOutput:
     """Where a model deployment's job writes: where it was asked to, otherwise into its own folder.
 
     Raises:
