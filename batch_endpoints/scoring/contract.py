@@ -7,8 +7,9 @@ have a result; a list with one value per item has them all; otherwise there have
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -80,6 +81,7 @@ class Scored:
         rows_read: of files that a model's own side has read, how many rows they have.
         unattributed: a sentence that states it where the file or row that a result is of is unknown.
         failed_rows: item -> position in its file of each row without a result -> why it has none.
+        rows_of: item -> its rows in the table, one item after the other; empty where that is not stated.
     """
 
     table: pa.Table | None
@@ -87,6 +89,14 @@ class Scored:
     rows_read: dict[str, int] = field(default_factory=dict)
     unattributed: str = ""
     failed_rows: dict[str, dict[int, UserError]] = field(default_factory=dict)
+    rows_of: dict[str, int] = field(default_factory=dict)
+
+    def by_file(self) -> Iterator[tuple[str, pa.Table]]:
+        """The rows of each item that ``rows_of`` has."""
+        ends = accumulate(self.rows_of.values())
+        for (item, rows), end in zip(self.rows_of.items(), ends, strict=True):
+            if self.table is not None:
+                yield item, self.table.slice(end - rows, rows)
 
 
 NO_FILE = UserError("", "run() returned rows, but none for this file", may_pass=False)
@@ -179,7 +189,8 @@ def by_item(reply: ItemsReply, items: Sequence[str]) -> Scored:
     table = returned_rows(reply.table)
     table = table.add_column(0, free_name("row", table), pa.array(rows, pa.int64()))
     table = table.append_column(free_name("file", table), pa.array(files, pa.string()))
-    return Scored(in_order(table, places), failed, read, unattributed, failed_rows)
+    rows_of = {item: result.rows for item, result in zip(items, reply.items, strict=True) if result.rows}
+    return Scored(in_order(table, places), failed, read, unattributed, failed_rows, rows_of)
 
 
 def returned_rows(reply: RowsReply) -> pa.Table:

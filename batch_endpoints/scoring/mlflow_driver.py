@@ -12,6 +12,7 @@ names), ``file``. The first and the last are set by the worker's side, which kno
 
 from __future__ import annotations
 
+import csv
 import gc
 import glob
 import importlib.util
@@ -112,11 +113,10 @@ def _typed(frame: pd.DataFrame, schema: Any) -> Any:
     if schema is None:
         return _converted(frame, {})
     if schema.is_tensor_spec():
-        if _all_numbers(",".join(map(str, frame.columns))):
+        if _all_numbers([str(name) for name in frame.columns]):
             raise ValueError("the first line holds numbers, no header; give mini_batch_size as a number of files")
         spec, values = schema.inputs[0], _converted(frame, {}).to_numpy()
-        exact = "unsafe" if values.dtype == object else "same_kind"  # a fraction must not become a whole number
-        return values.astype(spec.type, casting=exact).reshape((-1, *spec.shape[1:]))
+        return _tensor(values, spec.type).reshape((-1, *spec.shape[1:]))
     if schema.has_input_names():  # the other columns are there for the output
         frame = frame[[name for name in schema.input_names() if name in frame]]
     kinds = [getattr(kind, "name", "") for kind in schema.input_types()]  # an array or object has none
@@ -261,11 +261,11 @@ def _read_csv(path: str, schema: Any) -> Any:
     if schema is None:
         return _typed(_files.exact_csv(path), None)
     if schema.is_tensor_spec():
-        with open(path, encoding="utf-8") as file:
-            header = None if _all_numbers(file.readline()) else 0
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            header = None if _all_numbers(next(csv.reader(file), [])) else 0
         data = pd.read_csv(path, header=header).to_numpy()
         spec = schema.inputs[0]
-        return data.astype(spec.type).reshape((-1, *spec.shape[1:]))
+        return _tensor(data, spec.type).reshape((-1, *spec.shape[1:]))
     types = dict(zip(schema.input_names(), schema.pandas_types()))
     dates = [name for name, kind in types.items() if "datetime" in str(kind)]
     plain = {name: kind for name, kind in types.items() if name not in dates and str(kind) != "bytes"}
@@ -274,11 +274,22 @@ def _read_csv(path: str, schema: Any) -> Any:
     return _typed(_files.read_csv(path, dtype={n: k for n, k in plain.items() if n in header}), schema)
 
 
-def _all_numbers(line: str) -> bool:
+def _all_numbers(cells: Any) -> bool:
+    """Is it a line of numbers, and no header? Some may be missing."""
     try:
-        return bool([float(cell) for cell in line.strip().split(",")])
+        return bool([float(cell) for cell in cells if cell.strip()])
     except ValueError:
         return False
+
+
+def _tensor(values: Any, dtype: Any) -> Any:
+    """Numbers as the signature has them. Raises ValueError where one is no such whole number."""
+    with np.errstate(invalid="ignore"):
+        made = values.astype(dtype)
+        same = made == values if np.dtype(dtype).kind in "iub" and values.dtype != object else np.array(True)
+    if not same.all():
+        raise ValueError(f"it holds {values[~same][0]}, which no {np.dtype(dtype)} can hold")
+    return made
 
 
 def _read_image(path: str, schema: Any) -> Any:

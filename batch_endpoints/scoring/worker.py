@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
+import pyarrow as pa
+
 from batch_endpoints.errors import HostKilled, HostLost, InitFailed, MemoryShort, RunFailed
 from batch_endpoints.planning.variables import for_user_code
 from batch_endpoints.policies.retry import MOST_MEMORY_KILLS, may_retry, memory_pause_seconds, pause_seconds
@@ -198,8 +200,10 @@ class ScoringWorker:
         scored = read(reply)
         if scored.table is None or not self._contract.azure_layout:
             return scored
-        text = None if isinstance(reply, ItemsReply) else reply.text
-        return replace(scored, table=as_text(scored.table, text))
+        if isinstance(reply, ItemsReply):
+            texts = [as_text(table, None) for _, table in scored.by_file()] or [as_text(scored.table, None)]
+            return replace(scored, table=pa.concat_tables(texts))
+        return replace(scored, table=as_text(scored.table, reply.text))
 
     def _try(self, items: Sequence[str], run: Callable[[HostProcess], Scored]) -> Scored:
         try:

@@ -1,5 +1,6 @@
 """MLflow models without a script where nobody has said how large mini-batches are: tables, and the same output."""
 
+import csv
 import json
 
 import mlflow
@@ -320,6 +321,57 @@ def test_a_bad_row_costs_one_row_of_whole_files_where_somebody_asks_for_that(tmp
     ]
     (failed,) = job.failed_items()
     assert (failed["file"], failed["row"], "input" in failed) == ("b.csv", 1, "keep_failed_inputs" in asked)
+
+
+GAPS = {  # the middle row lacks the whole number, and the others could not be fractions
+    "a.csv": "n,x\n1,1\n2,2\n",
+    "b.csv": "n,x\n9007199254740993,1\n,2\n9007199254740995,\n",
+    "c.csv": "n,x\n7,1\nseven,\n8,2\n",
+    "d.csv": "n,x\n9,1\n",
+    "e.csv": "n,x\n,1\n,2\n",
+}
+
+
+@pytest.mark.parametrize(("size", "layout"), [(1, "csv"), (10, "azureml")])
+def test_file_by_file_a_row_without_its_whole_number_fails_alone_too(tmp_path, size, layout):
+    case = Case(tmp_path, Schema([ColSpec("long", "n"), ColSpec("double", "x")]))
+    for name, text in GAPS.items():
+        (case.input / name).write_text(text)
+    numbers = pd.array([9007199254740993, None, 5], dtype="Int64")
+    pd.DataFrame({"n": numbers, "x": [1.0, 2.0, 3.0]}).to_parquet(case.input / "f.parquet")
+
+    job = case.run(size, output_format=layout)
+
+    assert not in_parts(job)
+    if layout == "azureml":
+        rows = list(csv.reader((job.output / "predictions.csv").open(newline="")))
+    else:
+        rows = [[row["row"], row["prediction"], row["file"]] for row in job.rows()]
+    assert [(file, row, json.loads(told)[1][0]) for row, told, file in rows] == [
+        *[("a.csv", "0", "int 1"), ("a.csv", "1", "int 2")],
+        *[("b.csv", "0", "int 9007199254740993"), ("b.csv", "2", "int 9007199254740995")],
+        *[("c.csv", "0", "int 7"), ("c.csv", "2", "int 8"), ("d.csv", "0", "int 9")],
+        *[("f.parquet", "0", "int 9007199254740993"), ("f.parquet", "2", "int 5")],
+    ]
+    failed = {(one["file"], one.get("row")): one["reason"] for one in job.failed_items()}
+    assert failed.keys() == {("e.csv", None), ("b.csv", 1), ("c.csv", 1), ("f.parquet", 1)}
+    assert "Incompatible input types for column n" in failed["b.csv", 1]
+    assert "seven" in failed["c.csv", 1]
+    assert "Integer column has NA values" in failed["e.csv", None]
+    assert job.report()["rows"] == {"read": 14, "written": 9, "failed": 3}
+    assert "2 rows" in job.report()["rows_explanation"]
+
+
+def test_a_model_with_one_answer_for_a_file_does_not_get_rows_of_one_that_failed(tmp_path):
+    case = Case(tmp_path, Schema([ColSpec("long", "a")]), code=ONE_ANSWER)
+    (case.input / "a.csv").write_text("a\n1\n3\n")
+    (case.input / "b.csv").write_text('a\n1\n""\n3\n5\n')
+
+    job = case.run(10)
+
+    assert [(row["row"], row["prediction"], row["file"]) for row in job.rows()] == [("", "2", "a.csv")]
+    assert [(one["file"], one.get("row")) for one in job.failed_items()] == [("b.csv", None)]
+    assert "Integer column has NA values" in job.failed_items()[0]["reason"]
 
 
 def test_what_is_no_table_has_no_rows_to_tell_apart(tmp_path):

@@ -1,10 +1,11 @@
 """What a model without a script is given: columns as its signature wants them, whatever other rows there are."""
 
 import mlflow.types
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow.models.utils import _enforce_schema
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 from batch_endpoints.scoring import mlflow_driver
 
@@ -92,3 +93,43 @@ def test_without_a_signature_numbers_that_no_double_holds_stay_what_they_are_whe
         assert frame["c"].fillna(0).tolist() == [ids[0], 0, ids[2]]
     (tmp_path / "a.csv").write_text("c\n5\n\n")
     assert mlflow_driver._read(str(tmp_path / "a.csv"), None)["c"].dtype == "int64", "a blank line is no row"
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("float64", "1,,3\n4,5,6\n", [[1, NAN, 3], [4, 5, 6]]),
+        ("float64", '"1","2","3"\n4,5,6\n', [[1, 2, 3], [4, 5, 6]]),
+        ("float64", "\ufeff1,2,3\n4,5,6\n", [[1, 2, 3], [4, 5, 6]]),
+        ("float32", "a,b,c\n0.1,,3\n", [[np.float32(0.1), NAN, 3]]),
+        ("int64", "1.0,2,3\n", [[1, 2, 3]]),
+        ("int64", "a,b,c\n9007199254740993,2,3\n", [[9007199254740993, 2, 3]]),
+    ],
+    ids=["a gap in the first line", "quotes", "byte order mark", "fractions", "whole fractions", "large"],
+)
+def test_no_row_of_a_tensor_in_text_is_taken_for_a_header(tmp_path, kind, text, expected):
+    (tmp_path / "a.csv").write_text(text)
+    schema = Schema([TensorSpec(np.dtype(kind), (-1, 3))])
+
+    found = mlflow_driver._read_csv(str(tmp_path / "a.csv"), schema)
+
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [("int64", [4, 1.5]), ("int64", [4, None]), ("uint8", [4, 256]), ("int8", [-129]), ("int32", [2**31])],
+    ids=str,
+)
+def test_a_number_that_a_tensor_of_whole_numbers_cannot_hold_is_no_other_number(tmp_path, kind, values):
+    frame, schema = pd.DataFrame({"c": values}), Schema([TensorSpec(np.dtype(kind), (-1, 1))])
+    frame.to_csv(tmp_path / "a.csv", index=False)
+
+    with pytest.raises((ValueError, TypeError)):
+        mlflow_driver._typed(frame, schema)
+    with pytest.raises(ValueError, match=f"which no {kind} can hold"):
+        mlflow_driver._read_csv(str(tmp_path / "a.csv"), schema)

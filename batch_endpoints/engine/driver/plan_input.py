@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow as pa
-
 from batch_endpoints.errors import InputError, Refused
 from batch_endpoints.planning.job_plan import JobPlan, plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
@@ -84,7 +82,8 @@ def plan_mini_batches(
             batches = ([(file.path, WHOLE) for file in batch] for batch in mini_batches(files, number))
         else:
             plan = plan_job(root, files, number, workers)
-            return replace(plan, columns=said(pa.schema([]), reading)) if reading else plan
+            # of a file that a model cannot score as a whole, single rows are read by what the signature states
+            return replace(plan, columns=said(types.schema(), reading)) if reading or columns else plan
         batches = _telling(batches, max(2, workers), enough)
         return plan_parts(root, batches, workers, lambda: said(types.schema(), reading, own_types))
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+
+import pyarrow as pa
 
 from batch_endpoints.engine.interpreter import job_interpreter
 from batch_endpoints.engine.worker.deployed_code import mini_batch_format, model_here, scoring_contract
 from batch_endpoints.engine.worker.mini_batch_inputs import MiniBatchFiles, TableReader
 from batch_endpoints.engine.worker.outcome import Failure, Outcome, PoisonRow
-from batch_endpoints.engine.worker.score_tables import better_as_files, refuse_paths, score_tables
+from batch_endpoints.engine.worker.score_tables import (
+    better_as_files,
+    better_as_rows,
+    refuse_paths,
+    score_as_rows,
+    score_tables,
+)
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.planning.job_plan import MiniBatch
-from batch_endpoints.scoring.contract import UserError
+from batch_endpoints.scoring.contract import Scored, UserError
 from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import ScoringJob
@@ -109,6 +117,9 @@ class MiniBatchScorer:
         refuse_paths(self._job.deployment, bool(mini_batch.parts))
         self._notes = self._notes_on_paths
         self._score_files(worker, mini_batch, following, outcome)
+        for file in better_as_rows(outcome, self._job.deployment):
+            self._tables().begin(MiniBatch(mini_batch.number, [file]), None)
+            score_as_rows(worker, self._tables(), file, self._job.deployment, outcome, before_try)
 
     def store_written(self, written: list[CommittedFile], notes: list[str]) -> None:
         """Bring what the script has written by now to the job folder; tells these files, and what is to be noted."""
@@ -156,7 +167,7 @@ class MiniBatchScorer:
             if paths:
                 scored, attempts = worker.score(list(paths.values()), list(paths))
                 outcome.attempts += attempts
-                outcome.tables += [] if scored.table is None else [(mini_batch.files[0], 0, scored.table)]
+                outcome.tables += _by_file(scored, mini_batch.files)
                 outcome.unattributed = outcome.unattributed or scored.unattributed
                 if scored.rows_read:
                     outcome.rows_read = (outcome.rows_read or {}) | scored.rows_read
@@ -205,3 +216,11 @@ class MiniBatchScorer:
         for inputs in (self._reader, self._fetcher):
             if inputs:
                 inputs.stop()
+
+
+def _by_file(scored: Scored, files: Sequence[str]) -> Iterator[tuple[str, int, pa.Table]]:
+    """The rows as ``Outcome.tables`` has them; file by file where others have failed, of which rows may succeed."""
+    if scored.failed and scored.rows_of:
+        yield from ((file, 0, table) for file, table in scored.by_file())
+    elif scored.table is not None:
+        yield files[0], 0, scored.table

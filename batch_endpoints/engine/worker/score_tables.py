@@ -81,6 +81,44 @@ def better_as_files(outcome: Outcome, ranges: Sequence[tuple[str, Part]], deploy
     return [one for one in failed if not outcome.failed[one].error.of_rows and one.lower().endswith(_MODELS_OWN)]
 
 
+def better_as_rows(outcome: Outcome, deployment: ModelDeployment) -> list[str]:
+    """Files that failed whole by an exception, and of which rows may succeed when each is read as a table and cut."""
+    if deployment.code_configuration or not deployment.isolates_rows:
+        return []
+    raised = [item for item, failure in outcome.failed.items() if failure.error.kind and failure.error.of_rows]
+    return [item for item in raised if item.lower().endswith(_MODELS_OWN)]
+
+
+def score_as_rows(
+    worker: ScoringWorker,
+    reader: TableReader,
+    file: str,
+    deployment: ModelDeployment,
+    outcome: Outcome,
+    before_try: Callable[[int], None],
+) -> None:
+    """Score the rows of a file that failed whole: of its rows only those fail that fail alone.
+
+    Where none succeeds, or the model does not answer row by row, the file has failed for its first reason.
+
+    Args:
+        before_try: see ``score_rows``, which says what is raised.
+    """
+    alone = Outcome()
+    known = outcome.failures - 1  # it is one of them
+    score_tables(worker, reader, [(file, WHOLE)], deployment, alone, lambda rows: before_try(known + rows))
+    outcome.attempts += alone.attempts
+    outcome.inputs |= alone.inputs
+    if alone.rows_read:
+        outcome.rows_read = (outcome.rows_read or {}) | alone.rows_read
+    if file in alone.failed:
+        return
+    del outcome.failed[file]
+    outcome.tables += alone.tables
+    outcome.rows += alone.rows
+    outcome.unattributed = outcome.unattributed or alone.unattributed
+
+
 def refuse_paths(deployment: ModelDeployment, in_parts: bool) -> None:
     """Raises InitFailed where a script takes paths and the job wants what only tables can have."""
     settings = deployment.settings
