@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import requests
 
+from batch_endpoints.cli.steps import Steps
 from batch_endpoints.errors import ServerError
 
 PROC = Path("/proc")  # where there is none (macOS), `ps` tells the same
@@ -67,8 +68,8 @@ def without_ray_access(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in _ELSEWHERE}
 
 
-def start_ray(log: Path, token_file: Path) -> LocalRay:
-    """Start a head and wait until it takes jobs.
+def start_ray(log: Path, token_file: Path, steps: Steps) -> LocalRay:
+    """Start a head, which the steps end again unless it is kept, and wait until it takes jobs.
 
     One that ends by itself is started once more: Ray gives up where a step of its start takes more than 30 seconds,
     as on a busy machine it may, or where another program was faster with one of its ports.
@@ -78,18 +79,18 @@ def start_ray(log: Path, token_file: Path) -> LocalRay:
         token_file: its content is the token that the head asks for.
 
     Raises:
-        ServerError: it ended, or was not up in time; nothing is left of it.
+        ServerError: it ended, or was not up in time.
     """
     tries = 0
     while True:
         tries += 1
         process, ray, agent = _begin(log, token_file)
-        with contextlib.ExitStack() as undo:
-            undo.callback(stop_ray, ray)
+        steps.undo.callback(stop_ray, ray)
+        with steps.waiting():
             if _comes_up(process, ray, agent, token_file.read_text().strip()):
-                undo.pop_all()
                 return ray
-            ended = process.poll()
+        ended = process.poll()
+        stop_ray(ray)
         if ended is None:
             raise ServerError(f"Ray was not up after {START_SECONDS:g} seconds", mend=_last_lines(log))
         if tries == START_TRIES:
@@ -111,8 +112,10 @@ def stop_ray(ray: LocalRay) -> None:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(ray.pid, os.WNOHANG)  # it may be a child of this process
             time.sleep(0.05)
-    _kill(ours)
-    _kill(processes_of(ray))  # what they started meanwhile
+    deadline = time.monotonic() + STOP_SECONDS
+    while ours and time.monotonic() < deadline:
+        _kill(ours)
+        ours = processes_of(ray)  # what they started meanwhile
     shutil.rmtree(ray.folder, ignore_errors=True)
 
 

@@ -12,10 +12,10 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from batch_endpoints.cli.home import make_token, open_home
 from batch_endpoints.cli.local_ray import (
@@ -27,6 +27,7 @@ from batch_endpoints.cli.local_ray import (
     without_ray_access,
 )
 from batch_endpoints.cli.running_server import RunningServer, read_server, server_file, write_server
+from batch_endpoints.cli.steps import Steps
 from batch_endpoints.cli.terminal import echo
 from batch_endpoints.errors import Conflict, Refused
 from batch_endpoints.settings import DEFAULT_PORT, PRIVATE_UMASK, Settings, default_max_running_jobs
@@ -34,73 +35,76 @@ from batch_endpoints.settings import DEFAULT_PORT, PRIVATE_UMASK, Settings, defa
 
 def start_server(
     settings: Settings,
+    steps: Steps,
     *,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     ray_address: str = "",
     insecure: bool = False,
-    say: Callable[[str], None],
 ) -> RunningServer:
     """Start a server and wait until it answers.
 
     Args:
+        steps: end what is started here, unless it is kept.
         ray_address: an existing cluster; "" starts one.
-        say: is told each step, for people.
 
     Raises:
         Refused: it would listen beyond loopback without authentication.
         Conflict: the port is taken, or another ``up`` is at work.
-        ServerError: Ray did not start; nothing is left of it.
+        ServerError: Ray did not start.
     """
-    _check_host(host, insecure, say)
+    _check_host(host, insecure, steps.say)
     os.umask(PRIVATE_UMASK)  # also of all that Ray starts: the server, drivers, workers
-    open_home(settings.home, say)
+    open_home(settings.home, steps.say)
     own: LocalRay | None = None
     server_id, url = uuid.uuid4().hex, f"http://{_named(host)}:{port}"
-    with _alone(settings.home), contextlib.ExitStack() as undo:
-        if clear_away(settings.home):
-            say("The server that was up here has been killed; clearing away what it left")
-        _check_port_free(host, port)
-        from batch_endpoints.records import migrate
+    lock = _lock(settings.home)
+    steps.undo.callback(lock.close)
+    if clear_away(settings.home):
+        steps.say("The server that was up here has been killed; clearing away what it left")
+    _check_port_free(host, port)
+    from batch_endpoints.records import migrate
 
-        migrate(settings.database_url)
-        make_token(settings.token_at_home)
-        # this process talks to that cluster only; before Ray is imported, which reads it
-        os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # it ends this process at a SIGTERM, and nothing else
-        if not ray_address:
-            make_token(settings.ray_token_at_home)
-            opened = without_ray_access(os.environ) | access_variables(settings.ray_token_at_home)
-            os.environ.clear()
-            os.environ.update(opened)
-        importing = threading.Thread(target=import_module, args=("batch_endpoints.ingress.serve",))
-        importing.start()  # takes as long as Ray does
-        undo.callback(importing.join)
-        if not ray_address:
-            say("Starting Ray")
-            own = start_ray(settings.home / "logs" / "ray.log", settings.ray_token_at_home)
-            undo.callback(stop_ray, own)
-            ray_address, dashboard = own.address, own.dashboard
-            # from now on `down` finds it, even if this process is killed
-            write_server(settings.home, RunningServer(server_id, url, ray_address, dashboard, own))
-            undo.callback(server_file(settings.home).unlink, missing_ok=True)
-            os.environ["RAY_TMPDIR"] = own.folder
-        from batch_endpoints.ingress import serve
+    migrate(settings.database_url)
+    make_token(settings.token_at_home)
+    # this process talks to that cluster only; before Ray is imported, which reads it
+    os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # it ends this process at a SIGTERM, and nothing else
+    if not ray_address:
+        make_token(settings.ray_token_at_home)
+        opened = without_ray_access(os.environ) | access_variables(settings.ray_token_at_home)
+        os.environ.clear()
+        os.environ.update(opened)
+    importing = threading.Thread(target=import_module, args=("batch_endpoints.ingress.serve",))
+    importing.start()  # takes as long as Ray does
+    steps.undo.callback(importing.join)
+    if not ray_address:
+        steps.say("Starting Ray")
+        steps.undo.callback(server_file(settings.home).unlink, missing_ok=True)
+        own = start_ray(settings.home / "logs" / "ray.log", settings.ray_token_at_home, steps)
+        ray_address, dashboard = own.address, own.dashboard
+        # from now on `down` finds it, even if this process is killed
+        write_server(settings.home, RunningServer(server_id, url, ray_address, dashboard, own))
+        os.environ["RAY_TMPDIR"] = own.folder
+    with steps.waiting():
+        importing.join()
+    from batch_endpoints.ingress import serve
 
-        if own is None:
-            dashboard = serve.dashboard_of(ray_address)
-        say("Starting the server")
-        running = RunningServer(server_id, url, ray_address, dashboard, own)
-        loopback = (host, "127.0.0.1", "localhost", "::1")
-        config = serve.ServerConfig(
-            settings=_with_limit(settings),
-            server_id=running.id,
-            dashboard=dashboard,
-            allowed_hosts=loopback if _is_loopback(host) else (),
-            local_paths=_is_loopback(host),
-        )
+    if own is None:
+        dashboard = serve.dashboard_of(ray_address)
+    steps.say("Starting the server")
+    running = RunningServer(server_id, url, ray_address, dashboard, own)
+    loopback = (host, "127.0.0.1", "localhost", "::1")
+    config = serve.ServerConfig(
+        settings=_with_limit(settings),
+        server_id=running.id,
+        dashboard=dashboard,
+        allowed_hosts=loopback if _is_loopback(host) else (),
+        local_paths=_is_loopback(host),
+    )
+    with steps.waiting():
         serve.deploy(config, ray_address=ray_address, host=host, port=port)
-        write_server(settings.home, running)
-        undo.pop_all()
+    write_server(settings.home, running)
+    lock.close()
     return running
 
 
@@ -136,15 +140,15 @@ def clear_away(home: Path) -> RunningServer | None:
     return lost
 
 
-@contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Of two that start a server in one home, the second is refused: each would take the other's jobs for lost."""
-    with (home / "up.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Conflict(f"another `up` is starting a server in {home} right now", mend="Wait for it.") from None
-        yield
+def _lock(home: Path) -> TextIO:
+    """Refuse the second of two that start a server in one home: each would take the other's jobs for lost."""
+    lock = (home / "up.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise Conflict(f"another `up` is starting a server in {home} right now", mend="Wait for it.") from None
+    return lock
 
 
 def port_or_free_one(port: int) -> int:

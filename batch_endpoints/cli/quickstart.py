@@ -6,11 +6,9 @@ endpoint and a deployment from the YAML files in ``examples/tumor``, invokes it 
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ import click
 
 from batch_endpoints.cli.grammar import Failed, Verb
 from batch_endpoints.cli.home import open_home
-from batch_endpoints.cli.local_server import end_interrupted, port_or_free_one, start_server, stop_server
+from batch_endpoints.cli.local_server import end_interrupted, port_or_free_one, start_server
 from batch_endpoints.cli.running_server import find_server
 from batch_endpoints.cli.server import docs_link
 from batch_endpoints.cli.steps import Steps
@@ -48,59 +46,50 @@ def quickstart(keep: bool, files: int) -> None:
     shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model", "data", "ml*"))
     steps = Steps(echo)
     try:
-        with steps, _preparing(folder, files) as prepare, _server(settings, keep, steps) as url:
+        with steps:
+            prepare = _begin_preparing(folder, files, steps)
+            url = _server(settings, steps)
             steps.say(f"Training a classifier on scikit-learn's breast cancer data: {folder}/prepare.py")
-            if prepare.wait() != 0:
-                last = (folder / "prepare.log").read_text(errors="replace").splitlines()[-5:]
-                raise Failed(f"{folder}/prepare.py failed (exit code {prepare.returncode}):\n" + "\n".join(last))
-            job = _invoke(url, folder, steps)
-            follow(job)
-            steps.check()
-            _show(job)
+            with steps.waiting():
+                if prepare.wait() != 0:
+                    last = (folder / "prepare.log").read_text(errors="replace").splitlines()[-5:]
+                    raise Failed(f"{folder}/prepare.py failed (exit code {prepare.returncode}):\n" + "\n".join(last))
+                job = _invoke(url, folder, steps)
+                follow(job)
+                _show(job)
             kept = find_server(settings.home) if keep else None
             _say_next(folder, docs_link(settings, kept) if kept else "")
+            if keep:
+                steps.keep()
     except BaseException as error:
         if steps.interrupted or isinstance(error, SystemExit):  # what Ray makes of a SIGTERM while it connects
             end_interrupted()
         raise
 
 
-@contextlib.contextmanager
-def _preparing(folder: Path, files: int) -> Iterator[subprocess.Popen[bytes]]:
+def _begin_preparing(folder: Path, files: int, steps: Steps) -> subprocess.Popen[bytes]:
     """Train while Ray starts: both take some seconds and neither needs the other."""
-    log = folder / "prepare.log"
-    with log.open("wb") as output:
+    with (folder / "prepare.log").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, str(folder / "prepare.py"), str(folder), f"--files={files}"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
         )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    steps.undo.callback(process.wait)
+    steps.undo.callback(process.kill)
+    return process
 
 
-@contextlib.contextmanager
-def _server(settings: Settings, keep: bool, steps: Steps) -> Iterator[str]:
-    """The server that is up, or one for the time of this command."""
+def _server(settings: Settings, steps: Steps) -> str:
+    """URL of the server that is up, or of one that is ended with the steps."""
     running = find_server(settings.home)
     if running is not None:
         steps.say(f"Using the server at {running.url}")
-        yield running.url
-        return
-    running = start_server(settings, port=port_or_free_one(DEFAULT_PORT), say=steps.say)
-    try:
-        yield running.url
-    except BaseException:
-        keep = False
-        raise
-    finally:
-        if not keep:
-            echo("Ending the server")
-            stop_server(settings.home, running)
+        return running.url
+    running = start_server(settings, steps, port=port_or_free_one(DEFAULT_PORT))
+    steps.undo.callback(echo, "Ending the server")
+    return running.url
 
 
 def _invoke(url: str, folder: Path, steps: Steps) -> Job:

@@ -50,9 +50,8 @@ def up(context: click.Context, host: str, port: int, ray_address: str, insecure:
     steps = Steps(_say)
     try:
         with steps:
-            started = start_server(
-                home, host=host, port=port, ray_address=ray_address, insecure=insecure, say=steps.say
-            )
+            started = start_server(home, steps, host=host, port=port, ray_address=ray_address, insecure=insecure)
+            steps.keep()
     except BaseException as error:
         if steps.interrupted or isinstance(error, SystemExit):  # what Ray makes of a SIGTERM while it connects
             end_interrupted()

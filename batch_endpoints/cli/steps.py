@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 
 class Steps:
-    """Says each step, and makes sure that Ctrl-C or a termination is heard.
+    """Shows each step, and ends what was started, in reverse order, unless it is kept.
 
+    Ctrl-C and a termination raise KeyboardInterrupt within ``waiting()`` only. Elsewhere the next step raises it:
+    a signal never strikes between the start of a process and the note of how to end it, nor while things are ended.
     The exception that a signal raises is lost when it strikes inside of a destructor, as Ray and Serve have many;
-    therefore each step looks whether there was one. A second signal does not disturb the cleaning up.
+    therefore each step, and the end of each wait, looks whether there was one.
 
     Args:
         say: shows a step.
@@ -20,7 +23,9 @@ class Steps:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.interrupted = False
+        self.undo = contextlib.ExitStack()
         self._say = say
+        self._waits = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Steps:
@@ -28,8 +33,11 @@ class Steps:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        try:
+            self.undo.close()
+        finally:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def say(self, step: str) -> None:
         self.check()
@@ -39,7 +47,23 @@ class Steps:
         if self.interrupted:
             raise KeyboardInterrupt
 
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let a signal interrupt what is done within; it starts nothing that is to be ended."""
+        self._waits = True
+        try:
+            self.check()  # one that came just before
+            yield
+            self.check()
+        finally:
+            self._waits = False
+
+    def keep(self) -> None:
+        """Leave up what was started. A signal that comes later has no effect on it."""
+        self.check()
+        self.undo.pop_all()
+
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if not self.interrupted:
-            self.interrupted = True
+        first, self.interrupted = not self.interrupted, True
+        if first and self._waits:
             raise KeyboardInterrupt

@@ -1,3 +1,7 @@
+import contextlib
+import itertools
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -5,6 +9,7 @@ import sys
 import pytest
 
 from batch_endpoints.cli import local_ray
+from batch_endpoints.cli.steps import Steps
 from batch_endpoints.engine.on_ray import scoring
 from batch_endpoints.errors import ServerError
 
@@ -83,13 +88,63 @@ def test_a_head_that_ends_by_itself_is_started_once_more(tmp_path, monkeypatch, 
     token.write_text("secret")
     monkeypatch.setattr(sys, "executable", str(head))
     if ends == 1:
-        ray = local_ray.start_ray(tmp_path / "log", token)
-        assert local_ray.is_running(ray)
-        local_ray.stop_ray(ray)
+        with Steps(print) as steps:
+            ray = local_ray.start_ray(tmp_path / "log", token, steps)
+            assert local_ray.is_running(ray)
         assert not local_ray.is_running(ray)
     else:
         with pytest.raises(
             ServerError, match=r"Ray did not start \(exit code 1\)\nIts last words .*:\ntoo slow\ntoo slow"
         ):
-            local_ray.start_ray(tmp_path / "log", token)
+            local_ray.start_ray(tmp_path / "log", token, Steps(print))
     assert list(tokens.iterdir()) == []
+
+
+@contextlib.contextmanager
+def signal_at(number, functions):
+    """A signal comes as the line of this number, of those that these functions execute, begins; yields all lines."""
+    lines, watched = [], {function.__code__ for function in functions}
+
+    def trace(frame, event, argument):
+        if event == "line" and frame.f_code in watched:
+            lines.append(frame.f_lineno)
+            if len(lines) == number:
+                os.kill(os.getpid(), (signal.SIGINT, signal.SIGTERM)[number % 2])
+        return trace if frame.f_code in watched else None
+
+    sys.settrace(trace)
+    try:
+        yield lines
+    finally:
+        sys.settrace(None)
+
+
+def test_a_start_that_is_interrupted_at_any_line_is_ended_with_its_folder(tmp_path, monkeypatch):
+    head, token, started, kept = tmp_path / "head", tmp_path / "token", [], []
+    head.write_text("#!/bin/sh\nexec sleep 600\n")
+    head.chmod(0o755)
+    token.write_text("secret")
+
+    class Popen(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__(command, **options)
+            (folder,) = (one.removeprefix("--temp-dir=") for one in command if one.startswith("--temp-dir="))
+            started.append((self, os.path.dirname(folder)))
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(sys, "executable", str(head))
+    monkeypatch.setattr(local_ray, "_comes_up", lambda *_: True)
+    functions = [local_ray.start_ray, local_ray._begin, Steps.check, Steps.waiting.__wrapped__, Steps.keep]
+    for number in itertools.count(1):
+        with contextlib.suppress(KeyboardInterrupt), Steps(print) as steps:
+            with signal_at(number, functions) as lines:
+                ray = local_ray.start_ray(tmp_path / "log", token, steps)
+                steps.keep()
+            local_ray.stop_ray(ray)
+            kept.append(number)
+        assert all(process.poll() is not None for process, _ in started), number
+        assert not any(os.path.exists(folder) for _, folder in started), number
+        if len(lines) < number:
+            break
+    assert len(started) > 10
+    assert kept == [number - 1, number]  # after the last look for a signal it is kept
