@@ -10,19 +10,9 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, mo
 from batch_endpoints.specs.assets import Environment, Model
 from batch_endpoints.specs.base import Description, EndpointName, RelativePath, Spec, Strings, Uri, wrong_key
 from batch_endpoints.specs.component import PipelineComponent
-from batch_endpoints.specs.numbers import MOST_COUNTED, Seconds, Threshold, Tries, Whole, Workers
+from batch_endpoints.specs.numbers import MOST_COUNTED, Seconds, Threshold, Tries, Whole, Workers, seconds
 from batch_endpoints.specs.resources import Resources
 from batch_endpoints.specs.rows_file import DEFAULT_NAME, OutputFormat, rows_file
-
-ISO_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE)
-
-
-def seconds(value: object) -> object:
-    """Seconds as a number, or in the wire's ISO 8601 form (``PT45S``, ``PT1H30M``)."""
-    if isinstance(value, str) and (found := ISO_SECONDS.fullmatch(value)) and any(found.groups()):
-        days, hours, minutes, rest = (int(part or 0) for part in found.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + rest
-    return value
 
 
 def snake_case(value: object) -> object:

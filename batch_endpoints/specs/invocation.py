@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from batch_endpoints.specs.base import Description, JobName, OutputName, Spec, Strings, Uri
-from batch_endpoints.specs.deployment import seconds, snake_case
-from batch_endpoints.specs.numbers import LiteralValue, Nodes, Seconds, Threshold, Tries, Whole, Workers
+from batch_endpoints.specs.deployment import snake_case
+from batch_endpoints.specs.numbers import LiteralValue, Nodes, Seconds, Threshold, Tries, Whole, Workers, seconds
 from batch_endpoints.specs.resources import checked_properties
 from batch_endpoints.specs.rows_file import OutputFormat
 

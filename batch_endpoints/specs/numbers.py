@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from pydantic import Field
 
 MOST_COUNTED = 2**31 - 1  # an int32, as in Azure's REST
 MOST_SECONDS = 30 * 24 * 3600
+ISO_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE)
 MOST_NODES, MOST_WORKERS, MOST_TRIES = 10_000, 1000, 1000
 
 Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
@@ -23,3 +25,11 @@ Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 Real = Annotated[float, Field(ge=-sys.float_info.max, le=sys.float_info.max, allow_inf_nan=False)]
 LiteralValue = str | bool | Whole | Real
 """A value that reaches a script as text."""
+
+
+def seconds(value: object) -> object:
+    """Seconds as a number, or in the wire's ISO 8601 form (``PT45S``, ``PT1H30M``)."""
+    if isinstance(value, str) and (found := ISO_SECONDS.fullmatch(value)) and any(found.groups()):
+        days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    return value
