@@ -549,7 +549,7 @@ def test_what_a_job_has_committed_is_read_before_its_output_is_there(cli, server
                 bundle=bundle.index,
                 start=bundle.start,
                 end=bundle.end,
-                parts=write_parts(files, bundle.index, bundle.start, [rows]),
+                parts=write_parts(files, bundle.index, bundle.start, [rows]).paths,
                 files=[CommittedFile(name="note.txt", stored="parts/note")],
             )
         )

@@ -85,6 +85,39 @@ def test_what_a_retry_brings_stands_behind_its_mini_batch_and_no_file_changes_it
     assert rows == list(range(9))
 
 
+TEXTS = """
+import pandas as pd
+def run(mini_batch):
+    texts = {"000.txt": ["x", None], "001.txt": ["", "y"]}[mini_batch[0][-7:]]
+    first = mini_batch[0].endswith("000.txt")
+    numbers = pd.array([9007199254740993, None], dtype="Int64") if first else [0.5, float("inf")]
+    return pd.DataFrame({"text": texts, "n": numbers, "day": pd.Timestamp("2024-02-29", tz="UTC")})
+"""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "noted"),
+    [
+        ("csv", "an empty field is a missing text and two quotes"),
+        ("jsonl", "NaN and infinity are null"),
+        ("parquet", ""),
+    ],
+)
+def test_the_report_names_the_types_of_a_folders_columns_and_what_its_format_cannot_tell(tmp_path, wanted, noted):
+    job = Job(tmp_path, TEXTS, files=2, settings=FOLDER | {"output_format": wanted})
+
+    job.run()
+
+    report = job.report()
+    kinds = {name: kind.removeprefix("large_")[:9] for name, kind in report["columns"].items()}
+    assert kinds == {"text": "string", "n": "string", "day": "timestamp"}
+    notes = "\n".join(report["notes"])
+    assert (
+        "the files in 'predictions/' have columns of other types, as run() returned them: n (int64, double)" in notes
+    )
+    assert noted in notes
+
+
 def test_a_commit_has_a_file_for_each_kind_of_rows(tmp_path):
     commits = [
         Commit(bundle=0, start=0, end=2, parts=("parts/x", "parts/y")),

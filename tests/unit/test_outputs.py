@@ -35,7 +35,7 @@ def written(files, name, *tables):
 
 def written_columns(files, name, *tables):
     commits = [
-        Commit(bundle=0, start=at, end=at + 1, parts=write_parts(files, 0, at, [table]))
+        Commit(bundle=0, start=at, end=at + 1, parts=write_parts(files, 0, at, [table]).paths)
         for at, table in enumerate(tables)
     ]
     found = write_rows(files, commits, files, rows_file(name, None))
@@ -201,7 +201,7 @@ def test_whole_numbers_that_all_fit_stay_what_they_were(files):
 @pytest.mark.parametrize("values", [[{}], [{"a": {}}], [[{}]]])
 def test_objects_without_any_field_are_json_where_parquet_has_no_type_for_them(files, values):
     table = pa.table({"a": values, "b": [1]})
-    (part,) = write_parts(files, 0, 0, [table], "parquet")
+    (part,) = write_parts(files, 0, 0, [table], "parquet").paths
     for content in (written(files, "p.parquet", table), files.read(part)):
         found = pyarrow.parquet.read_table(pa.BufferReader(content))
         assert found.column_names == ["a", "b"]
@@ -296,7 +296,7 @@ def test_text_has_numbers_at_their_shortest_and_whole_ones_without_an_exponent(f
 def test_the_report_has_the_columns_that_a_reader_finds_and_what_the_format_cannot_tell_apart(tmp_path):
     files = Disk(tmp_path)
     table = pa.table({"t": ["", None], "n": [math.nan, None], "o": [{}, None], "s": pa.array([0, None], pa.int8())})
-    commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [table]))]
+    commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [table]).paths)]
     found = {
         name: named_output(job(output_file_name=f"p.{name}"), tmp_path.as_uri()).write(files, [commits])
         for name in ("csv", "jsonl", "parquet", "arrow")
@@ -395,13 +395,13 @@ def test_rows_stand_in_the_order_of_the_commits(files):
 
 def test_tables_of_one_kind_share_a_part_and_empty_ones_make_none(files):
     one, two = pa.table({"a": [1]}), pa.table({"b": [1]})
-    assert len(write_parts(files, 0, 0, [one, one, two, one.slice(1), two])) == 2
-    assert write_parts(files, 0, 0, [one.slice(1)]) == ()
+    assert len(write_parts(files, 0, 0, [one, one, two, one.slice(1), two]).paths) == 2
+    assert write_parts(files, 0, 0, [one.slice(1)]).paths == ()
 
 
 def test_rows_of_many_mini_batches_come_into_few_record_batches(files):
     tables = [pa.table({"a": [number]}) for number in range(500)]
-    (part,) = write_parts(files, 0, 0, tables)
+    (part,) = write_parts(files, 0, 0, tables).paths
     with files.open_input(part) as file, pa.ipc.open_file(file) as reader:
         assert reader.num_record_batches == 1
         assert reader.read_all()["a"].to_pylist() == list(range(500))
@@ -429,7 +429,10 @@ def test_columns_are_known_from_one_part_of_each_kind_and_all_parts_are_opened_o
 
 
 def test_parts_under_the_names_of_older_versions_are_read_as_well(files):
-    paths = [*write_parts(files, 0, 0, [pa.table({"a": [1]})]), *write_parts(files, 0, 1, [pa.table({"a": ["x"]})])]
+    paths = [
+        *write_parts(files, 0, 0, [pa.table({"a": [1]})]).paths,
+        *write_parts(files, 0, 1, [pa.table({"a": ["x"]})]).paths,
+    ]
     older = [f"parts/000000-{at:09}-0123456789ab.arrow" for at in range(2)]
     for path, name in zip(paths, older, strict=True):
         (files.disk / path).rename(files.disk / name)
@@ -440,7 +443,7 @@ def test_parts_under_the_names_of_older_versions_are_read_as_well(files):
 @pytest.mark.parametrize("name", ["p.csv", "p.jsonl", "p.parquet", "p.arrow"])
 def test_each_mini_batch_may_have_categories_of_its_own(files, name):
     tables = [pa.table({"a": pa.array([f"x{n}", "y"] * 6_000).dictionary_encode()}) for n in range(3)]
-    parts = write_parts(files, 0, 0, tables[:2]) + write_parts(files, 0, 2, tables[2:])
+    parts = write_parts(files, 0, 0, tables[:2]).paths + write_parts(files, 0, 2, tables[2:]).paths
     write_rows(files, [Commit(bundle=0, start=0, end=3, parts=parts)], files, rows_file(name, None))
     source = pa.BufferReader(files.read(name))
     match name.rpartition(".")[2]:
@@ -586,7 +589,7 @@ def test_files_that_were_there_before_the_job_are_not_replaced_by_those_of_its_s
 
 def test_writing_an_output_says_where_it_is(tmp_path):
     files = Disk(tmp_path)
-    commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [pa.table({"a": [1]})]))]
+    commits = [Commit(bundle=0, start=0, end=1, parts=write_parts(files, 0, 0, [pa.table({"a": [1]})]).paths)]
     found = named_output(job(), tmp_path.as_uri()).write(files, [commits])
     assert found.output.path == (tmp_path / "named-outputs/score").as_uri()
     assert (tmp_path / "named-outputs/score/predictions.csv").read_text() == '"a"\n1\n'

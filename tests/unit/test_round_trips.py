@@ -24,6 +24,7 @@ from batch_endpoints.specs import rows_file
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job.commits import Commit
 from batch_endpoints.storage.outputs.nested_types import is_large_list, is_list
+from batch_endpoints.storage.outputs.output_folder import described_folder, folder_files, write_folder
 from batch_endpoints.storage.outputs.rows import write_parts, write_rows
 
 EXAMPLES = int(os.environ.get("ROUND_TRIPS", "200"))
@@ -93,6 +94,20 @@ def test_columns_of_several_types_keep_every_value(tables):
         check(format, tables)
 
 
+@tried
+@given(tables=alike())
+def test_the_files_of_a_folder_keep_every_value_of_columns_of_one_type(tables):
+    for format in FORMATS:
+        check(format, tables, in_folder)
+
+
+@tried
+@given(tables=mixed())
+def test_the_files_of_a_folder_keep_every_value_of_columns_of_several_types(tables):
+    for format in FINITE:
+        check(format, tables, in_folder)
+
+
 @pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view()], ids=str)
 @pytest.mark.parametrize("format", FORMATS)
 def test_views_of_text_within_lists_keep_their_values(format, kind):
@@ -108,9 +123,23 @@ def test_categories_within_a_missing_list_of_fixed_size_need_not_exist(format):
     check(format, [pa.table({"a": missing}), pa.table({"a": pa.array([["x", None]], kind)})])
 
 
-def check(format, tables):
+def in_file(files, commits, rows):
+    """The columns of an output as one file, and the content of that."""
+    columns, _ = write_rows(files, commits, files, rows)
+    return columns, [files.read(rows.name)]
+
+
+def in_folder(files, commits, rows):
+    """The same of an output as a folder."""
+    rows = rows._replace(name="p/")
+    write_folder(files, [commits], files, rows)
+    columns, _ = described_folder(commits, rows)
+    return columns, [files.read(name) for name in sorted(folder_files([commits], rows))]
+
+
+def check(format, tables, output=in_file):
     """Compare an output of these tables with what they hold, and with what the report says of its columns."""
-    columns, found = written(format, tables)
+    columns, found = written(format, tables, output)
     names = list(dict.fromkeys(name for table in tables for name in table.column_names))
     assert list(columns) == names
     total = sum(table.num_rows for table in tables)
@@ -146,16 +175,27 @@ def check(format, tables):
             assert keeps(format, kinds, found[name].type), (kinds, found[name].type)
 
 
-def written(format, tables):
+def written(format, tables, output):
     with tempfile.TemporaryDirectory() as folder:
         files = Disk(Path(folder))
-        commits = [
-            Commit(bundle=0, start=at, end=at + 1, parts=write_parts(files, 0, at, [table]))
+        stored = [
+            write_parts(files, 0, at, [table], format if output is in_folder else None)
             for at, table in enumerate(tables)
         ]
-        columns, _ = write_rows(files, commits, files, rows_file(f"p.{format}", None))
-        content = files.read(f"p.{format}")
-    return columns, read(format, content, list(columns))
+        commits = [
+            Commit(bundle=0, start=at, end=at + 1, parts=parts.paths, columns=parts.columns)
+            for at, parts in enumerate(stored)
+        ]
+        columns, contents = output(files, commits, rows_file(f"p.{format}", None))
+    there = [list(columns) if output is in_file else table.column_names for table in tables]
+    pieces = [read(format, content, names) for content, names in zip(contents, there, strict=False)]
+    if format not in FINITE:
+        return columns, pa.concat_tables(pieces, promote_options="default")
+    rows = [len(next(iter(piece.values()))) for piece in pieces]
+    return columns, {
+        name: [cell for piece, count in zip(pieces, rows, strict=True) for cell in piece.get(name, [None] * count)]
+        for name in columns
+    }
 
 
 def read(format, content, names):

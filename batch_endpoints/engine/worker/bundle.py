@@ -254,7 +254,7 @@ class BundleScorer:
         return finished.end, commit
 
     @cached_property
-    def _parts_format(self) -> OutputFormat:
+    def _parts_format(self) -> OutputFormat | None:
         return named_output(self._job, self._folder_uri).parts_format
 
     @cached_property

@@ -12,6 +12,7 @@ from batch_endpoints.planning.job_plan import Bundle, MiniBatch
 from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.specs import ModelDeploymentSettings
 from batch_endpoints.storage.job.commits import Commit, CommittedFile, FailedItem, FailedRow
+from batch_endpoints.storage.outputs.rows import WrittenParts
 from batch_endpoints.storage.outputs.value_texts import json_rows
 
 MOST_INPUTS = 1000  # rows of one failed item whose values are kept
@@ -131,13 +132,15 @@ class Finished:
             alone.add(*added)
             yield alone
 
-    def commit(self, parts: tuple[str, ...], worker: str) -> Commit:
+    def commit(self, parts: WrittenParts, worker: str) -> Commit:
         """What is to be committed, once the rows are in these parts."""
         return Commit(
             bundle=self.bundle.index,
             start=self.start,
             end=self.end,
-            parts=parts,
+            parts=parts.paths,
+            columns=parts.columns,
+            alike=dict(parts.alike),
             rows=sum(table.num_rows for table in self.tables),
             rows_read=self._rows_read,
             rows_in_failed=self._rows_in_failed,

@@ -70,6 +70,10 @@ class Commit(Spec):
     start: int
     end: int
     parts: tuple[str, ...] = Field((), description="Arrow IPC files of its rows, relative to the job folder")
+    columns: tuple[dict[str, str], ...] = Field(
+        (), description="of each part, where the output is a folder of them: name -> type; see JobState.columns"
+    )
+    alike: dict[str, tuple[str, ...]] = Field({}, description="columns with values that such parts cannot tell apart")
     rows: int = 0
     rows_read: int | None = Field(None, description="None where nobody knows; see RowCounts")
     rows_in_failed: int = Field(0, description="of these, rows of the items that have failed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import BinaryIO, Protocol, cast
@@ -57,10 +57,24 @@ def stored_columns(schema: pa.Schema, format: OutputFormat) -> dict[str, str] | 
     return {field.name: str(field.type) for field in schema}
 
 
-def notes_of(writer: TableWriter) -> list[str]:
-    """What a reader cannot tell apart in what was written."""
-    found = writer.alike() if isinstance(writer, _CsvWriter | _JsonLinesWriter) else {}
-    return [f"{said}: {', '.join(sorted(names))}" for said, names in found.items() if names]
+def hard_to_tell(writer: TableWriter) -> Mapping[str, Collection[str]]:
+    """What was written that a reader may not tell from something else, each with the columns that have it."""
+    return writer.seen if isinstance(writer, _CsvWriter | _JsonLinesWriter) else {}
+
+
+def notes_of(seen: Iterable[Mapping[str, Collection[str]]]) -> list[str]:
+    """What a reader cannot tell apart in files of which ``hard_to_tell`` returned this."""
+    found: dict[str, set[str]] = {"missing": set(), "empty": set(), "not finite": set()}
+    for one in seen:
+        for what, names in one.items():
+            found[what].update(names)
+    notes = {
+        "in these columns an empty field is a missing text and two quotes are an empty one, which few readers of CSV "
+        "tell apart": found["missing"] & found["empty"],
+        "JSON has no number that is not finite: in these columns NaN and infinity are null, as what is "
+        "missing": found["not finite"],
+    }
+    return [f"{said}: {', '.join(sorted(names))}" for said, names in notes.items() if names]
 
 
 @contextmanager
@@ -79,6 +93,7 @@ class _CsvWriter:
     def __init__(self, sink: BinaryIO, schema: pa.Schema) -> None:
         self._sink = sink
         self._missing, self._empty = set[str](), set[str]()  # columns with such texts
+        self.seen = {"missing": self._missing, "empty": self._empty}
         if len(schema):
             self._write(pa.table([pa.array([], pa.string())] * len(schema), names=schema.names), header=True)
 
@@ -101,13 +116,6 @@ class _CsvWriter:
                 self._sink.write(_lines(batch.columns))
         else:
             self._write(table, header=False)
-
-    def alike(self) -> dict[str, set[str]]:
-        said = (
-            "in these columns an empty field is a missing text and two quotes are an empty one, which few readers of "
-            "CSV tell apart"
-        )
-        return {said: self._missing & self._empty}
 
     def _look_at_texts(self, table: pa.Table) -> None:
         for name, column in zip(table.column_names, table.columns, strict=True):
@@ -249,10 +257,7 @@ class _JsonLinesWriter:
         self._sink = sink
         self._numbers = [field.name for field in schema if holds(field.type, pa.types.is_floating)]
         self._not_finite = set[str]()  # columns with such numbers
-
-    def alike(self) -> dict[str, set[str]]:
-        said = "JSON has no number that is not finite: in these columns NaN and infinity are null, as what is missing"
-        return {said: self._not_finite}
+        self.seen = {"not finite": self._not_finite}
 
     def __enter__(self) -> _JsonLinesWriter:
         return self

@@ -15,7 +15,7 @@ from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.claim_files import claims_folder, is_claim
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.rounds import Rounds, in_order
-from batch_endpoints.storage.outputs.output_folder import folder_files, write_folder
+from batch_endpoints.storage.outputs.output_folder import described_folder, folder_files, write_folder
 from batch_endpoints.storage.outputs.rows import write_rows
 from batch_endpoints.storage.outputs.script_files import names_of_others, write_files
 
@@ -117,6 +117,7 @@ class NamedOutput:
         written = None
         if self.rows and self.rows.is_folder:
             write_folder(files, rounds, target, self.rows)
+            written = described_folder(in_order(rounds), self.rows)
         elif self.rows:
             written = write_rows(files, in_order(rounds), target, self.rows)
         uri = target.disk.as_uri() if target.disk else self.folder
@@ -127,9 +128,9 @@ class NamedOutput:
         return folder_files(rounds, self.rows) if self.rows and self.rows.is_folder else [self.file_name]
 
     @property
-    def parts_format(self) -> OutputFormat:
-        """What workers write: a folder takes their files as they are, a file is made of Arrow's."""
-        return self.rows.format if self.rows and self.rows.is_folder else "arrow"
+    def parts_format(self) -> OutputFormat | None:
+        """What workers write where a folder takes their files as they are; None where a file is made of them."""
+        return self.rows.format if self.rows and self.rows.is_folder else None
 
 
 def named_output(job: ScoringJob, job_folder_uri: str) -> NamedOutput:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby
 from typing import Any, NamedTuple, cast
@@ -17,7 +17,14 @@ from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.specs import OutputFormat, RowsFile
 from batch_endpoints.storage.job.commits import Commit
 from batch_endpoints.storage.outputs.common_columns import CommonColumns, TooNarrow
-from batch_endpoints.storage.outputs.formats import TableWriter, compressed, notes_of, stored_columns, table_writer
+from batch_endpoints.storage.outputs.formats import (
+    TableWriter,
+    compressed,
+    hard_to_tell,
+    notes_of,
+    stored_columns,
+    table_writer,
+)
 from batch_endpoints.storage.outputs.nested_types import recast, with_leaves
 
 # of a table that is written at once: more of them would cost memory and save nothing
@@ -37,22 +44,35 @@ class WrittenRows(NamedTuple):
     notes: Sequence[str]
 
 
+class WrittenParts(NamedTuple):
+    """Parts that are stored, as a commit describes them.
+
+    Args:
+        paths: in the job folder; they count only when a commit says so.
+        columns: of each, as of ``WrittenRows``; empty of those that a file is made of.
+        alike: as ``hard_to_tell`` returns it, of all of them.
+    """
+
+    paths: tuple[str, ...]
+    columns: tuple[dict[str, str], ...] = ()
+    alike: Mapping[str, tuple[str, ...]] = {}
+
+
 def write_parts(
-    files: WritablePlace, bundle: int, start: int, tables: Iterable[pa.Table], format: OutputFormat = "arrow"
-) -> tuple[str, ...]:
+    files: WritablePlace, bundle: int, start: int, tables: Iterable[pa.Table], format: OutputFormat | None = None
+) -> WrittenParts:
     """Store rows under names nobody else uses: one file for each run of tables with the same columns.
 
     A name holds a digest of the columns, by which ``write_rows`` knows them without opening each part twice.
 
     Args:
-        format: any but Arrow is for an output that takes the parts as they are.
-
-    Returns: their paths in the job folder; they count only when a commit says so.
+        format: of an output that takes the parts as they are; None where a file is made of them, then in Arrow's.
 
     Raises:
         OutputFailed: the format has no way to hold them.
     """
-    paths = []
+    wanted, format = format, format or "arrow"
+    paths, described, alike = list[str](), list[dict[str, str]](), dict[str, set[str]]()
     for schema, gathered in _gathered(_plain(table) for table in tables if table.num_rows):
         columns = hashlib.sha256(schema.remove_metadata().serialize()).hexdigest()[:16]
         path = f"parts/{bundle:06}-{start:09}-{columns}-{uuid.uuid4().hex[:12]}.{format}"
@@ -60,7 +80,13 @@ def write_parts(
             for table in gathered:
                 writer.write_table(table)
         paths.append(path)
-    return tuple(paths)
+        if wanted and (stored := stored_columns(schema, format)) is not None:
+            described.append(stored)
+            for what, names in hard_to_tell(writer).items():
+                alike.setdefault(what, set()).update(names)
+    return WrittenParts(
+        tuple(paths), tuple(described), {what: tuple(sorted(names)) for what, names in alike.items() if names}
+    )
 
 
 @contextmanager
@@ -125,7 +151,7 @@ def write_rows(files: WritablePlace, commits: Sequence[Commit], target: Writable
         while True:
             try:
                 writer = _write_rows(files, parts, target, rows, columns)
-                return WrittenRows(stored_columns(columns.schema, rows.format), notes_of(writer))
+                return WrittenRows(stored_columns(columns.schema, rows.format), notes_of([hard_to_tell(writer)]))
             except TooNarrow as error:  # which only its values show: nothing is there yet, so it begins anew
                 for name in error.columns:
                     columns.widen(name, _column(files, parts, name))
