@@ -37,6 +37,7 @@ WORKLOADS = {
     "b2": "small_tables",
     "g": "poison_rows",
     "c": "one_big_file",
+    "j": "side_by_side",
 }
 
 

@@ -18,6 +18,7 @@ from processes import Usage, watched
 
 from batch_endpoints import BatchEndpointsClient
 from batch_endpoints.cli.local_ray import free_ports
+from batch_endpoints.client.job_handle import Job
 from batch_endpoints.settings import Settings
 
 OURS = "ours"
@@ -70,7 +71,7 @@ class Server:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCH_ENDPOINTS_", "RAY_"))}
         done = subprocess.run(
             [sys.executable, "-m", "batch_endpoints.cli", *arguments],
-            env={**kept, "BATCH_ENDPOINTS_HOME": str(self.home)},
+            env={**kept, "BATCH_ENDPOINTS_HOME": str(self.home), "BATCH_ENDPOINTS_MAX_RUNNING_JOBS": "8"},
             stdout=subprocess.PIPE,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -111,6 +112,9 @@ class Endpoint:
         client.deployments(name).create(document)
         client.endpoints.update(name, {"defaults": {"deployment_name": "scoring"}})
 
+    def invoke(self, input: Path, **overrides: Any) -> Job:
+        return self._server.client.invoke(self._name, input=input, **overrides)
+
     def run(self, input: Path, check: Callable[[Path], None], *, watch: bool = False) -> Run:
         """Invoke, wait, check the output, forget the job's folder.
 
@@ -121,7 +125,7 @@ class Endpoint:
         usage = Usage()
         with watched(self._server.ray_pid, usage) if watch else _nothing():
             asked = time.monotonic()
-            job = self._server.client.invoke(self._name, input=input)
+            job = self.invoke(input)
             while not job.refresh().ended:
                 time.sleep(max(_POLL_SECONDS, (time.monotonic() - asked) / 20))
             seconds = time.monotonic() - asked

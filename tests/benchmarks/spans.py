@@ -18,7 +18,7 @@ from harness import WORKERS, Bench, Contender, Run, WrongOutput
 from server import OURS, Endpoint
 
 POOL = "pool"
-_SCRIPT = """
+SLEEPS = """
 import json, os, time
 
 def run(mini_batch):
@@ -41,7 +41,7 @@ def contenders_that_sleep(bench: Bench, name: str, seconds: Sequence[float]) -> 
     for file, sleep in zip(names, seconds, strict=True):
         (files / file).write_text(f"{sleep:.6f}")
     endpoint = Endpoint(
-        bench.server, bench.place, name, script=_SCRIPT, mini_batch_size=1, max_concurrency_per_instance=WORKERS
+        bench.server, bench.place, name, script=SLEEPS, mini_batch_size=1, max_concurrency_per_instance=WORKERS
     )
 
     def ours(place: Path) -> Run:

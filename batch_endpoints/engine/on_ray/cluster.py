@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import ray
 
 from batch_endpoints.engine.on_ray.internals import kinds_of_nodes
-from batch_endpoints.planning.resources import ClusterShape, Node
+from batch_endpoints.planning.resources import ClusterShape, Node, WorkerPlan
 
 
 def shape() -> ClusterShape:
@@ -31,6 +31,18 @@ def free_resources() -> str:
         f"{free.get(key, 0):g} of {has.get(key, 0):g} {key}s" for key in ("CPU", "GPU") if key == "CPU" or key in has
     ]
     return f"{' and '.join(counts)} are free"
+
+
+def cpus() -> float:
+    """Of all nodes that are up."""
+    return float(ray.cluster_resources().get("CPU", 0))
+
+
+def has_room(workers: WorkerPlan) -> bool:
+    """Are enough CPUs, GPUs and memory free for all of a job's workers?"""
+    free = ray.available_resources()
+    asked = {"CPU": workers.cpus, "GPU": workers.gpus, "memory": workers.memory}
+    return all(free.get(key, 0) >= each * workers.count for key, each in asked.items())
 
 
 def _node(resources: Mapping[str, float]) -> Node:

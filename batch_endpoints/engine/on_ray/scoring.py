@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from uuid import uuid4
 
-from batch_endpoints.engine.on_ray import internals, worker
+from batch_endpoints.engine.on_ray import cluster, internals, worker
+from batch_endpoints.engine.on_ray.start_turn import StartTurn, turns_at_once
 from batch_endpoints.engine.on_ray.watch import MEND, Watch
 from batch_endpoints.engine.on_ray.worker import Report
 from batch_endpoints.errors import EnvironmentFailed, InitFailed, StoreUnavailable, WorkersLost
@@ -22,6 +24,7 @@ from batch_endpoints.interfaces.runner import BundleOutcome, RunListener
 from batch_endpoints.planning.blocks import blocks_at_once, guided_blocks
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import WorkerPlan
+from batch_endpoints.settings import Settings
 from batch_endpoints.specs import JobError
 from batch_endpoints.storage.job.commits import CommitLog, totals
 
@@ -100,8 +103,13 @@ class ScoringPipeline:
         self._coming = SimpleQueue()
         if self._stopped:  # before there was this queue
             return
-        execution = internals.Execution(self._dataset(bundles))
-        watch = Watch(execution, self._workers, self._listener, self._noted)
+        workers = replace(self._workers, count=min(self._workers.count, len(bundles)))
+        dataset = self._dataset(bundles, workers.count)
+        turn = StartTurn(Settings.read().cache / "start-turns", turns_at_once(cluster.cpus(), workers.count))
+        if cluster.has_room(workers):  # otherwise they start when there is, whenever that is
+            turn.take(given_up=lambda: self._stopped)
+        execution = internals.Execution(dataset)
+        watch = Watch(execution, self._workers, self._listener, self._noted, turn)
         try:
             threading.Thread(target=self._read, args=(execution, self._coming), daemon=True).start()
             while left and (report := self._next_report(watch)):
@@ -109,10 +117,10 @@ class ScoringPipeline:
                     left.discard(report.bundle)
                     yield outcome
         finally:
+            turn.end()
             execution.end(worker.end, _CLOSE_SECONDS)
 
-    def _dataset(self, bundles: Sequence[Bundle]) -> ray.data.Dataset:
-        count = min(self._workers.count, len(bundles))
+    def _dataset(self, bundles: Sequence[Bundle], count: int) -> ray.data.Dataset:
         set_up_ray_data()
         blocks = [worker.to_block(some, not n) for n, some in enumerate(guided_blocks(bundles, count))]
         dataset: ray.data.Dataset = ray.data.from_blocks(blocks).map_batches(

@@ -6,6 +6,7 @@ import time
 
 from batch_endpoints.engine.on_ray.cluster import free_resources
 from batch_endpoints.engine.on_ray.internals import Execution, Pool
+from batch_endpoints.engine.on_ray.start_turn import StartTurn
 from batch_endpoints.errors import WorkersLost
 from batch_endpoints.interfaces.runner import RunListener
 from batch_endpoints.planning.resources import WorkerPlan
@@ -14,6 +15,7 @@ MEND = "The logs of Ray on the nodes say more; `batch-endpoints job resume` goes
 _MOST_LOST_STARTS = 10  # of one worker before any is up: a node may be lost while one comes up, but not so often
 _UP_SECONDS = 0.1  # between two looks at whether the first worker is up
 _LOOK_SECONDS = 10.0  # and afterwards; how long nothing is reported while workers are missing
+_TURN_SECONDS = 20.0  # at most, for the workers of one job to come up while those of others wait
 
 
 class Watch:
@@ -21,19 +23,26 @@ class Watch:
 
     Args:
         noted: what was noted before in this job: True where some workers were up, False where none was.
+        turn: of this job to start its workers; ends when all are up.
     """
 
     def __init__(
-        self, execution: Execution, workers: WorkerPlan, listener: RunListener | None, noted: set[bool]
+        self,
+        execution: Execution,
+        workers: WorkerPlan,
+        listener: RunListener | None,
+        noted: set[bool],
+        turn: StartTurn,
     ) -> None:
         self._execution, self._workers, self._listener, self._noted = execution, workers, listener, noted
+        self._turn = turn
         self._began = self._looked = time.monotonic()
         self._up = False
 
     @property
     def seconds(self) -> float:
         """How long to wait for something else before the next look."""
-        until = self._looked + (_LOOK_SECONDS if self._up else _UP_SECONDS)
+        until = self._looked + (_LOOK_SECONDS if self._up and not self._turn.held else _UP_SECONDS)
         return max(0.0, until - time.monotonic())
 
     def one_is_up(self) -> None:
@@ -58,6 +67,8 @@ class Watch:
             raise WorkersLost(
                 f"a worker has ended {pool.lost_starts} times, one behind the other, before it was up", mend=MEND
             )
+        if (pool.up and not pool.coming) or self._looked - self._began >= _TURN_SECONDS:
+            self._turn.end()
         if pool.coming and self._looked - self._began >= _LOOK_SECONDS:
             self._note(pool)
 
