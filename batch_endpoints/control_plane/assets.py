@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from batch_endpoints.control_plane.components import checked_component
 from batch_endpoints.control_plane.data_references import DataReferences
 from batch_endpoints.control_plane.reach import check_reach
 from batch_endpoints.control_plane.records import check_patch, everything, found, merge_patch
@@ -17,12 +18,15 @@ from batch_endpoints.interfaces.records import NOUNS, VERSIONED, AnyAsset, Asset
 from batch_endpoints.specs import (
     COMPONENT,
     LOCAL,
+    CommandComponent,
     Compute,
     Data,
     Datastore,
     Environment,
     Model,
     ModelDeployment,
+    ParallelComponent,
+    PipelineComponent,
     check,
     parse_reference,
     to_document,
@@ -40,6 +44,7 @@ _FREE = ("description", "tags", "properties", "stage", "display_name")
 """What may change in a version that exists; the rest is what the version stands for."""
 
 A = TypeVar("A", Model, Data, Environment)
+AnyComponent = CommandComponent | ParallelComponent | PipelineComponent
 
 
 class Assets:
@@ -52,7 +57,8 @@ class Assets:
     def put(self, kind: AssetKind, asset: AnyAsset) -> tuple[AnyAsset, bool]:
         """Create or replace it; a versioned asset without a version gets the next number.
 
-        A version keeps its content for ever, so that what refers to it does not change underfoot.
+        A version keeps its content for ever, so that what refers to it does not change underfoot. A component without
+        a version keeps the newest one where its content is the same.
 
         Returns: what is stored now, and whether it is new.
 
@@ -68,6 +74,8 @@ class Assets:
         check_reach(asset, self._local_paths)
         if isinstance(asset, Model | Data):
             asset = asset.model_copy(update={"path": self._own_path(asset)})
+        if isinstance(asset, CommandComponent | ParallelComponent | PipelineComponent):
+            asset = self._component(asset)
         version = "" if isinstance(asset, Datastore | Compute) else asset.version
         if version == "latest":
             raise SpecError(
@@ -167,6 +175,16 @@ class Assets:
         if wanted.label not in ("", "latest"):
             raise SpecError(f"'{reference}' has the label '{wanted.label}'", mend="The only label here is latest.")
         return self._store.asset(kind, wanted.name, wanted.version)
+
+    def _component(self, component: AnyComponent) -> AnyComponent:
+        """A component as it is kept: checked and pinned; with the newest version where that has the same content."""
+        component = checked_component(self, component)
+        if component.version:
+            return component
+        newest = found(lambda: self._store.asset("components", component.name, ""))
+        if newest is None or _content(newest) != _content(component):
+            return component
+        return component.model_copy(update={"version": getattr(newest, "version", "")})
 
     def _own_path(self, asset: Model | Data) -> str:
         """An asset's path as it is kept: checked, and bare paths as URIs; what may move is resolved at each use."""

@@ -80,6 +80,10 @@ class DataReferences:
             )
         return Path(absolute).as_uri()
 
+    def reference(self, uri: str) -> str:
+        """An upload's own URI where this is the place of one; any other URI as it is."""
+        return self._uploads.reference(uri)
+
     def access(self, uris: Iterable[str]) -> Access:
         """How a job gets at these URIs: with credentials where they are below a datastore which has some.
 

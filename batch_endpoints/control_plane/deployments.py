@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from batch_endpoints.control_plane.assets import Assets
+from batch_endpoints.control_plane.pipeline_deployments import pinned_pipeline
 from batch_endpoints.control_plane.records import check_patch, found, merge_patch
 from batch_endpoints.control_plane.uploads import SCHEME
 from batch_endpoints.errors import Conflict, NotFound, SpecError
@@ -38,8 +39,8 @@ class Deployments:
         self._store, self._assets = store, assets
 
     def put(self, deployment: AnyDeployment, *, skip_script_validation: bool = False) -> tuple[AnyDeployment, bool]:
-        """Create or replace it. A model or named environment that is written in place becomes an asset, and
-        ``@latest`` becomes the version that is the latest now (as Azure ML does).
+        """Create or replace it. A model, named environment or named component that is written in place becomes an
+        asset, and ``@latest`` becomes the version that is the latest now (as Azure ML does).
 
         Args:
             deployment: with its ``endpoint_name``.
@@ -48,12 +49,14 @@ class Deployments:
         Returns: what is stored, and whether it is new.
 
         Raises:
-            NotFound: no such endpoint, model, environment, compute or upload.
-            SpecError: something is missing, or the scoring script is no Python.
+            NotFound: no such endpoint, model, environment, component, job, compute or upload.
+            SpecError: something is missing, the scoring script is no Python, or the pipeline is not one that can run.
         """
         self._store.endpoint(deployment.endpoint_name)
         if isinstance(deployment, ModelDeployment):
             deployment = self._pinned(deployment, skip_script_validation)
+        else:
+            deployment = pinned_pipeline(self._store, self._assets, deployment)
         known = found(lambda: self._store.deployment(deployment.endpoint_name, deployment.name))
         return self._store.save_deployment(deployment), known is None
 

@@ -171,6 +171,13 @@ class Uploads:
                 raise
         raise NotFound(f"'{uri}' has not been uploaded to this server", mend="Upload it with POST /uploads.")
 
+    def reference(self, uri: str) -> str:
+        """The upload's own URI of what ``resolve`` has made a URI of; any other URI as it is."""
+        if not self.has(uri):
+            return uri
+        trees, here = plain(self._place.uri_of("trees")), plain(uri)
+        return f"{SCHEME}{here.removeprefix(trees).lstrip('/')}"
+
     def has(self, uri: str) -> bool:
         """Is this, a URI or a path, in a folder that was uploaded?"""
         trees, here = plain(self._place.uri_of("trees")), plain(uri)

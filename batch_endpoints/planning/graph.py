@@ -153,20 +153,12 @@ def _step_notes(node: Node) -> list[str]:
 
 def _notes(whole: Scope, steps: dict[str, GraphStep]) -> tuple[str, ...]:
     notes = [note for step in steps.values() for note in step.notes]
-    notes += [
-        note
-        for node in whole.all_nodes()
-        if isinstance(node.component, PipelineComponent)
-        for note in _step_notes(node)
-    ]
-    read = {(source.step, source.output) for step in steps.values() for source in step.inputs.values()
-            if isinstance(source, OfStep)}  # fmt: skip
-    kept = {(leaf.step, leaf.output) for leaf in whole.outputs.values()}
+    notes += [note for node in whole.all_nodes() if node.inner is not None for note in _step_notes(node)]
+    sources = [source for step in steps.values() for source in step.inputs.values()]
+    used = {source for source in sources if isinstance(source, OfStep)} | set(whole.outputs.values())
     for path, step in steps.items():
-        if step.outputs and not any((path, name) in read | kept or step.outputs[name].path for name in step.outputs):
+        if step.outputs and not any(OfStep(path, name) in used or step.outputs[name].path for name in step.outputs):
             notes.append(f"step '{path}': no step reads its outputs, and none is an output of the pipeline")
-    used = {
-        source.name for step in steps.values() for source in step.inputs.values() if isinstance(source, OfPipeline)
-    }
-    notes += [f"no step reads the pipeline's input '{name}'" for name in whole.pipeline.inputs if name not in used]
+    bound = {source.name for source in sources if isinstance(source, OfPipeline)}
+    notes += [f"no step reads the pipeline's input '{name}'" for name in whole.pipeline.inputs if name not in bound]
     return tuple(notes)

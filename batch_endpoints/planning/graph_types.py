@@ -28,9 +28,9 @@ def with_article(kind: str) -> str:
     """A type in words."""
     if is_literal(kind):
         return f"a literal of type {kind}"
-    return (
-        f"a file ({kind})" if kind == "uri_file" else f"a folder ({kind})" if kind != "custom_model" else f"a {kind}"
-    )
+    if kind == "custom_model":
+        return "a file or folder (custom_model)"
+    return f"a file ({kind})" if kind == "uri_file" else f"a folder ({kind})"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

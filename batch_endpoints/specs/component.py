@@ -40,7 +40,7 @@ def not_run(kind: str) -> str:
     return f"steps of type '{kind}' do not run here; {NOT_RUN[kind]}"
 
 
-def _with_bodies(document: Any) -> Any:
+def with_bodies(document: Any) -> Any:
     """An output without a body (``scores:``) is an output with defaults."""
     if not isinstance(document, dict):
         return document
@@ -98,7 +98,7 @@ class Component(Spec):
     properties: Strings = Field(default_factory=dict)
     is_deterministic: bool = True
     inputs: dict[str, ComponentInput] = Field(default_factory=dict)
-    outputs: Annotated[dict[str, ComponentOutput], BeforeValidator(_with_bodies)] = Field(default_factory=dict)
+    outputs: Annotated[dict[str, ComponentOutput], BeforeValidator(with_bodies)] = Field(default_factory=dict)
 
     @field_validator("name")
     @classmethod
@@ -179,23 +179,6 @@ class ParallelComponent(Component):
     resources: StepResources | None = None
 
 
-def _kind_in_place(document: Any) -> str:
-    """The kind of a component within a step, also without ``type``, as Azure ML's examples write it."""
-    if not isinstance(document, dict):
-        kind = getattr(document, "type", "command")
-    elif not (kind := document.get("type")):
-        kind = "pipeline" if "jobs" in document else "parallel" if "task" in document else "command"
-    return f"{kind} component"
-
-
-ComponentInPlace = Annotated[
-    Annotated["CommandComponent", Tag("command component")]
-    | Annotated["ParallelComponent", Tag("parallel component")]
-    | Annotated["PipelineComponent", Tag("pipeline component")],
-    Discriminator(_kind_in_place),
-]
-
-
 class Step(Spec):
     """One step of a pipeline: a component by file, reference or in place, and what it is bound to."""
 
@@ -205,7 +188,7 @@ class Step(Spec):
     description: Description = ""
     compute: str = ""
     inputs: Annotated[dict[str, LiteralValue | Binding], BeforeValidator(_with_values)] = Field(default_factory=dict)
-    outputs: Annotated[dict[str, str | Binding], BeforeValidator(_with_bodies)] = Field(default_factory=dict)
+    outputs: Annotated[dict[str, str | Binding], BeforeValidator(with_bodies)] = Field(default_factory=dict)
     environment: str | Environment | None = None
     environment_variables: Strings = Field(default_factory=dict)
     resources: StepResources | None = None
@@ -251,6 +234,24 @@ class PipelineComponent(Component):
     jobs: dict[str, Step]
     settings: dict[str, Any] = Field(default_factory=dict)
 
+
+def _kind_in_place(document: Any) -> str:
+    """The kind of a component within a step, also without ``type``, as Azure ML's examples write it."""
+    if not isinstance(document, dict):
+        kind = getattr(document, "type", "command")
+    elif not (kind := document.get("type")):
+        kind = "pipeline" if "jobs" in document else "parallel" if "task" in document else "command"
+    return f"{kind} component"
+
+
+ComponentInPlace = Annotated[
+    Annotated[CommandComponent, Tag("command component")]
+    | Annotated[ParallelComponent, Tag("parallel component")]
+    | Annotated[PipelineComponent, Tag("pipeline component")],
+    Discriminator(_kind_in_place),
+]
+Step.model_rebuild()
+PipelineComponent.model_rebuild()
 
 AnyComponent = Annotated[CommandComponent | ParallelComponent | PipelineComponent, Field(discriminator="type")]
 COMPONENT: TypeAdapter[CommandComponent | ParallelComponent | PipelineComponent] = TypeAdapter(AnyComponent)

@@ -140,6 +140,8 @@ def test_a_script_that_is_no_python_is_refused_unless_the_caller_insists(server,
 
 def test_a_pipeline_deployment_is_kept_and_its_invocation_refused(server, http):
     server.endpoint("spine")
+    pipeline = {"type": "pipeline", "jobs": {"one": {"type": "command", "command": "echo"}}}
+    assert http.put("/components/steps/versions/1", json=pipeline).status_code == 201
     document = {"type": "pipeline", "component": "azureml:steps:1"}
 
     assert http.put("/endpoints/spine/deployments/steps", json=document).status_code == 201

@@ -335,6 +335,8 @@ def test_the_default_deployment_is_not_deleted(server):
 
 
 def test_a_pipeline_deployment_is_kept_and_cannot_be_invoked_yet(server):
+    step = {"type": "command", "command": "echo"}
+    server.assets.put("components", check(COMPONENT, {"name": "steps", "type": "pipeline", "jobs": {"one": step}}))
     pipeline = {"name": "steps", "endpoint_name": "heart", "type": "pipeline", "component": "azureml:steps:1"}
 
     server.deployments.put(check(DEPLOYMENT, pipeline))
