@@ -15,10 +15,17 @@ _TRY_IT = "To try it without a job: batch-endpoints environment build -f <its fi
 _STATE_ANOTHER = "An 'environment' in the deployment goes before what is recorded."
 
 
+def needs_mlflow(job: ScoringJob) -> bool:
+    """Is the model one of MLflow's, or without a script, which takes MLflow?"""
+    deployment = job.deployment
+    if deployment.model is None:
+        return False
+    return deployment.code_configuration is None or job.model.type == "mlflow_model"
+
+
 def chosen_by_model(job: ScoringJob) -> bool:
     """Does what MLflow recorded with the model say which interpreter it is? Then that one has all of it."""
-    by_mlflow = job.deployment.code_configuration is None or job.model.type == "mlflow_model"
-    return by_mlflow and not states_interpreter(_stated(job))
+    return needs_mlflow(job) and not states_interpreter(_stated(job))
 
 
 def job_interpreter(job: ScoringJob, cache: Path) -> Interpreter:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from batch_endpoints.errors import InvocationError
 from batch_endpoints.planning.variables import loading_code
-from batch_endpoints.specs import Invocation, JobInput, ModelDeployment, ModelDeploymentSettings, check, to_document
+from batch_endpoints.specs import (
+    Invocation,
+    JobInput,
+    ModelDeploymentSettings,
+    ScoringDeployment,
+    check,
+    to_document,
+)
+
+D = TypeVar("D", bound=ScoringDeployment)
 
 _SETTINGS = (
     "mini_batch_size",
@@ -34,7 +43,7 @@ _RESUMABLE = (
 )
 
 
-def effective_deployment(deployment: ModelDeployment, invocation: Invocation) -> ModelDeployment:
+def effective_deployment(deployment: D, invocation: Invocation) -> D:
     """The deployment with the settings, environment variables and literals of one job in it.
 
     Literal inputs reach the scoring script as environment variables (see ``literal_variables``).
@@ -66,10 +75,10 @@ def effective_deployment(deployment: ModelDeployment, invocation: Invocation) ->
         resources["instance_count"] = invocation.instance_count
     resources["properties"] = {**resources["properties"], **invocation.resource_properties}
     document["resources"] = resources
-    return check(ModelDeployment, document)
+    return check(type(deployment), document)
 
 
-def resumed_deployment(deployment: ModelDeployment, invocation: Invocation) -> ModelDeployment:
+def resumed_deployment(deployment: D, invocation: Invocation) -> D:
     """The deployment as a job that goes on, or tries failed items again, shall have it from now on.
 
     Raises:

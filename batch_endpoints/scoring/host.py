@@ -7,7 +7,7 @@ Started as ``python host.py <read fd> <write fd>``. A frame is two big-endian in
 8 bytes: length of the payload), a JSON header and a payload. Requests and replies alternate; a reply has the number
 of its request. The worker reads them in replies.py, which declares each field of a header:
 
-    {"number", "op": "init", "script", "code", "log_level", "format", "azure_layout"}
+    {"number", "op": "init", "script", "code", "log_level", "format", "default_format", "arguments", "azure_layout"}
                                                    -> {"kind": "loaded", "format": what run() gets}
                                                     | {"kind": "error", "error"}
     {"number", "op": "run"} and an Arrow IPC stream, where run() gets tables, otherwise
@@ -71,7 +71,7 @@ def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tup
         if request.get("azure_layout"):
             state["layout"] = _beside("host_azure_layout").AzureLayout(os.path.dirname(request["script"]))
         state["format"] = request.get("format") or state["tables"].declared_format(
-            getattr(state["module"], "run", None)
+            getattr(state["module"], "run", None), request.get("default_format", "files")
         )
         if state["format"] != "files":
             state["tables"].check_tables(state["format"])
@@ -102,7 +102,7 @@ def _load(request: dict[str, Any]) -> Any:
     script, code = request["script"], request["code"]
     if not os.path.isfile(script):
         raise FileNotFoundError(f"the code folder has no file '{os.path.relpath(script, code)}'")
-    sys.argv = [script]
+    sys.argv = [script, *request.get("arguments", [])]
     rest = [p for p in sys.path if os.path.abspath(p or ".") != DRIVER_FOLDER]
     sys.path[:] = rest
     # a driver of ours is no neighbour of the model's own modules, which may have the names of its siblings

@@ -18,13 +18,19 @@ _DECLARED = (
 )
 
 
-def declared_format(run: Any) -> str:
-    """What the annotation of the first parameter says: ``pandas``, ``pyarrow``, ``numpy``; otherwise ``files``."""
+def declared_format(run: Any, default: str = "files") -> str:
+    """What the annotation of the first parameter says: ``pandas``, ``pyarrow``, ``numpy``; otherwise ``files``.
+
+    Args:
+        default: where there is none.
+    """
     try:
         parameters = list(inspect.signature(run).parameters.values())
     except (TypeError, ValueError):
-        return "files"
+        return default
     kind = parameters[0].annotation if parameters else ""
+    if kind is inspect.Parameter.empty:
+        return default
     texts = [_named(one) for one in _alternatives(kind, getattr(inspect.unwrap(run), "__globals__", {}))]
     found = [name for name, pattern in _DECLARED if any(re.fullmatch(pattern, text) for text in texts)]
     return found[0] if found else "files"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 
 class ScriptOutput:
-    """One worker's folder, which one host after another writes to."""
+    """One worker's folder, which one host after another writes to.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Args:
+        named: folders in it that are always there: a parallel step's outputs.
+    """
+
+    def __init__(self, folder: Path, named: Collection[str] = ()) -> None:
+        self._folder, self._named = folder, frozenset(named)
         self._before_try: set[str] = set()
         self._of_init: set[Path] = set()
         self._known_empty = False
@@ -23,14 +28,13 @@ class ScriptOutput:
         ``init()`` writes it again."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._make_named()
         self._before_try, self._of_init = set(), set()
 
     def is_empty(self) -> bool:
         """Is there nothing in it, or has a script removed it? The next try need not look again."""
-        try:
-            self._known_empty = not os.listdir(self._folder)
-        except FileNotFoundError:
-            self._known_empty = True
+        folders = [self._folder / name for name in self._named]
+        self._known_empty = self._named.issuperset(_names(self._folder)) and not any(map(_names, folders))
         return self._known_empty
 
     def init_done(self) -> None:
@@ -39,7 +43,9 @@ class ScriptOutput:
 
     def begin_try(self) -> None:
         """What is there now stays, whatever becomes of the try: files of ``init()``, and folders that are left."""
-        self._before_try = set() if self._known_empty else self._entries()
+        self._make_named()
+        there = {os.path.join(self._folder, name) for name in self._named}
+        self._before_try = there if self._known_empty else self._entries()
         self._known_empty = False
 
     def undo_try(self) -> None:
@@ -56,6 +62,18 @@ class ScriptOutput:
         taken, self._of_init = self._of_init, set()
         return taken
 
+    def _make_named(self) -> None:
+        """Make them, also where a script has removed one."""
+        for name in self._named:
+            (self._folder / name).mkdir(exist_ok=True)
+
     def _entries(self) -> set[str]:
         walked = os.walk(self._folder)
         return {os.path.join(at, name) for at, folders, names in walked for name in (*folders, *names)}
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []

@@ -8,8 +8,8 @@ import shutil
 import site
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from batch_endpoints.scoring.azure_layout import as_text
 from batch_endpoints.scoring.contract import Scored, UserError, scored_files
 from batch_endpoints.scoring.host_process import HostProcess
 from batch_endpoints.scoring.replies import ErrorReply, ItemsReply, LoadedReply, Reply, RowsReply
+from batch_endpoints.scoring.scoring_contract import ScoringContract
 from batch_endpoints.scoring.script_output import ScriptOutput
 from batch_endpoints.scoring.table_batches import TableBatch, scored_table
 from batch_endpoints.scoring.worker_log import WorkerLog
@@ -30,41 +31,6 @@ INIT_SECONDS = 600.0  # loading a large model is allowed to take long (Azure ML:
 INIT_TRIES = 3  # of a host that is killed while it loads the code; an error of the code itself is final
 OWN_END_SECONDS = 0.5  # of a worker whose host was killed: then nobody hears what became of the host
 MLFLOW_DRIVER = Path(__file__).with_name("mlflow_driver.py")
-
-
-@dataclass(frozen=True)
-class ScoringContract:
-    """What a host needs to run one deployment's code on this machine.
-
-    Args:
-        interpreter: path of its Python.
-        code: folder with the scoring script; None for an MLflow model without one.
-        script: the scoring script, relative to ``code``.
-        model_folder: what AZUREML_MODEL_DIR names: the folder that contains what was registered.
-        output_folder: what AZUREML_BI_OUTPUT_PATH names.
-        log: file for what the code prints.
-        mini_batch_format: what ``run()`` gets; "" is for the script to say.
-        azure_layout: rows become text, in Azure ML's layout.
-        environment_variables: the deployment's own; of this process the code gets those of a list, and no secret.
-        secret_variables: what the code does not get though it is on that list: stores are entered with it.
-        memory_share: of this node's memory; where more is in use, the host that holds most is ended.
-    """
-
-    interpreter: str
-    code: Path | None
-    script: str
-    model_folder: Path
-    output_folder: Path
-    scratch: Path
-    log: Path
-    environment_variables: Mapping[str, str]
-    logging_level: str = "info"
-    timeout_seconds: float = 30
-    max_retries: int = 3
-    mini_batch_format: str = ""
-    azure_layout: bool = False
-    secret_variables: Collection[str] = ()
-    memory_share: float = 0.9
 
 
 class WorkerStopped(Exception):
@@ -86,7 +52,7 @@ class ScoringWorker:
         self._host: HostProcess | None = None
         self._has_worked = False
         self._format = ""
-        self._output = ScriptOutput(contract.output_folder)
+        self._output = ScriptOutput(contract.output_folder, contract.outputs)
         self._starting, self._stopped = threading.Lock(), threading.Event()
         # a script may write beside itself: it gets a copy, the deployment's code stays as it is
         self._code = contract.scratch / "code"
@@ -275,6 +241,8 @@ class ScoringWorker:
             "code": str(self._code),
             "log_level": self._contract.logging_level,
             "format": self._contract.mini_batch_format,
+            "default_format": self._contract.default_format,
+            "arguments": list(self._contract.arguments),
             "azure_layout": self._contract.azure_layout,
         }
         try:
@@ -301,8 +269,8 @@ class ScoringWorker:
             "TMPDIR": str(contract.scratch),
             "PYTHONDONTWRITEBYTECODE": "1",
             **contract.environment_variables,
-            "AZUREML_MODEL_DIR": str(contract.model_folder),
-            "AZUREML_BI_OUTPUT_PATH": str(contract.output_folder),
+            **({"AZUREML_MODEL_DIR": str(contract.model_folder)} if contract.model_folder else {}),
+            "AZUREML_BI_OUTPUT_PATH": str(contract.output_folder / contract.rows_output),
         }
 
     def _pause(self, seconds: float) -> None:

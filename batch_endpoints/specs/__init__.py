@@ -27,9 +27,11 @@ from batch_endpoints.specs.deployment import (
     Deployment,
     ModelDeployment,
     ModelDeploymentSettings,
+    ParallelStep,
     PipelineComponentDeployment,
     PipelineSettings,
     RetrySettings,
+    ScoringDeployment,
 )
 from batch_endpoints.specs.documents import (
     check,
@@ -100,6 +102,7 @@ __all__ = [
     "Origins",
     "OutputFormat",
     "ParallelComponent",
+    "ParallelStep",
     "PipelineComponent",
     "PipelineComponentDeployment",
     "PipelineJob",
@@ -112,6 +115,7 @@ __all__ = [
     "RetrySettings",
     "RowCounts",
     "RowsFile",
+    "ScoringDeployment",
     "ScoringJob",
     "SkippedFile",
     "Spec",

@@ -166,7 +166,48 @@ class Deployment(Spec):
     properties: Strings = Field(default_factory=dict)
 
 
-class ModelDeployment(Deployment):
+class ScoringDeployment(Deployment):
+    """What the engine scores with: a model deployment, or a parallel step."""
+
+    type: Literal["model", "parallel"]
+    model: str | Model | None = None
+    code_configuration: CodeConfiguration | None = None
+    environment: str | Environment | None = None
+    compute: str = "local"
+    resources: Resources = Resources()
+    settings: ModelDeploymentSettings = ModelDeploymentSettings()
+
+    @model_validator(mode="after")
+    def _params_have_a_meaning(self) -> ScoringDeployment:
+        if self.code_configuration and self.settings.mlflow_params:
+            raise wrong_key(
+                "settings.mlflow_params",
+                "mlflow_params has no meaning with code_configuration, whose script calls the model; leave one out",
+            )
+        return self
+
+    @property
+    def isolates_rows(self) -> bool:
+        """Is a table that fails scored again in parts, down to the rows that fail?"""
+        return (self.settings.on_error or ("fail" if self.code_configuration else "isolate")) == "isolate"
+
+    @model_validator(mode="after")
+    def _output_name_has_a_meaning(self) -> ScoringDeployment:
+        settings = self.settings
+        given = {
+            # Azure ML's own name says no more than none
+            "output_file_name": settings.output_file_name not in (None, DEFAULT_NAME),
+            "output_format": settings.output_format,
+        }
+        for key, said in given.items():
+            if settings.output_action == "summary_only" and said:
+                raise wrong_key(
+                    f"settings.{key}", f"{key} has no meaning with output_action summary_only; leave one out"
+                )
+        return self
+
+
+class ModelDeployment(ScoringDeployment):
     """Model + compute, with a scoring script and an environment where MLflow needs none
     (modelBatchDeployment.schema.json, and its legacy layout with the settings at the root)."""
 
@@ -174,11 +215,6 @@ class ModelDeployment(Deployment):
 
     type: Literal["model"] = "model"
     model: str | Model
-    code_configuration: CodeConfiguration | None = None
-    environment: str | Environment | None = None
-    compute: str = "local"
-    resources: Resources = Resources()
-    settings: ModelDeploymentSettings = ModelDeploymentSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -207,34 +243,19 @@ class ModelDeployment(Deployment):
             rest["resources"] = {**resources, "instance_count": nodes}
         return {**rest, "settings": settings}
 
-    @model_validator(mode="after")
-    def _params_have_a_meaning(self) -> ModelDeployment:
-        if self.code_configuration and self.settings.mlflow_params:
-            raise wrong_key(
-                "settings.mlflow_params",
-                "mlflow_params has no meaning with code_configuration, whose script calls the model; leave one out",
-            )
-        return self
 
-    @property
-    def isolates_rows(self) -> bool:
-        """Is a table that fails scored again in parts, down to the rows that fail?"""
-        return (self.settings.on_error or ("fail" if self.code_configuration else "isolate")) == "isolate"
+class ParallelStep(ScoringDeployment):
+    """A parallel step of a pipeline, frozen into its job: a scoring script without a model, over any number of inputs
+    and outputs; see ``planning/parallel_step.py``."""
 
-    @model_validator(mode="after")
-    def _output_name_has_a_meaning(self) -> ModelDeployment:
-        settings = self.settings
-        given = {
-            # Azure ML's own name says no more than none
-            "output_file_name": settings.output_file_name not in (None, DEFAULT_NAME),
-            "output_format": settings.output_format,
-        }
-        for key, said in given.items():
-            if settings.output_action == "summary_only" and said:
-                raise wrong_key(
-                    f"settings.{key}", f"{key} has no meaning with output_action summary_only; leave one out"
-                )
-        return self
+    type: Literal["parallel"] = "parallel"
+    name: str = Field(description="the component's, for people")
+    code_configuration: CodeConfiguration
+    input_data: str = Field(description="the input that is cut into mini-batches; all others are side inputs")
+    program_arguments: str = Field("", description="of the script, with ${{inputs.x}}, ${{outputs.y}} and $[[…]]")
+    append_row_to: str = Field("", description="the output that gets the rows; '' keeps none")
+    partition_keys: tuple[str, ...] = Field((), description="columns or folder names: equal values, one mini-batch")
+    mini_batch_error_threshold: Threshold = Field(-1, description="failed mini-batches allowed; -1 any number")
 
 
 class PipelineSettings(Spec):

@@ -11,7 +11,7 @@ from batch_endpoints.specs.assets import Credentials, Model
 from batch_endpoints.specs.base import AssetName, Spec, Strings
 from batch_endpoints.specs.component import CommandComponent, PipelineComponent, StepRetries
 from batch_endpoints.specs.compute import LOCAL, Compute
-from batch_endpoints.specs.deployment import ModelDeployment, PipelineSettings
+from batch_endpoints.specs.deployment import ModelDeployment, ParallelStep, PipelineSettings
 from batch_endpoints.specs.invocation import JobInput, JobOutput
 from batch_endpoints.specs.mltable import MLTable
 from batch_endpoints.specs.numbers import Count, Seconds, Tries
@@ -44,11 +44,19 @@ class JobSpec(Spec):
     created_at: datetime | None = Field(None, description="when it was asked for, UTC; None in a file by hand")
 
 
+def _scored_by(document: Any) -> str:
+    kind = document.get("type") if isinstance(document, dict) else getattr(document, "type", None)
+    return str(kind or "model")
+
+
 class ScoringJob(JobSpec):
     """A model deployment's job, or a parallel step: one data input is cut into mini-batches, one output has rows."""
 
     type: Literal["scoring"] = "scoring"
-    deployment: ModelDeployment = Field(description="effective: the job's own settings are in it")
+    deployment: Annotated[
+        Annotated[ModelDeployment, Tag("model")] | Annotated[ParallelStep, Tag("parallel")],
+        Discriminator(_scored_by),
+    ] = Field(description="effective: the job's own settings are in it")
     inputs: dict[str, JobInput]
     table: MLTable | None = Field(
         None, description="what the file of an input of type mltable says, with URIs; None in a job by hand"
@@ -56,7 +64,7 @@ class ScoringJob(JobSpec):
 
     @property
     def model(self) -> Model:
-        """The model with its URI; a frozen job holds no reference."""
+        """The model with its URI; a frozen job holds no reference, and a parallel step has none."""
         if not isinstance(self.deployment.model, Model):
             raise TypeError(f"job '{self.name}' refers to model {self.deployment.model!r} instead of holding it")
         return self.deployment.model

@@ -83,7 +83,7 @@ def _why_not_equal(read: int | None, done: Totals, in_failed: int, writes_rows: 
     if read is None or read == done.rows + done.rows_failed:
         return ""
     if not writes_rows:
-        return "no rows are written with output_action summary_only"
+        return "no rows are written: output_action is summary_only, or a step has no append_row_to"
     found = [f"{_rows(in_failed)} of items that failed"] if in_failed else []
     more = done.rows + done.rows_failed + in_failed - read
     if more > 0:

@@ -7,7 +7,7 @@ driver that is lost at any moment is followed by another one that goes on from t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -20,13 +20,23 @@ from batch_endpoints.engine.driver.plan_input import plan_mini_batches
 from batch_endpoints.engine.driver.progress import ProgressKeeper
 from batch_endpoints.engine.driver.scoring_rounds import JobAborted, Stopped, score_rounds
 from batch_endpoints.engine.driver.versions import driver_versions, host_versions
-from batch_endpoints.engine.interpreter import job_interpreter
+from batch_endpoints.engine.interpreter import job_interpreter, needs_mlflow
 from batch_endpoints.errors import BatchEndpointError, InputError
 from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan
 from batch_endpoints.planning.resources import WorkerPlan, plan_workers
 from batch_endpoints.settings import Settings
-from batch_endpoints.specs import DATA_TYPES, JobError, JobInput, JobOutput, JobState, JobStatus, ScoringJob
+from batch_endpoints.specs import (
+    DATA_TYPES,
+    JobError,
+    JobInput,
+    JobOutput,
+    JobState,
+    JobStatus,
+    ParallelStep,
+    RenamedFile,
+    ScoringJob,
+)
 from batch_endpoints.specs.log_lines import stamp
 from batch_endpoints.specs.rows_file import DEFAULT_NAME
 from batch_endpoints.specs.uris import shown
@@ -39,7 +49,7 @@ from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.job.rounds import read_rounds, still_failed, total
 from batch_endpoints.storage.outputs.claims import claim, release, take_over
 from batch_endpoints.storage.outputs.item_lists import write_failed_items, write_renamed, write_skipped
-from batch_endpoints.storage.outputs.named_output import NamedOutput, named_output
+from batch_endpoints.storage.outputs.named_output import NamedOutput, named_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +83,8 @@ def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRun
     if before is not None:
         keeper.note(f"its driver ended in the middle; another one went on at {stamp(datetime.now(timezone.utc))}")
     try:
-        output = _run(job, folder, make_runner, keeper)
-        _end(folder, keeper, "Completed", outputs={output.name: _write_output(job, output, folder, keeper)})
+        outputs = _run(job, folder, make_runner, keeper)
+        _end(folder, keeper, "Completed", outputs=_write_outputs(job, outputs, folder, keeper))
     except JobAborted as failed:
         _end(folder, keeper, "Failed", error=failed.error, left=failed.left)
     except BatchEndpointError as error:
@@ -96,28 +106,30 @@ def _run_to_its_end(folder: JobFolder, make_runner: Callable[[str], MiniBatchRun
 
 def _run(
     job: ScoringJob, folder: JobFolder, make_runner: Callable[[str], MiniBatchRunner], keeper: ProgressKeeper
-) -> NamedOutput:
-    """Prepare and score; returns where the output is to be written."""
+) -> Sequence[NamedOutput]:
+    """Prepare and score; returns where the outputs are to be written."""
     if folder.cancel_asked:
         raise Stopped
-    output = named_output(job, folder.uri)
+    outputs = named_outputs(job, folder.uri)
     asked = job.deployment.settings.output_file_name
-    if output.rows and asked not in (None, DEFAULT_NAME, output.file_name):
-        keeper.note(
-            f"the rows are in '{shown(output.file_name)}', the file that the output '{output.name}' names, and "
-            f"not in '{asked}', the output_file_name"
-        )
+    for output in outputs:
+        if output.rows and asked not in (None, DEFAULT_NAME, output.file_name):
+            keeper.note(
+                f"the rows are in '{shown(output.file_name)}', the file that the output '{output.name}' names, and "
+                f"not in '{asked}', the output_file_name"
+            )
     plan = folder.plan()
     if plan is None:
         folder.check_exclusive()
-    with _writing(output):
-        claim(output, folder)
-        if not (job.overwrite or folder.holds_output):
-            output.check_free(folder.output_taken_by)
+    for output in outputs:
+        with _writing(output):
+            claim(output, folder)
+            if not (job.overwrite or folder.holds_output):
+                output.check_free(folder.output_taken_by)
     with closing(make_runner(folder.uri)) as runner:
         _score(job, plan, folder, runner, keeper)
     keeper.finalize()
-    return output
+    return outputs
 
 
 def _score(
@@ -150,8 +162,7 @@ def _find_interpreter(job: ScoringJob, keeper: ProgressKeeper) -> None:
     """To be done before any worker asks: one that cannot be built fails the job once, and at once."""
     keeper.enter("environment")
     interpreter = job_interpreter(job, Settings.read().cache)
-    by_mlflow = job.deployment.code_configuration is None or job.model.type == "mlflow_model"
-    keeper.runs_on(host_versions(interpreter.path, ["mlflow"] if by_mlflow else []))
+    keeper.runs_on(host_versions(interpreter.path, ["mlflow"] if needs_mlflow(job) else []))
     interpreter.close()
     for note in interpreter.notes:
         keeper.note(note)
@@ -171,19 +182,27 @@ def _new_plan(job: ScoringJob, workers: WorkerPlan, begin: Callable[[str], None]
     return replace(plan, skipped=tuple(skipped))
 
 
-def _write_output(job: ScoringJob, output: NamedOutput, folder: JobFolder, keeper: ProgressKeeper) -> JobOutput:
+def _write_outputs(
+    job: ScoringJob, outputs: Sequence[NamedOutput], folder: JobFolder, keeper: ProgressKeeper
+) -> dict[str, JobOutput]:
     if not job.overwrite and (other := folder.output_taken_by):  # while this job was scored
-        output.check_free(other)
+        for output in outputs:
+            output.check_free(other)
     folder.begin_output()
-    with _writing(output):
-        take_over(output, folder)
-        written = output.write(folder.files, read_rounds(folder))
-    write_renamed(folder.files, written.renamed)
-    keeper.rename(written.renamed)
-    keeper.describe_columns(written.columns)
-    for note in written.notes:
-        keeper.note(note)
-    return written.output
+    found, renamed = dict[str, JobOutput](), list[RenamedFile]()
+    for output in outputs:
+        with _writing(output):
+            take_over(output, folder)
+            written = output.write(folder.files, read_rounds(folder))
+        found[output.name] = written.output
+        renamed += written.renamed
+        if output.rows:
+            keeper.describe_columns(written.columns)
+        for note in written.notes:
+            keeper.note(note)
+    write_renamed(folder.files, renamed)
+    keeper.rename(renamed)
+    return found
 
 
 @contextmanager
@@ -238,6 +257,8 @@ def _end(
 
 
 def _data_input(job: ScoringJob) -> JobInput:
+    if isinstance(job.deployment, ParallelStep):
+        return job.inputs[job.deployment.input_data]
     data = [given for given in job.inputs.values() if given.type in DATA_TYPES]
     if len(data) != 1:
         raise InputError(f"a model deployment takes one data input, and job '{job.name}' has {len(data)}")

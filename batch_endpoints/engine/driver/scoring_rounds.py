@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from itertools import chain
 
 from batch_endpoints.engine.driver.accounts import accounts, unaccounted
 from batch_endpoints.engine.driver.headline import counted, job_error
@@ -12,7 +13,7 @@ from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.planning.job_plan import JobPlan, plan_retry, remaining
 from batch_endpoints.planning.resources import WorkerPlan
 from batch_endpoints.policies.error_threshold import nothing_succeeded, over_threshold
-from batch_endpoints.specs import JobError, ScoringJob
+from batch_endpoints.specs import JobError, ParallelStep, ScoringJob
 from batch_endpoints.storage.job.commits import Commit, Totals, totals
 from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.job.rounds import failed_in, total
@@ -54,17 +55,22 @@ def score_rounds(
             plan = folder.plan(retry) or folder.write_plan(plan_retry(plan, failed_in(rounds[-1]), workers.count))
         commits, last = folder.commits(retry), retry == job.retries
         allowed = job.deployment.settings.error_threshold if last else -1
+        step = job.deployment
+        batches_allowed = step.mini_batch_error_threshold if last and isinstance(step, ParallelStep) else -1
         if last or totals(commits.committed(plan)).mini_batches < plan.mini_batches:
             again = counted(Totals(items_failed=plan.items, rows_failed=plan.rows))
             if retry and again:
                 keeper.note(f"retry {retry}: {again} tried again")
             before = Totals(whole.mini_batches - plan.mini_batches, whole.items - plan.items, rows=total(rounds).rows)
-            _score(plan, before, folder, runner, workers, keeper, allowed)
+            _score(plan, before, folder, runner, workers, keeper, allowed, batches_allowed)
 
         rounds.append(committed := commits.committed(plan))
         done = totals(committed)
         if over_threshold(done.failures, allowed):
             what = f"{counted(done)} failed, more than error_threshold ({allowed}) allows"
+            raise JobAborted(job_error(committed, what))
+        if over_threshold(batches := len(failed_in(committed)), batches_allowed):
+            what = f"{batches} mini-batches failed, more than mini_batch_error_threshold ({batches_allowed}) allows"
             raise JobAborted(job_error(committed, what))
         if done.mini_batches < plan.mini_batches:
             if folder.cancel_asked:
@@ -89,6 +95,7 @@ def _score(
     workers: WorkerPlan,
     keeper: ProgressKeeper,
     error_threshold: int,
+    mini_batch_error_threshold: int,
 ) -> None:
     """Run what is not committed yet; stops early where the job cannot succeed any more, or is canceled.
 
@@ -100,14 +107,19 @@ def _score(
     keeper.begin_run(
         before.mini_batches + plan.mini_batches,
         before.items_succeeded + plan.items,
-        {index: totals(chain) for index, chain in chains.items()},
+        {index: totals(committed) for index, committed in chains.items()},
         before,
         waits_for="nodes" if workers.to_come else "workers",
     )
-    left = remaining(plan, {index: chain[-1].end for index, chain in chains.items() if chain})
+    left = remaining(plan, {index: committed[-1].end for index, committed in chains.items() if committed})
+
+    bundles = {bundle.index: bundle for bundle in left}
+    batches_failed = set(failed_in(chain.from_iterable(chains.values())))
 
     def too_many_failed() -> bool:
-        return over_threshold(keeper.failures, error_threshold)
+        if over_threshold(keeper.failures, error_threshold):
+            return True
+        return over_threshold(len(batches_failed), mini_batch_error_threshold)
 
     asked: list[float] = []
 
@@ -128,6 +140,8 @@ def _score(
         for outcome in outcomes:
             so_far = (outcome.mini_batches, outcome.items_succeeded, outcome.items_failed, outcome.rows)
             keeper.bundle(outcome.bundle, Totals(*so_far, outcome.rows_failed))
+            if mini_batch_error_threshold >= 0 and outcome.items_failed + outcome.rows_failed:
+                batches_failed |= failed_in(commits.chain(bundles[outcome.bundle])).keys()
             if outcome.fatal:
                 error = JobError.model_validate_json(outcome.fatal)
                 if not outcome.left:

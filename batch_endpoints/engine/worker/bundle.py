@@ -31,7 +31,7 @@ from batch_endpoints.storage.files.patience import HURRIED_SECONDS, PATIENT_SECO
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.commits import Commit, CommitLog, CommittedFile, totals
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.outputs.named_output import named_output
+from batch_endpoints.storage.outputs.named_output import parts_format
 from batch_endpoints.storage.outputs.rows import write_parts
 
 COMMIT_SECONDS = 10.0  # a worker that is lost loses no more than this, or one mini-batch
@@ -255,7 +255,7 @@ class BundleScorer:
 
     @cached_property
     def _parts_format(self) -> OutputFormat | None:
-        return named_output(self._job, self._folder_uri).parts_format
+        return parts_format(self._job, self._folder_uri)
 
     @cached_property
     def _job(self) -> ScoringJob:

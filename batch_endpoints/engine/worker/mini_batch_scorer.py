@@ -11,7 +11,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from batch_endpoints.engine.interpreter import job_interpreter
-from batch_endpoints.engine.worker.deployed_code import mini_batch_format, model_here, scoring_contract
+from batch_endpoints.engine.worker.deployed_code import (
+    default_format,
+    mini_batch_format,
+    model_here,
+    scoring_contract,
+)
 from batch_endpoints.engine.worker.mini_batch_inputs import MiniBatchFiles, TableReader
 from batch_endpoints.engine.worker.outcome import Failure, Outcome, PoisonRow
 from batch_endpoints.engine.worker.score_tables import (
@@ -21,12 +26,14 @@ from batch_endpoints.engine.worker.score_tables import (
     score_as_rows,
     score_tables,
 )
+from batch_endpoints.engine.worker.side_inputs import script_arguments, side_inputs_here
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.scoring.contract import Scored, UserError
-from batch_endpoints.scoring.worker import ScoringContract, ScoringWorker, WorkerStopped
+from batch_endpoints.scoring.scoring_contract import ScoringContract
+from batch_endpoints.scoring.worker import ScoringWorker, WorkerStopped
 from batch_endpoints.settings import Settings
-from batch_endpoints.specs import ScoringJob
+from batch_endpoints.specs import ParallelStep, ScoringJob, TableReading
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.node_copies import NodeCopy
 from batch_endpoints.storage.job.commits import CommittedFile
@@ -54,6 +61,7 @@ class MiniBatchScorer:
         self._access = Access.of(job)
         self._interpreter: Interpreter | None = None
         self._model: NodeCopy | None = None
+        self._side_inputs: dict[str, NodeCopy] = {}
         self._ready: tuple[ScoringContract, ScoringWorker] | None = None
         self._reader: TableReader | None = None
         self._fetcher: MiniBatchFiles | None = None
@@ -72,11 +80,14 @@ class MiniBatchScorer:
             settings = Settings.read()
             self._interpreter = job_interpreter(self._job, settings.cache)  # kept while this worker lives
             self._model = model_here(self._job, self._scratch, settings.cache)
-            python, model = self._interpreter.path, self._model.place
+            self._side_inputs = side_inputs_here(self._job, self._scratch, settings.cache)
+            python, model = self._interpreter.path, self._model.place if self._model else None
             contract = scoring_contract(self._job, python, model, self._scratch, self._log)
             contract = replace(
                 contract,
+                arguments=script_arguments(self._job, self._side_inputs, contract.output_folder),
                 mini_batch_format=mini_batch_format(self._job, in_parts),
+                default_format=default_format(self._job, in_parts or self._reading.format is not None),
                 memory_share=settings.memory_share,
                 environment_variables={**self._interpreter.variables, **contract.environment_variables},
             )
@@ -125,14 +136,12 @@ class MiniBatchScorer:
         """Bring what the script has written by now to the job folder; tells these files, and what is to be noted."""
         assert self._ready
         notes += self._notes
-        if self._model and self._model.note:
-            notes.append(self._model.note)
+        notes += [copy.note for copy in self._copies if copy.note]
         contract, worker = self._ready
         if worker.has_written():  # which is not so behind nearly every mini-batch
             of_init = worker.files_of_init()
-            written += store_files(
-                self._folder.files, contract.output_folder, notes.append, of_init, contract.scratch
-            )
+            found = store_files(self._folder.files, contract.output_folder, notes.append, of_init, contract.scratch)
+            written += self._of_outputs(found, notes)
 
     def begin_anew(self) -> None:
         """Drop what a mini-batch that ended in the middle has left: its files must not count as the next one's."""
@@ -152,9 +161,23 @@ class MiniBatchScorer:
         """End the host, and let go of the interpreter."""
         if self._ready:
             self._ready[1].close()
-        for kept in (self._interpreter, self._model):
+        for kept in (self._interpreter, *self._copies):
             if kept:
                 kept.close()
+
+    @property
+    def _copies(self) -> list[NodeCopy]:
+        return [*([self._model] if self._model else []), *self._side_inputs.values()]
+
+    def _of_outputs(self, written: list[CommittedFile], notes: list[str]) -> list[CommittedFile]:
+        """Those of these files that are in an output of a parallel step, for which there are folders."""
+        if not isinstance(self._job.deployment, ParallelStep):
+            return written
+        names = self._job.outputs
+        for file in written:
+            if file.name.partition("/")[0] not in names:
+                notes.append(f"a script wrote '{file.name}' outside of the folders of its outputs: it is left out")
+        return [file for file in written if file.name.partition("/")[0] in names]
 
     def _score_files(
         self, worker: ScoringWorker, mini_batch: MiniBatch, following: MiniBatch | None, outcome: Outcome
@@ -181,14 +204,19 @@ class MiniBatchScorer:
     @cached_property
     def _notes_on_paths(self) -> list[str]:
         """What a user should know where the script's run() takes paths."""
-        of_table = any(given.type == "mltable" for given in self._job.inputs.values())
-        columns = self._folder.plan_columns() if of_table else None
-        if columns is None or not reading_of(columns).differs:
+        if not self._reading.differs:
             return []
         return [
             "the transformations of the MLTable are not applied: the script's run() takes paths, and reads the files "
             "itself; annotate its parameter with pandas.DataFrame to get them as the table says"
         ]
+
+    @cached_property
+    def _reading(self) -> TableReading:
+        """How the files of an input of type mltable are read."""
+        of_table = any(given.type == "mltable" for given in self._job.inputs.values())
+        columns = self._folder.plan_columns() if of_table else None
+        return TableReading() if columns is None else reading_of(columns)
 
     def _tables(self) -> TableReader:
         """What reads the parts of the stored plan."""

@@ -17,7 +17,7 @@ from batch_endpoints.planning.partitions import WHOLE, Part
 from batch_endpoints.scoring.contract import UserError
 from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
-from batch_endpoints.specs import ModelDeployment
+from batch_endpoints.specs import ScoringDeployment
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.tables.column_types import columns_with_missing
 from batch_endpoints.storage.tables.joined_tables import fits, joined, wider_types
@@ -34,7 +34,7 @@ def score_tables(
     worker: ScoringWorker,
     reader: TableReader,
     ranges: Sequence[tuple[str, Part]],
-    deployment: ModelDeployment,
+    deployment: ScoringDeployment,
     outcome: Outcome,
     before_try: Callable[[int], None],
 ) -> None:
@@ -68,7 +68,7 @@ def score_tables(
     add_unreadable_rows(read, outcome)
 
 
-def better_as_files(outcome: Outcome, ranges: Sequence[tuple[str, Part]], deployment: ModelDeployment) -> list[str]:
+def better_as_files(outcome: Outcome, ranges: Sequence[tuple[str, Part]], deployment: ScoringDeployment) -> list[str]:
     """Files that failed as tables, and may not when the model's own side reads each, and predicts it by itself.
 
     That is the way of whole files (``mini_batch_size`` as a number); where nobody has said which way to go, what it
@@ -81,7 +81,7 @@ def better_as_files(outcome: Outcome, ranges: Sequence[tuple[str, Part]], deploy
     return [one for one in failed if not outcome.failed[one].error.of_rows and one.lower().endswith(_MODELS_OWN)]
 
 
-def better_as_rows(outcome: Outcome, deployment: ModelDeployment) -> list[str]:
+def better_as_rows(outcome: Outcome, deployment: ScoringDeployment) -> list[str]:
     """Files that failed whole by an exception, and of which rows may succeed when each is read as a table and cut."""
     if deployment.code_configuration or not deployment.isolates_rows:
         return []
@@ -93,7 +93,7 @@ def score_as_rows(
     worker: ScoringWorker,
     reader: TableReader,
     file: str,
-    deployment: ModelDeployment,
+    deployment: ScoringDeployment,
     outcome: Outcome,
     before_try: Callable[[int], None],
 ) -> None:
@@ -119,7 +119,7 @@ def score_as_rows(
     outcome.unattributed = outcome.unattributed or alone.unattributed
 
 
-def refuse_paths(deployment: ModelDeployment, in_parts: bool) -> None:
+def refuse_paths(deployment: ScoringDeployment, in_parts: bool) -> None:
     """Raises InitFailed where a script takes paths and the job wants what only tables can have."""
     settings = deployment.settings
     if deployment.code_configuration is None:  # what is no table has no rows that could fail alone
@@ -157,7 +157,7 @@ class ReadTable:
 
 
 def read_tables(
-    reader: TableReader, ranges: Sequence[tuple[str, Part]], deployment: ModelDeployment, outcome: Outcome
+    reader: TableReader, ranges: Sequence[tuple[str, Part]], deployment: ScoringDeployment, outcome: Outcome
 ) -> list[ReadTable]:
     """Read the parts of a mini-batch; those without a row that can be read are in ``outcome``.
 
@@ -188,7 +188,7 @@ def add_unreadable_rows(read: Sequence[ReadTable], outcome: Outcome) -> None:
 
 
 def _accepted(
-    found: PartRows | InputError, item: str, part: Part, deployment: ModelDeployment, outcome: Outcome
+    found: PartRows | InputError, item: str, part: Part, deployment: ScoringDeployment, outcome: Outcome
 ) -> PartRows | None:
     """Returns: None where nothing of it can be scored, which is in ``outcome``."""
     names = deployment.settings.output_columns
@@ -210,7 +210,7 @@ def _accepted(
 
 
 def _read_again_with_common_types(
-    reader: TableReader, read: list[ReadTable], deployment: ModelDeployment, outcome: Outcome
+    reader: TableReader, read: list[ReadTable], deployment: ScoringDeployment, outcome: Outcome
 ) -> None:
     """So that text of one file does not meet numbers of another: files that were looked at alone."""
     texts = [one for one in read if b"text" in (one.found.table.schema.metadata or {})]

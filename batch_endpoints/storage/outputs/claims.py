@@ -25,7 +25,7 @@ from batch_endpoints.storage.files.claim_files import claim_file
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, Tries, patience
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.outputs.named_output import NamedOutput, named_output
+from batch_endpoints.storage.outputs.named_output import NamedOutput, named_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +87,9 @@ def take_over(output: NamedOutput, folder: JobFolder) -> None:
 def release(job: ScoringJob, folder: JobFolder) -> None:
     """Let others write there, if this job has claimed it."""
     try:
-        output = named_output(job, folder.uri)
-        place = _place(output)
-        if place is None:
-            return
-        _remove(place, output, claim_file(_name(folder)))
+        for output in named_outputs(job, folder.uri):
+            if place := _place(output):
+                _remove(place, output, claim_file(_name(folder)))
     except (BatchEndpointError, OSError) as error:  # whoever comes next sees that this job has ended
         logger.warning("the claim on the output of job '%s' cannot be given up: %s", job.name, error)
 

@@ -1,4 +1,4 @@
-"""A job's named output: where it goes, whether something is there already, and writing it."""
+"""A job's named outputs: where each goes, whether something is there already, and writing it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 from batch_endpoints.errors import Conflict, InputError
 from batch_endpoints.interfaces.files import WritablePlace
-from batch_endpoints.specs import JobOutput, OutputFormat, RenamedFile, RowsFile, ScoringJob, rows_file
+from batch_endpoints.specs import (
+    JobOutput,
+    OutputFormat,
+    ParallelStep,
+    RenamedFile,
+    RowsFile,
+    ScoringJob,
+    rows_file,
+)
 from batch_endpoints.specs.uris import shown, shown_text
 from batch_endpoints.storage.files.access import AMBIENT, Access
 from batch_endpoints.storage.files.claim_files import claims_folder, is_claim
@@ -17,7 +25,7 @@ from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.rounds import Rounds, in_order
 from batch_endpoints.storage.outputs.output_folder import described_folder, folder_files, write_folder
 from batch_endpoints.storage.outputs.rows import write_rows
-from batch_endpoints.storage.outputs.script_files import names_of_others, write_files
+from batch_endpoints.storage.outputs.script_files import files_below, names_of_others, write_files
 
 DEFAULT_NAME = "score"  # Azure ML's name of a model deployment's only output
 
@@ -46,6 +54,9 @@ class NamedOutput:
         rows: the file with the rows; None where the deployment keeps none (``summary_only``).
         access: credentials for what is remote.
         shared: others may write there too, and nothing of theirs is to be replaced.
+        of_step: it is one of several, of a parallel step: it gets the files that scripts wrote below a folder of its
+            name.
+        is_file: it is reported as the file with the rows, and not as their folder.
     """
 
     name: str
@@ -53,6 +64,8 @@ class NamedOutput:
     rows: RowsFile | None
     access: Access = field(default=AMBIENT, repr=False)
     shared: bool = False
+    of_step: bool = False
+    is_file: bool = False
 
     @property
     def file_name(self) -> str:
@@ -108,11 +121,13 @@ class NamedOutput:
         target = self.place()
         if target.disk:
             target.disk.mkdir(parents=True, exist_ok=True)  # also where no file comes: it is what the job names
+        if self.of_step:
+            rounds = [[files_below(commit, self.name) for commit in commits] for commits in rounds]
         # round by round: a file keeps the name that it had before failed items were tried again
         commits = list(chain.from_iterable(rounds))
         others = frozenset[str]()
         if self.shared and any(commit.files for commit in commits):
-            others = names_of_others(files, target, rounds, self._rows_names)
+            others = names_of_others(files, target, rounds, self._rows_names, self.name if self.of_step else "")
         renamed = write_files(files, commits, target, self._rows_names(rounds), others)
         written = None
         if self.rows and self.rows.is_folder:
@@ -121,7 +136,11 @@ class NamedOutput:
         elif self.rows:
             written = write_rows(files, in_order(rounds), target, self.rows)
         uri = target.disk.as_uri() if target.disk else self.folder
-        return Written(JobOutput(type="uri_folder", path=uri), renamed, *(written or ()))
+        output = JobOutput(type="uri_folder", path=uri)
+        if self.is_file:
+            file = (target.disk / self.file_name).as_uri() if target.disk else f"{uri}/{self.file_name}"
+            output = JobOutput(type="uri_file", path=file)
+        return Written(output, renamed, *(written or ()))
 
     def _rows_names(self, rounds: Rounds) -> Collection[str]:
         """The files that the rows go to."""
@@ -131,6 +150,35 @@ class NamedOutput:
     def parts_format(self) -> OutputFormat | None:
         """What workers write where a folder takes their files as they are; None where a file is made of them."""
         return self.rows.format if self.rows and self.rows.is_folder else None
+
+
+def named_outputs(job: ScoringJob, job_folder_uri: str) -> list[NamedOutput]:
+    """Where a job writes: a model deployment's has one output, a parallel step any number, one of them with rows.
+
+    Raises:
+        InputError: the job wants a file whose name does not go with its format.
+    """
+    if not isinstance(job.deployment, ParallelStep):
+        return [named_output(job, job_folder_uri)]
+    return [_of_step(job, job.deployment, name, job_folder_uri) for name in job.outputs]
+
+
+def parts_format(job: ScoringJob, job_folder_uri: str) -> OutputFormat | None:
+    """As of the output that has the rows; None too where there is none."""
+    return next((one.parts_format for one in named_outputs(job, job_folder_uri) if one.rows), None)
+
+
+def _of_step(job: ScoringJob, step: ParallelStep, name: str, job_folder_uri: str) -> NamedOutput:
+    output, keeps_rows = job.outputs[name], name == step.append_row_to
+    is_file = keeps_rows and output.type == "uri_file"
+    rows = rows_file(step.settings.output_file_name, step.settings.output_format) if keeps_rows else None
+    folder, shared = output.path.rstrip("/"), bool(output.path) and not job.overwrite
+    if not folder:
+        folder = f"{job_folder_uri}/named-outputs/{name}"
+    elif is_file:
+        folder, slash, file = folder.rpartition("/")
+        folder, rows = folder or slash or ".", _rows_file(file, step.settings.output_format, output.path)
+    return NamedOutput(name, folder, rows, Access.of(job) if output.path else AMBIENT, shared, True, is_file)
 
 
 def named_output(job: ScoringJob, job_folder_uri: str) -> NamedOutput:
@@ -149,8 +197,11 @@ def named_output(job: ScoringJob, job_folder_uri: str) -> NamedOutput:
     if output.type == "uri_folder" or not rows:
         return NamedOutput(name, path, rows, access, shared)
     folder, slash, file = path.rpartition("/")
+    return NamedOutput(name, folder or slash or ".", _rows_file(file, settings.output_format, path), access, shared)
+
+
+def _rows_file(file: str, format: OutputFormat | None, path: str) -> RowsFile:
     try:
-        rows = rows_file(file, settings.output_format)
+        return rows_file(file, format)
     except ValueError as error:
-        raise InputError(f"the output '{shown(output.path)}' cannot be written: {shown_text(error)}") from None
-    return NamedOutput(name, folder or slash or ".", rows, access, shared)
+        raise InputError(f"the output '{shown(path)}' cannot be written: {shown_text(error)}") from None

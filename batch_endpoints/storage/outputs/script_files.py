@@ -153,34 +153,48 @@ def _as_text(path: str) -> str:
     return "/".join(short_name(name.encode("utf-8", "backslashreplace").decode()) for name in path.split("/"))
 
 
+def files_below(commit: Commit, folder: str) -> Commit:
+    """The commit with the files alone that scripts wrote below this folder, by their names in it."""
+    below = f"{folder}/"
+    own = [file for file in commit.files if file.name.startswith(below)]
+    return commit.model_copy(
+        update={"files": tuple(file.model_copy(update={"name": file.name.removeprefix(below)}) for file in own)}
+    )
+
+
 def names_of_others(
-    files: WritablePlace, target: WritablePlace, rounds: Rounds, rows_names: Callable[[Rounds], Collection[str]]
+    files: WritablePlace,
+    target: WritablePlace,
+    rounds: Rounds,
+    rows_names: Callable[[Rounds], Collection[str]],
+    output: str = "",
 ) -> frozenset[str]:
     """The files that are not this job's, as they were when it first came to write these rounds.
 
     Args:
         files: the job folder.
         rows_names: of some rounds the files that their rows go to.
+        output: its name, where the job has several.
     """
-    noted = _noted(files, len(rounds) - 1)
+    noted = _noted(files, len(rounds) - 1, output)
     if noted is None:
         others, own = frozenset[str](), set(rows_names(rounds))
         for retry in range(len(rounds) - 1):
-            if (before := _noted(files, retry)) is not None:
+            if (before := _noted(files, retry, output)) is not None:
                 others, wrote = before, rounds[: retry + 1]
                 own |= {name for _, name in named_files(chain.from_iterable(wrote), rows_names(wrote), before)}
         found = others.union(target.names("")) - own
-        files.put_if_absent(_path(len(rounds) - 1), json.dumps(sorted(found)).encode())
-        noted = _noted(files, len(rounds) - 1)
+        files.put_if_absent(_path(len(rounds) - 1, output), json.dumps(sorted(found)).encode())
+        noted = _noted(files, len(rounds) - 1, output)
     return found if noted is None else noted
 
 
-def _noted(files: WritablePlace, retry: int) -> frozenset[str] | None:
+def _noted(files: WritablePlace, retry: int, output: str) -> frozenset[str] | None:
     try:
-        return frozenset(json.loads(files.read(_path(retry))))
+        return frozenset(json.loads(files.read(_path(retry, output))))
     except FileNotFoundError:
         return None
 
 
-def _path(retry: int) -> str:
-    return f"{of_retry(retry)}names-before.json"
+def _path(retry: int, output: str) -> str:
+    return f"{of_retry(retry)}names-before{f'-{output}' if output else ''}.json"
