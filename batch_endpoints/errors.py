@@ -18,6 +18,7 @@ BatchEndpointError
 │       └── HostKilled    … killed from outside, mostly for want of memory
 │           └── MemoryShort  … by us, before its node had none left: no try of the mini-batch
 ├── StoreUnavailable      a store or a disk does not give or take for now: nobody's data has failed, a job resumes
+├── StepLost              the node or the process that ran a step was lost: it is begun again
 ├── WorkersLost           the cluster's processes that score end before they can begin
 ├── ResourcesUnavailable  a worker reserves more than any node of the cluster has, or could have
 ├── JobFailed             a job somebody waited for did not end as Completed
@@ -145,6 +146,12 @@ class WorkersLost(BatchEndpointError):
     """The cluster's processes that score end, again and again, before they can begin."""
 
     code = "WorkersLost"
+
+
+class StepLost(BatchEndpointError):
+    """The node or the process that ran an attempt of a step was lost, which says nothing about the step."""
+
+    code = "StepLost"
 
 
 class ResourcesUnavailable(BatchEndpointError):

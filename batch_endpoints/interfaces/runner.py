@@ -1,4 +1,4 @@
-"""Bundles of mini-batches that workers run somewhere."""
+"""What runs somewhere: bundles of mini-batches on workers, and the attempts of command steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Protocol
 
 from batch_endpoints.planning.job_plan import Bundle
 from batch_endpoints.planning.resources import ClusterShape, WorkerPlan
+from batch_endpoints.specs import JobError
+from batch_endpoints.specs.step_record import StepRecord
 
 
 @dataclass(frozen=True)
@@ -54,3 +56,40 @@ class MiniBatchRunner(Protocol):
 
     def close(self) -> None:
         """End what was prepared, if there was no ``run``."""
+
+
+@dataclass(frozen=True)
+class AttemptOutcome:
+    """What became of one attempt of a command step: one of the three.
+
+    Args:
+        record: the attempt that counts; another one where that was faster.
+        error: why this one failed.
+        stopped: it was ended by ``CommandRunner.stop``.
+    """
+
+    record: StepRecord | None = None
+    error: JobError | None = None
+    stopped: bool = False
+
+
+class CommandRunner(Protocol):
+    """Runs attempts of command steps, somewhere."""
+
+    def run(self, folder_uri: str, attempt: int) -> AttemptOutcome:
+        """Run one attempt to its end; called from a thread for each step.
+
+        Args:
+            folder_uri: the step's folder, with its job.json.
+            attempt: its number, from 1.
+
+        Raises:
+            StepLost: its node or its worker was lost, so that it has to begin again.
+            StoreUnavailable: something can be neither read nor written for now.
+        """
+
+    def stop(self) -> None:
+        """End every attempt that runs, and begin none any more; from any thread. Each ``run`` returns then."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""

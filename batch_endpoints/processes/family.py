@@ -1,9 +1,10 @@
-"""The processes of a host: itself and all that it and the script have started, daemons included.
+"""The processes of a user's code: a host or a command, and all that it has started, daemons included.
 
-The host is the child of a process that stays beside it. What loses its parent becomes a child of that one, whatever
-session or environment it has, so that all are found below it, and it ends them when the host or the worker has ended.
+It is the child of a process that stays beside it. What loses its parent becomes a child of that one, whatever
+session or environment it has, so that all are found below it, and it ends them when its child or the worker has
+ended.
 
-Loaded by host.py, under the same rules: standard library only, Python 3.8's syntax.
+Loaded by host.py and supervise.py, under the same rules: standard library only, Python 3.8's syntax.
 """
 
 from __future__ import annotations
@@ -14,27 +15,34 @@ import resource
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MARK = "AZUREML_BI_OUTPUT_PATH"
-"""Variable that every host has, with a folder of its worker's own; what it starts inherits it.
+"""Variable that each of them has, with a folder of its worker's own; what it starts inherits it.
 
 Processes are found by it where the one beside the host is killed, and where the system knows no adoption.
 """
+TYPE_CHECKING = False  # as of typing, whose import takes time
+if TYPE_CHECKING:
+    from batch_endpoints.processes.relay import Relay
+
+_PAUSE_MILLISECONDS = 200
 _ADOPT_ORPHANS, _DIE_WITH_PARENT = 36, 1  # prctl(2): PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG
 
 
-def leave_nothing_behind(reader: int, writer: int) -> None:
+def leave_nothing_behind(reader: int, writers: Sequence[int], relay: Relay | None = None) -> None:
     """Go on in a child of this process, which itself stays and never returns from here.
 
     It ends as the child does, with all that the child has started, or when the worker's end of the pipe is closed.
 
     Args:
-        reader, writer: the child's ends of the pipes to and from its worker.
+        reader: the child's end of the pipe from its worker.
+        writers: the child's ends of pipes to others, which must see them closed when the child has ended.
+        relay: passes on what the child prints.
     """
-    _prctl(_ADOPT_ORPHANS, 1)
+    adopts = _prctl(_ADOPT_ORPHANS, 1)
     beside = os.getpid()
-    _watch(reader, writer)
+    _watch(reader, writers)
     host = os.fork()
     if not host:
         if os.path.isdir("/proc"):
@@ -43,13 +51,17 @@ def leave_nothing_behind(reader: int, writer: int) -> None:
         return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    os.close(writer)  # the worker must see it closed when the host has ended
-    status = _wait(host, reader)
-    kill_processes(os.environ[MARK])
+    for writer in writers:
+        os.close(writer)
+    status = _wait(host, reader, relay)
+    if not adopts:
+        kill_processes(os.environ[MARK])
     with contextlib.suppress(ChildProcessError):  # none is left; without a parent some systems keep them as zombies
         while True:
             kill_descendants(beside)
             os.wait()
+    if relay:
+        relay.close()
     if os.WIFSIGNALED(status):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with contextlib.suppress(OSError):  # some have no other handler
@@ -58,7 +70,7 @@ def leave_nothing_behind(reader: int, writer: int) -> None:
     os._exit(os.WEXITSTATUS(status))
 
 
-def _watch(reader: int, writer: int) -> None:
+def _watch(reader: int, writers: Sequence[int]) -> None:
     """Leave a process that waits for the worker's end, and does then what it can if this one cannot.
 
     This one is a child of the worker: Ray kills these where it ends a worker, and nobody else is left.
@@ -73,7 +85,8 @@ def _watch(reader: int, writer: int) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    os.close(writer)
+    for writer in writers:
+        os.close(writer)
     closed = select.poll()
     closed.register(reader, 0)
     closed.poll()
@@ -85,7 +98,7 @@ def _watch(reader: int, writer: int) -> None:
     os._exit(0)
 
 
-def _wait(host: int, reader: int) -> int:
+def _wait(host: int, reader: int, relay: Relay | None) -> int:
     """Reap children until the host is one of them, or the worker has gone; returns the host's status."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -94,23 +107,35 @@ def _wait(host: int, reader: int) -> int:
     events = select.poll()
     events.register(reader, 0)
     events.register(woken, select.POLLIN)
+    streams = relay.streams if relay else []
+    for stream in streams:
+        events.register(stream, select.POLLIN)
     while True:
         child = -1
         while child:
             child, status = os.waitpid(-1, os.WNOHANG)
             if child == host:
                 return status
-        if reader in dict(events.poll()):
+        happened = dict(events.poll(_PAUSE_MILLISECONDS if streams else None))
+        if reader in happened:
             return int(signal.SIGKILL)
-        os.read(woken, 512)
+        if woken in happened:
+            os.read(woken, 512)
+        for stream in happened.keys() & streams:
+            if relay and not relay.forward(stream):
+                events.unregister(stream)
+        if relay and not happened:
+            relay.pause()
 
 
-def _prctl(option: int, value: int) -> None:
-    """As prctl(2), which only Linux has."""
-    with contextlib.suppress(ImportError, OSError, AttributeError):
+def _prctl(option: int, value: int) -> bool:
+    """As prctl(2), which only Linux has; False where it did nothing."""
+    try:
         import ctypes
 
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        return not ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        return False
 
 
 def kill_descendants(pid: int) -> None:
@@ -163,9 +188,11 @@ def families(hosts: Iterable[int] = ()) -> dict[int, int]:
 
 
 def _is_host(pid: int) -> bool:
-    script = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scoring", "host.py")
+    here = os.path.dirname(os.path.abspath(__file__))
+    host = os.path.join(os.path.dirname(here), "scoring", "host.py")
     with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as command:
-        return os.fsencode(script) in command.read(1 << 12).split(b"\0")[1:3]  # after its interpreter and -u
+        begin = command.read(1 << 12).split(b"\0")[1:3]  # after its interpreter and -u, or -IS
+        return os.fsencode(host) in begin or os.fsencode(os.path.join(here, "supervise.py")) in begin
     return False
 
 

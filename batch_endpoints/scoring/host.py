@@ -45,7 +45,7 @@ def main() -> None:
     reader, writer = int(sys.argv[1]), int(sys.argv[2])
     for fd in (reader, writer):
         os.set_inheritable(fd, False)  # the user's child processes must not keep the pipes open
-    _beside("family", "processes").leave_nothing_behind(reader, writer)
+    _beside("family", "processes").leave_nothing_behind(reader, (writer,))
     source, sink = os.fdopen(reader, "rb", closefd=False), os.fdopen(writer, "wb", closefd=False)
     state: dict[str, Any] = {}
     while True:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import site
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from batch_endpoints.errors import HostKilled, HostLost, InitFailed, MemoryShort, RunFailed
-from batch_endpoints.planning.variables import for_user_code
 from batch_endpoints.policies.retry import MOST_MEMORY_KILLS, may_retry, memory_pause_seconds, pause_seconds
+from batch_endpoints.processes.surroundings import copy_code, inherited_variables
 from batch_endpoints.scoring.azure_layout import as_text
 from batch_endpoints.scoring.contract import Scored, UserError, scored_files
 from batch_endpoints.scoring.host_process import HostProcess
@@ -57,7 +53,7 @@ class ScoringWorker:
         # a script may write beside itself: it gets a copy, the deployment's code stays as it is
         self._code = contract.scratch / "code"
         if contract.code is not None:
-            shutil.copytree(contract.code, self._code, copy_function=_copy_if_there)
+            copy_code(contract.code, self._code)
         else:
             self._code.mkdir(parents=True)
         self._home = contract.scratch / "home"
@@ -260,11 +256,8 @@ class ScoringWorker:
 
     def _environment(self) -> dict[str, str]:
         contract = self._contract
-        own = {k: v for k, v in for_user_code(os.environ).items() if k not in contract.secret_variables}
-        if contract.interpreter == sys.executable and site.ENABLE_USER_SITE:
-            own["PYTHONUSERBASE"] = site.getuserbase()  # what is installed there is not found by another HOME
         return {
-            **own,
+            **inherited_variables(contract.interpreter, contract.secret_variables),
             "HOME": str(self._home),
             "TMPDIR": str(contract.scratch),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -287,9 +280,3 @@ class ScoringWorker:
         what = f"the scoring script could not be loaded: {lost.what}"
         self._log.not_loaded(what, "")
         return InitFailed(what, mend=lost.mend)
-
-
-def _copy_if_there(source: str, target: str) -> None:
-    """For ``copytree``, which asks of a relative link whether it leads somewhere from the working directory."""
-    if os.path.isfile(source):
-        shutil.copy2(source, target)

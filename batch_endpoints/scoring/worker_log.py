@@ -9,11 +9,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 
+from batch_endpoints.processes.own_lines import append_line
 from batch_endpoints.scoring.contract import UserError
-from batch_endpoints.specs.log_lines import stamp
 from batch_endpoints.specs.uris import shown
 
 _SECONDS_BETWEEN_LINES = 1.0
@@ -72,15 +71,7 @@ class WorkerLog:
             return True
 
     def _write(self, level: str, text: str) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("ab+") as log:
-            end = log.seek(0, 2)
-            log.seek(max(0, end - 1))
-            begin = "" if log.read(1) in (b"\n", b"") else "\n"  # the code has left its line open
-            line = f"{begin}{stamp(datetime.now(timezone.utc))} {level} {text}\n"
-            log.write(line.encode("utf-8", "backslashreplace"))
-            log.flush()
-            self._size, self._when = log.seek(0, 2), time.monotonic()
+        self._size, self._when = append_line(self._file, level, text), time.monotonic()
 
 
 def _few(names: Sequence[str]) -> str:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.command_line import command_line
 
 SHELLS = [shell for shell in ("bash", "sh") if shutil.which(shell)]
@@ -60,10 +59,16 @@ PLACES = {
     "in backticks in quotes": (f'args "`printf %s. {X}`" "{X}"', ["{}.", "{}"]),
     "after a shift": (f"args $((1<<2)) {X} $(( (n+1) * 2 )) '{X}'", ["4", "{}", "10", "{}"]),
     "after a dollar": (f"args '$'{X} $v", ["${}", "of-shell"]),
-    "right after a dollar": (f'args $${{{{inputs.x}}}} "$${{{{inputs.x}}}}" \'$${{{{inputs.x}}}}\'', ["${}"] * 3),
+    "right after a dollar": ('args $${{inputs.x}} "$${{inputs.x}}" \'$${{inputs.x}}\'', ["${}"] * 3),
     "escaped": (f"args \\{X} \"\\{X}\"", ["$" + X[1:].replace("{", "{{").replace("}", "}}")] * 2),
-    "in a here-document": (f"args \"$(cat <<END\n'{X}' \"$v\" $(printf %s. {X})\nEND\n)\" {X}", ["'{}' \"of-shell\" {}.", "{}"]),
-    "in a plain here-document": (f"args \"$(cat <<'END'\n'{X}' $v \\ `\\$\n$(id) \"\nEND\n)\" '{X}'", ["'{}' $v \\ `\\$\n$(id) \"", "{}"]),
+    "in a here-document": (
+        f"args \"$(cat <<END\n'{X}' \"$v\" $(printf %s. {X})\nEND\n)\" {X}",
+        ["'{}' \"of-shell\" {}.", "{}"],
+    ),
+    "in a plain here-document": (
+        f"args \"$(cat <<'END'\n'{X}' $v \\ `\\$\n$(id) \"\nEND\n)\" '{X}'",
+        ["'{}' $v \\ `\\$\n$(id) \"", "{}"],
+    ),
     "in an indented here-document": (f'args "$(cat <<-E\n\t\ta {X}.\n\tE\n)" {X}', ["a {}.", "{}"]),
     "in two here-documents": (f'args "$(cat <<A - <<"B C"\nA{X}\nA\n$v{X}.\nB C\n)"', ["$v{}."]),
 }  # fmt: skip
@@ -90,10 +95,14 @@ def texts(min_size=0):
     return marks | st.text(characters, min_size=min_size)
 
 
-@settings(max_examples=60, deadline=None)
-@given(texts(), st.sampled_from(["args {}", "args 'a{}b'", 'args "a{}b"', "args --x={}", "args $'{}'", 'args "${{u:-{}}}"']))
-def test_any_value_arrives_as_it_is(value, place):
-    a, _, b = place.replace("{{", "{").replace("}}", "}").replace("args ", "").partition("{}")
-    bare = place.format("${{inputs.x}}")
-    around = {"'a": ("a", "b"), '"a': ("a", "b"), "--x=": ("--x=", "")}.get(a, ("", ""))
-    assert arguments(bare, {"x": value}) == [f"{around[0]}{value}{around[1]}"], b
+AROUND = {"": "", "'a": "b'", '"a': 'b"', "--x=": "", "$'": "'", '"${u:-': '}"', '"$(printf %s. ': ')"'}
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts(), st.sampled_from(sorted(AROUND)))
+def test_any_value_arrives_as_it_is(value, begin):
+    got = arguments(f"args {begin}{X}{AROUND[begin]}", {"x": value})
+    before, after = {"'a": ("a", "b"), '"a': ("a", "b"), "--x=": ("--x=", ""), '"$(printf %s. ': ("", ".")}.get(
+        begin, ("", "")
+    )
+    assert got == [f"{before}{value}{after}"]

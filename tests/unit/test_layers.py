@@ -25,7 +25,14 @@ FLOORS = [
 ]
 INNER_FLOORS = {
     "storage": [["tables", "outputs"], ["inputs", "job"], ["files"], ["number_types"]],
-    "engine": [["__main__"], ["on_ray"], ["local"], ["driver", "worker"], ["interpreter", "lean_arrow"]],
+    "engine": [
+        ["__main__"],
+        ["on_ray"],
+        ["local"],
+        ["pipeline"],
+        ["driver", "worker"],
+        ["interpreter", "lean_arrow"],
+    ],
 }
 FLOOR = {box: number for number, boxes in enumerate(FLOORS) for box in boxes}
 ROOMS = {

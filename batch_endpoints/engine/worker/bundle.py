@@ -50,7 +50,7 @@ class BundleScorer:
         self._folder_uri, self._input_root = folder_uri, input_root
         self._scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
         self._name = f"{socket.gethostname()}-{os.getpid()}-{self._scratch.name[-8:]}"
-        self._log = StoredLog(self._files, self._scratch, self._name)
+        self._log = StoredLog(self._files, self._scratch, f"worker-{self._name}")
         self._code: MiniBatchScorer | None = None
         self._turns = Turns(self._name)
         self._left = ""  # see BundleOutcome

@@ -1,4 +1,4 @@
-"""The log of a worker, which a job folder that is remote gets a copy of: on a disk it is there already."""
+"""The log of a worker, or of a step's attempt: a job folder that is remote gets a copy, on a disk it is there."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SECONDS = 10.0  # between copies of a longer one: a store cannot append, so it 
 
 
 class StoredLog:
-    """One worker's.
+    """One log.
 
     Args:
         files: the job folder.
         scratch: where the log is written if the job folder is remote.
-        worker: its name.
+        name: of the log, without its ending.
     """
 
-    def __init__(self, files: WritablePlace, scratch: Path, worker: str) -> None:
-        self.file = (files.disk or scratch) / "logs" / f"worker-{worker}.log"
+    def __init__(self, files: WritablePlace, scratch: Path, name: str) -> None:
+        self.file = (files.disk or scratch) / "logs" / f"{name}.log"
         self._files, self._is_there = files, files.disk is not None
         self._stored = (0, 0.0)  # bytes, and when
         self._storing = threading.Lock()

@@ -100,6 +100,18 @@ def copy_tree(source: Path, target: Path) -> dict[str, str]:
     return digests
 
 
+def clone_file(source: str, target: str) -> None:
+    """Copy a file with its times and mode, without its bytes where the disk can; anything else is left out."""
+    if not os.path.isfile(source):
+        return
+    with open(source, "rb") as given, open(target, "xb") as copy:
+        try:
+            fcntl.ioctl(copy, _CLONE, given.fileno())
+        except OSError:  # another disk, or one that cannot
+            shutil.copyfile(source, target)
+    shutil.copystat(source, target)
+
+
 def _copy_file(source: str, target: str) -> str:
     """Returns the SHA-256 of what was written."""
     digest = hashlib.sha256()

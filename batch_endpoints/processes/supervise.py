@@ -1,0 +1,86 @@
+"""Runs one program with all that it starts, and passes on what it prints, line by line.
+
+Started as ``python -IS supervise.py <read fd> <folder> [<read-only path>…] -- <program> [<argument>…]``: it ends the
+program when the other end of the pipe is closed, exits as the program does, and what it prints goes to the stdout of
+this process. At the end the last of it is in the folder, in ``stdout`` and ``stderr``.
+
+``python -IS supervise.py`` alone says by its exit code whether paths can be made read-only here.
+
+Standard library only, so that it starts in a moment, and as little of it as possible.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False  # as of typing, whose import takes as long as all of these
+if TYPE_CHECKING:
+    from batch_endpoints.processes import family, relay
+else:  # without the package, which takes a second
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import family
+    import relay
+
+_NEW_MOUNTS, _NEW_USER = 0x20000, 0x10000000  # unshare(2)
+_BIND, _RECURSIVE, _PRIVATE, _REMOUNT, _READ_ONLY = 0x1000, 0x4000, 1 << 18, 0x20, 1  # mount(2)
+_KEPT = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # statvfs(3) -> mount(2): not ours to loosen
+
+
+def main() -> None:
+    if len(sys.argv) == 1:
+        _make_read_only([b"/"])
+        return
+    end = sys.argv.index("--")
+    reader, folder, protected, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:end], sys.argv[end + 1 :]
+    os.set_inheritable(reader, False)
+    output = relay.Relay(folder)
+    family.leave_nothing_behind(reader, output.writers, output)
+    os.dup2(output.writers[0], 1)
+    os.dup2(output.writers[1], 2)
+    if protected:
+        _make_read_only([os.fsencode(path) for path in protected])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        print(f"{command[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def _make_read_only(paths: list[bytes]) -> None:
+    """Let nothing be written below these paths by this process and what it starts, whoever they run as.
+
+    Raises OSError where the system does not let it.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(result: int) -> None:
+        if result:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    user, group = os.geteuid(), os.getegid()
+    if libc.unshare(_NEW_MOUNTS):
+        call(libc.unshare(_NEW_USER | _NEW_MOUNTS))
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    call(libc.mount(b"none", b"/", None, ctypes.c_ulong(_RECURSIVE | _PRIVATE), None))
+    for path in paths:
+        call(libc.mount(path, path, None, ctypes.c_ulong(_BIND | _RECURSIVE), None))
+        told = os.statvfs(path).f_flag
+        flags = _BIND | _REMOUNT | _READ_ONLY | sum(flag for known, flag in _KEPT.items() if told & known)
+        call(libc.mount(None, path, None, ctypes.c_ulong(flags), None))
+
+
+if __name__ == "__main__":
+    main()
