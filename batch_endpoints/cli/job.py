@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_endpoints.cli.changes import job_settings, set_option
+from batch_endpoints.cli.changes import assignments, flags_of, job_settings, set_option
 from batch_endpoints.cli.grammar import CommonFlags, Noun, Verb
 from batch_endpoints.cli.terminal import echo, write_bytes
 
@@ -32,7 +32,30 @@ name_option = click.option("-n", "--name", required=True, help="Name of the job.
 
 @click.group(cls=Noun)
 def job() -> None:
-    """Jobs: runs of deployments, started with `endpoint invoke`."""
+    """Jobs: runs of deployments, started with `endpoint invoke`, and pipelines by themselves."""
+
+
+@job.command()
+@click.option("-f", "--file", type=click.Path(path_type=Path), required=True, help="YAML file of a pipeline job.")
+@click.option("-n", "--name", default="", help="Name of the job; otherwise one is made up.")
+@set_option
+@click.option("--stream", is_flag=True, help="Follow it to its end; exit code 1 unless it completes.")
+@click.option("--skip-validation", is_flag=True, hidden=True, expose_value=False)
+@click.option("--request-id", default="", metavar="ID", help="The same id makes the same job, whenever it is asked.")
+@click.pass_obj
+def create(
+    told: CommonFlags, file: Path, name: str, set_: tuple[str, ...], stream: bool, request_id: str
+) -> dict[str, Any]:
+    """Run a pipeline, or one command, by itself.
+
+    \b
+    batch-endpoints job create -f pipeline.yml --stream
+    batch-endpoints job create -f pipeline.yml --set inputs.rows.path=data/ --query name -o tsv
+    """
+    changes = assignments(set_)
+    flags = dict.fromkeys(changes, "--set") | flags_of({"name": name})
+    job = told.client.create_job(file, changes | ({"name": name} if name else {}), flags=flags, request_id=request_id)
+    return _followed(told, job, stream)
 
 
 @job.command()
@@ -54,7 +77,7 @@ def show(told: CommonFlags, name: str) -> Any:
 @click.option("--status", default="", help="Only jobs in this status, e.g. Running.")
 @click.option("-r", "--max-results", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
 @click.option("--all-results", is_flag=True, help="All of them.")
-@click.option("-p", "--parent-job-name", default="", hidden=True)
+@click.option("-p", "--parent-job-name", default="", help="The steps of this job, which have begun.")
 @click.pass_obj
 def list_(
     told: CommonFlags,
@@ -67,7 +90,10 @@ def list_(
 ) -> Any:
     """List jobs, newest first."""
     if parent_job_name:
-        return []  # a job here is one job, not a parent with children
+        if endpoint_name or deployment_name or status:
+            raise click.UsageError("--parent-job-name takes no other filter")
+        steps = told.client.jobs(parent=parent_job_name)
+        return [found.document for found in islice(steps, None if all_results else max_results)]
     if deployment_name and not endpoint_name:
         raise click.UsageError("--deployment-name needs --endpoint-name")
     jobs = told.client.jobs(endpoint=endpoint_name, deployment=deployment_name, status=status)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from batch_endpoints.cli.durations import duration
 from batch_endpoints.cli.grammar import Failed
+from batch_endpoints.cli.graph import changes, tree
 from batch_endpoints.cli.terminal import echo
 from batch_endpoints.errors import JobFailed
 from batch_endpoints.terminal_text import visible
@@ -64,10 +66,14 @@ def plain(job: Job, write: Callable[[str], None], clock: Callable[[], float] = t
     How it ended is told before the last lines of the log, and left to the caller to say behind them.
     """
     told, status, when = "", "", -SECONDS_BETWEEN_LINES
+    steps: dict[str, Any] = {}
     for event in job.stream():
         if event.kind == "log":
             write(event.line)
             continue
+        for line in changes(steps, known := event.job.document.get("steps") or {}):
+            write(line)
+        steps = known
         if event.job.ended:
             continue
         line = progress_line(event.job.document)
@@ -103,7 +109,7 @@ def ending(document: dict[str, Any]) -> list[str]:
         if progress.get("items")
         else ""
     )
-    lines = [f"{document['status']}{counts}"]
+    lines = [f"{document['status']}{counts}", *tree(document.get("steps") or {})]
     if error := document.get("error"):  # which says more than the notes do
         return lines + [part for key in ("message", "details") for part in (error.get(key) or "").splitlines()]
     lines += [f"note: {note}" for note in document["notes"]]
@@ -112,34 +118,30 @@ def ending(document: dict[str, Any]) -> list[str]:
     return lines
 
 
-def duration(seconds: float) -> str:
-    """``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
 def _live(job: Job, err: bool) -> None:
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
     from rich.text import Text
 
     console = Console(stderr=err)
     columns = (SpinnerColumn(), TextColumn("{task.fields[status]}", markup=False), BarColumn())
-    with Progress(*columns, TextColumn("{task.fields[told]}", markup=False), console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, status=visible(job.status), told="")
+    bar = Progress(*columns, TextColumn("{task.fields[told]}", markup=False), console=console)
+    task = bar.add_task("", total=None, status=visible(job.status), told="")
 
-        def show(event: JobEvent) -> None:
-            document = event.job.document
-            _, _, told = progress_line(document).partition(": ")
-            progress = document["progress"]
-            total = progress.get("items") or None
-            status = visible(event.job.status)
-            bar.update(task, total=total, completed=_done(progress), status=status, told=visible(told))
+    def shown() -> Group:
+        lines = [visible(line) for line in tree(job.document.get("steps") or {})]
+        return Group(*([Text("\n".join(lines))] if lines else []), bar)
 
+    def show(event: JobEvent) -> None:
+        document = event.job.document
+        _, _, told = progress_line(document).partition(": ")
+        progress = document["progress"]
+        total = progress.get("items") or None
+        status = visible(event.job.status)
+        bar.update(task, total=total, completed=_done(progress), status=status, told=visible(told))
+
+    with Live(console=console, transient=True, get_renderable=shown, refresh_per_second=8):
         for event in job.stream():
             if event.kind == "log":
                 console.print(Text(visible(event.line)), soft_wrap=True)

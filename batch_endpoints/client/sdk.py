@@ -146,9 +146,47 @@ class BatchEndpointsClient:
         """A job by name, as it is now."""
         return Job(self.connection, self.connection.json("GET", at("jobs", name)))
 
-    def jobs(self, *, endpoint: str = "", deployment: str = "", status: str = "") -> Iterator[Job]:
-        """Jobs, newest first; what is left empty lets all through."""
+    def create_job(
+        self,
+        source: str | Path | Mapping[str, Any],
+        changes: Mapping[str, Any] | None = None,
+        *,
+        flags: Mapping[str, str] | None = None,
+        request_id: str = "",
+    ) -> Job:
+        """Run a pipeline, or one command, that stands for itself: without an endpoint.
+
+        Args:
+            source: a job's YAML file (``type: pipeline`` or ``command``), to which relative paths in it are
+                relative; or its content.
+            changes: values that replace those of the source, by dotted key.
+            flags: what gave the changes, by dotted key, for errors.
+            request_id: as of ``invoke``.
+
+        Raises:
+            SpecError: names file, line, key, and what was expected.
+            InvocationError: the server does not accept this; there is no job.
+        """
+        from batch_endpoints.client.job_files import job_document
+
+        document = job_document(self.connection, source, changes or {}, flags)
+        headers = {"repeatability_request-id": request_id or str(uuid.uuid4())}
+        return Job(
+            self.connection,
+            self.connection.json("POST", at("jobs"), body=document, headers=headers, repeatable=True),
+        )
+
+    def jobs(self, *, endpoint: str = "", deployment: str = "", status: str = "", parent: str = "") -> Iterator[Job]:
+        """Jobs, newest first; what is left empty lets all through.
+
+        Args:
+            parent: a pipeline's job, whose steps are wanted.
+        """
         path = at("jobs")
+        if parent:
+            for document in self.connection.pages(path, parent=parent):
+                yield Job(self.connection, document)
+            return
         if endpoint:
             path = at("endpoints", endpoint, *(("deployments", deployment) if deployment else ()), "jobs")
         for document in self.connection.pages(path, **({"status": status} if status else {})):

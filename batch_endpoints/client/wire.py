@@ -136,7 +136,7 @@ def invocation_body(invocation: Invocation) -> dict[str, Any]:
             name: _renamed(given, type="jobOutputType", path="uri", mode="mode")
             for name, given in said.get("outputs", {}).items()
         },
-        "compute": _renamed(said, instance_count="instanceCount", resource_properties="properties"),
+        "compute": _renamed(said, instance_count="instanceCount", resource_properties="properties", compute="target"),
         "retrySettings": {
             **_renamed(retry, max_retries="maxRetries"),
             **({"timeout": f"PT{retry['timeout']}S"} if "timeout" in retry else {}),
@@ -159,6 +159,8 @@ def invocation_body(invocation: Invocation) -> dict[str, Any]:
             mlflow_params="mlflowParams",
             environment_variables="environmentVariables",
             overwrite="overwrite",
+            force_rerun="forceRerun",
+            jobs="jobs",
         ),
     }
     return {"properties": {key: value for key, value in properties.items() if value not in ({}, "", None)}}

@@ -44,7 +44,7 @@ def job_inputs(assets: Assets, given: Mapping[str, JobInput]) -> dict[str, JobIn
             f"a job of a model deployment takes exactly one data input; {told}",
             mend='Write "inputData": {"data": {"jobInputType": "UriFolder", "uri": "…"}}.',
         )
-    return {name: _located(assets, name, value) if name in data else value for name, value in given.items()}
+    return {name: located_input(assets, name, value) if name in data else value for name, value in given.items()}
 
 
 def job_outputs(assets: Assets, invocation: Invocation) -> dict[str, JobOutput]:
@@ -59,7 +59,7 @@ def job_outputs(assets: Assets, invocation: Invocation) -> dict[str, JobOutput]:
             f"{', '.join(invocation.outputs)}"
         )
     given = invocation.outputs or {DEFAULT_NAME: JobOutput()}
-    return {name: _placed(assets, name, output) for name, output in given.items()}
+    return {name: placed_output(assets, name, output) for name, output in given.items()}
 
 
 def frozen_deployment(assets: Assets, deployment: ModelDeployment) -> ModelDeployment:
@@ -79,17 +79,29 @@ def frozen_deployment(assets: Assets, deployment: ModelDeployment) -> ModelDeplo
     return deployment.model_copy(update=changes)
 
 
-def _located(assets: Assets, name: str, given: JobInput) -> JobInput:
+def located_input(assets: Assets, name: str, given: JobInput) -> JobInput:
+    """Data with its URI, whatever it was called by: a path, or a registered data asset or model.
+
+    Raises:
+        NotFound: it refers to what is not there.
+        InvocationError: it refers to data of a type that does not fit.
+    """
     what = f"the uri of input '{name}'"
     if not _REFERENCE.match(given.path):
         return given.model_copy(update={"path": assets.places.uri(given.path, what)})
+    if given.type not in DATA_TYPES:
+        model = assets.referred("models", given.path)
+        assert isinstance(model, Model)
+        return given.model_copy(update={"path": assets.places.uri(model.path, what)})
     asset = assets.referred("data", given.path)
     assert isinstance(asset, Data)
-    _check_type(name, asset.type)
+    if (asset.type == "uri_file") != (given.type == "uri_file") and "type" in given.model_fields_set:
+        raise InvocationError(f"the input '{name}' takes {given.type}, and '{given.path}' is of type {asset.type}")
     return given.model_copy(update={"path": assets.places.uri(asset.path, what), "type": asset.type})
 
 
-def _placed(assets: Assets, name: str, output: JobOutput) -> JobOutput:
+def placed_output(assets: Assets, name: str, output: JobOutput) -> JobOutput:
+    """An output with its URI; without a path where it stays in the job folder."""
     if not output.path:
         return output
     if output.path.startswith("upload:"):

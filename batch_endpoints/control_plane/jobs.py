@@ -5,33 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import uuid
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Any
 
 from batch_endpoints.control_plane.assets import Assets
-from batch_endpoints.control_plane.data_references import places
-from batch_endpoints.control_plane.job_parts import frozen_deployment, job_inputs, job_outputs
-from batch_endpoints.control_plane.records import everything, found
+from batch_endpoints.control_plane.new_jobs import NewJobs
+from batch_endpoints.control_plane.pipeline_jobs import asked_by_file
+from batch_endpoints.control_plane.records import found
 from batch_endpoints.control_plane.reruns import resumed, with_failed_items_again
 from batch_endpoints.errors import Conflict, InvocationError, NotFound
 from batch_endpoints.interfaces.records import Listing, Page, RecordStore
-from batch_endpoints.planning.overrides import effective_deployment
-from batch_endpoints.planning.routing import resolve_deployment
 from batch_endpoints.policies.lifecycle import check_cancel
 from batch_endpoints.specs import (
-    DATA_TYPES,
     BatchJob,
-    Compute,
     Invocation,
     JobStatus,
-    ModelDeployment,
-    ScoringJob,
 )
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import writable_place
-from batch_endpoints.storage.outputs.named_output import named_output
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +41,8 @@ class Jobs:
         check_input: Callable[[str, str, Access], None],
         now: Callable[[], datetime],
     ) -> None:
-        self._store, self._assets, self._jobs_root = store, assets, jobs_root
-        self._check_input, self._now = check_input, now
+        self._store, self._assets, self._now = store, assets, now
+        self._new = NewJobs(store, assets, jobs_root, check_input, now)
 
     def invoke(
         self, endpoint: str, invocation: Invocation, *, deployment: str = "", request_id: str = "", invoker: str = ""
@@ -71,15 +63,38 @@ class Jobs:
             SpecError: a setting that is not valid.
             Conflict: the name is taken, the output exists, or another request had this id.
         """
-        if len(request_id) > LONGEST_REQUEST_ID:
-            raise InvocationError(f"the request id has {len(request_id)} characters; {LONGEST_REQUEST_ID} at most")
         if known := found(lambda: self._store.endpoint(endpoint)):
             endpoint = known.name
-        asked = _digest(invocation, deployment) if request_id else ""
+        asked = _digest([deployment, _asked(invocation)])
+        return self._once(
+            endpoint, request_id, asked, lambda: self._new.of_endpoint(endpoint, invocation, deployment, invoker)
+        )
+
+    def create(self, document: dict[str, Any], *, request_id: str = "", invoker: str = "") -> BatchJob:
+        """Make a job of a pipeline, or of one command, that stands for itself, without an endpoint.
+
+        Args:
+            document: the content of its file.
+            request_id: as of ``invoke``.
+
+        Raises: as ``invoke``.
+        """
+        asked = asked_by_file(self._assets, document)
+        return self._once("", request_id, _digest([document]), lambda: self._new.of_pipeline(asked, invoker))
+
+    def _once(self, endpoint: str, request_id: str, asked: str, make: Callable[[], BatchJob]) -> BatchJob:
+        """The job that a request makes, or has made before.
+
+        Args:
+            asked: the hash of what is asked for.
+        """
+        if len(request_id) > LONGEST_REQUEST_ID:
+            raise InvocationError(f"the request id has {len(request_id)} characters; {LONGEST_REQUEST_ID} at most")
+        asked = asked if request_id else ""
         if request_id and (earlier := self._store.job_of_request(endpoint, request_id, asked)):
             return earlier
         try:
-            job = self._new_job(endpoint, invocation, deployment, invoker)
+            job = make()
         except Conflict:  # its own name: the same request has made this job a moment ago
             if request_id and (earlier := self._store.job_of_request(endpoint, request_id, asked)):
                 return earlier
@@ -100,10 +115,16 @@ class Jobs:
             )
         return job
 
+    def children(self, parent: str, page: Page) -> Listing[BatchJob]:
+        """The steps of a pipeline's job that have begun, newest first."""
+        self._store.job(parent)
+        return self._store.jobs(parent=parent, page=page)
+
     def list(
         self, *, endpoint: str = "", deployment: str = "", statuses: Iterable[JobStatus] = (), page: Page
     ) -> Listing[BatchJob]:
-        """Jobs, newest first; also those of an endpoint or deployment that has been deleted."""
+        """Jobs, newest first; also those of an endpoint or deployment that has been deleted. Steps of pipelines are
+        not among them."""
         if known := found(lambda: self._store.endpoint(endpoint)) if endpoint else None:
             endpoint = known.name
         if named := found(lambda: self._store.deployment(endpoint, deployment)) if known and deployment else None:
@@ -124,6 +145,7 @@ class Jobs:
         now = self._now()
 
         def change(job: BatchJob) -> BatchJob:
+            _check_own(job, "cancel")
             check_cancel(name, job.status)
             if job.status == "NotStarted":
                 ended = job.state.model_copy(update={"status": "Canceled", "ended_at": now})
@@ -145,7 +167,7 @@ class Jobs:
             InvocationError: a change to something that is fixed by what the job has done.
         """
         now = self._now()
-        job = self._store.update_job(name, lambda job: resumed(job, changes, now))
+        job = self._store.update_job(name, lambda job: resumed(_check_own(job, "resume"), changes, now))
         logger.info("job resumed", extra={"job": name, "resumption": job.spec.resumption})
         return job
 
@@ -162,7 +184,9 @@ class Jobs:
             InvocationError: a change to something that is fixed by what the job has done.
         """
         now = self._now()
-        job = self._store.update_job(name, lambda job: with_failed_items_again(job, changes, now))
+        job = self._store.update_job(
+            name, lambda job: with_failed_items_again(_check_own(job, "retry-failed"), changes, now)
+        )
         logger.info("failed items of job tried again", extra={"job": name, "retry": job.spec.retries})
         return job
 
@@ -174,7 +198,7 @@ class Jobs:
             NotFound: no such output.
         """
         job = self._store.job(name)
-        if job.status != "Completed" and not job.written:
+        if job.status != "Completed" and not job.written and output not in job.state.outputs:
             raise Conflict(
                 f"job '{name}' is {job.status}, so its outputs are not there",
                 mend=("They are when it is Completed. " if not job.ended else "Its logs say why. ")
@@ -192,78 +216,22 @@ class Jobs:
         except FileNotFoundError:
             return b""
 
-    def _new_job(self, endpoint_name: str, invocation: Invocation, requested: str, invoker: str) -> BatchJob:
-        endpoint = self._store.endpoint(endpoint_name)
-        names = [d.name for d in everything(lambda page: self._store.deployments(endpoint_name, page))]
-        chosen = self._store.deployment(
-            endpoint_name, resolve_deployment(endpoint, names, requested or invocation.deployment)
+
+def _check_own(job: BatchJob, verb: str) -> BatchJob:
+    """The job; raises Conflict where it is a step, whose pipeline decides."""
+    if job.parent_job_name:
+        raise Conflict(
+            f"job '{job.name}' is the step '{job.step}' of job '{job.parent_job_name}'",
+            mend=f"`batch-endpoints job {verb} -n {job.parent_job_name}` is for all of it.",
         )
-        if not isinstance(chosen, ModelDeployment):
-            raise InvocationError(
-                f"deployment '{chosen.name}' is a pipeline, and running pipelines is not there yet",
-                mend="Invoke a model deployment.",
-            )
-        inputs = job_inputs(self._assets, invocation.inputs)
-        outputs = job_outputs(self._assets, invocation)
-        effective = effective_deployment(chosen, invocation)
-        uid = str(uuid.uuid4())
-        name = invocation.name or f"batchjob-{uid}"
-        if invocation.name and found(lambda: self._store.job(name)):
-            raise Conflict(f"a job '{name}' exists already", mend="Name it otherwise, or leave the name out.")
-        frozen = frozen_deployment(self._assets, effective)
-        uris = list(places(frozen, inputs, outputs))
-        data = next(given for given in inputs.values() if given.type in DATA_TYPES)
-        table = self._assets.places.table(data, self._assets.places.access(uris))
-        access = self._assets.places.access([*uris, *(entry.path for entry in (table.paths if table else ()))])
-        self._check_input(table.paths[0].path if table else data.path, data.type, access)
-        now = self._now()
-        spec = ScoringJob(
-            name=name,
-            endpoint_name=endpoint_name,
-            deployment=frozen,
-            compute=self._compute(effective.compute),
-            inputs=inputs,
-            table=table,
-            outputs=outputs,
-            credentials=dict(access.credentials),
-            open_folders=access.folders,
-            overwrite=invocation.overwrite,
-            invoker=invoker,
-            created_at=now,
-        )
-        folder = self._folder(uid)
-        if not spec.overwrite:
-            named_output(spec, folder).check_free()
-        return BatchJob(
-            uid=uid,
-            name=name,
-            endpoint_name=endpoint_name,
-            deployment_name=chosen.name,
-            spec=spec,
-            folder=folder,
-            display_name=invocation.display_name,
-            description=invocation.description,
-            experiment_name=invocation.experiment_name,
-            tags=invocation.tags,
-            properties=invocation.properties,
-            created_at=now,
-            created_by=invoker,
-            modified_at=now,
-        )
-
-    def _folder(self, uid: str) -> str:
-        """Where a new job gets its folder."""
-        root = local_path(self._jobs_root)
-        return (root / uid).as_uri() if root else f"{self._jobs_root}/{uid}"
-
-    def _compute(self, name: str) -> Compute:
-        compute = self._assets.get("computes", name)
-        assert isinstance(compute, Compute)
-        return compute
+    return job
 
 
-def _digest(invocation: Invocation, deployment: str) -> str:
+def _asked(invocation: Invocation) -> dict[str, Any]:
+    return invocation.model_dump(mode="json", exclude_defaults=True)
+
+
+def _digest(asked: list[Any]) -> str:
     """The hash of what a request asks for, however its keys were spelled and ordered."""
-    asked = invocation.model_dump(mode="json", exclude_defaults=True)
-    canonical = json.dumps([deployment, asked], sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import get_args
 
+from batch_endpoints.controller.children import Children, ended_steps
 from batch_endpoints.errors import BatchEndpointError, InputError, StoreUnavailable
 from batch_endpoints.interfaces.launcher import JobLauncher, Launch
 from batch_endpoints.interfaces.records import Page, RecordStore
@@ -56,6 +57,7 @@ class Controller:
     ) -> None:
         self._store, self._launcher, self._clock = store, launcher, clock
         self._max_running_jobs, self._max_launches = max_running_jobs, max_launches
+        self._children = Children(store, clock)
         self._seen_alive: dict[_Watch, datetime] = {}
         self._pending_since: dict[str, datetime] = {}  # by launch
         self._silent: set[str] = set()  # stores that have not answered in this tick
@@ -240,6 +242,7 @@ class Controller:
 
     def _close(self, job: BatchJob, state: JobState) -> BatchJob:
         logger.info("job '%s' has ended: %s", job.name, state.status)
+        self._children.follow(job, state)
         return self._store.update_job(
             job.name,
             lambda now: (
@@ -252,7 +255,9 @@ class Controller:
     def _end(self, job: BatchJob, status: JobStatus, state: JobState | None, error: JobError | None) -> BatchJob:
         """Close a job whose driver cannot do it any more, also for those who see its folder alone."""
         last = state or JobState(status=status, resumption=job.spec.resumption)
-        last = last.model_copy(update={"status": status, "ended_at": self._clock(), "error": error})
+        now = self._clock()
+        ended = {"status": status, "ended_at": now, "error": error, "steps": ended_steps(last, status, now)}
+        last = last.model_copy(update=ended)
         try:
             with self._folder(job) as folder:
                 folder.write_state(last)
@@ -264,6 +269,7 @@ class Controller:
         """Take over what the driver tells."""
         if state is None or state == job.state:
             return job
+        self._children.follow(job, state)
 
         def take(now: BatchJob) -> BatchJob:
             if not _same_run(now, job):
@@ -279,6 +285,7 @@ class Controller:
         self._pending_since = {launch: when for launch, when in self._pending_since.items() if launch in launches}
         self._seen_alive = {watch: when for watch, when in self._seen_alive.items() if watch in watches}
         self._told = {name: what for name, what in self._told.items() if name in names}
+        self._children.forget_all_but(names)
 
 
 def _in_vain(job: BatchJob) -> int:

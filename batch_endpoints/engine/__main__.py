@@ -22,10 +22,12 @@ from batch_endpoints.engine.driver.run_job import run_job
 from batch_endpoints.engine.driver.scoring_rounds import Stopped
 from batch_endpoints.engine.lean_arrow import leave_out_pandas
 from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.pipeline.local_commands import LocalCommands
+from batch_endpoints.engine.pipeline.run_graph import run_pipeline
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces.runner import MiniBatchRunner
 from batch_endpoints.settings import PRIVATE_UMASK
-from batch_endpoints.specs import JobState
+from batch_endpoints.specs import JobState, PipelineJob
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.job_folder import JobFolder
@@ -67,12 +69,24 @@ def main() -> int:
 
 def _run(folder: JobFolder, on_ray: bool) -> JobState:
     try:
+        if isinstance(folder.job(), PipelineJob):
+            return _run_pipeline(folder, on_ray)
         return run_job(folder, _ray_runner if on_ray else LocalRunner)
     except BatchEndpointError:
         raise
     except Exception:  # ours to mend, and in the log of the job it happened in
         logging.exception("the driver broke")
         raise
+
+
+def _run_pipeline(folder: JobFolder, on_ray: bool) -> JobState:
+    if not on_ray:
+        return run_pipeline(folder, LocalCommands, LocalRunner)
+    from batch_endpoints.engine.on_ray.runner import RayRunner, connect
+
+    connect()
+    _end_when_told()  # again: ray.init sets a handler of its own
+    return run_pipeline(folder, LocalCommands, RayRunner)
 
 
 def _ray_runner(folder_uri: str) -> MiniBatchRunner:

@@ -52,6 +52,8 @@ KEYS = {
     "mlflowParams": "mlflow_params",
     "environmentVariables": "environment_variables",
     "overwrite": "overwrite",
+    "forceRerun": "force_rerun",
+    "jobs": "jobs",
     "tags": "tags",
 }
 _NESTED = (
@@ -127,13 +129,12 @@ def _outputs(value: Any) -> dict[str, Any]:
 
 def _compute(value: Any) -> dict[str, Any]:
     found = _keys(value, _COMPUTE, "compute")
-    for key in ("target", "instanceType"):
-        if found.get(key):
-            raise InvocationError(
-                f"compute.{key} cannot be changed by a job", mend="Make another deployment with another compute."
-            )
+    if found.get("instanceType"):
+        raise InvocationError(
+            "compute.instanceType cannot be changed by a job", mend="Make another deployment with another compute."
+        )
     # isLocal comes with every instanceCount of Azure's SDK and means nothing
-    names = {"instanceCount": "instance_count", "properties": "resource_properties"}
+    names = {"instanceCount": "instance_count", "properties": "resource_properties", "target": "compute"}
     return {names[key]: value for key, value in found.items() if key in names}
 
 

@@ -14,6 +14,7 @@ from batch_endpoints.control_plane.uploads import Upload
 from batch_endpoints.ingress.bodies import KEYS
 from batch_endpoints.interfaces.records import VERSIONED
 from batch_endpoints.specs import DEPLOYMENT, BatchEndpoint, Invocation, Spec
+from batch_endpoints.specs.job_file import JOB_FILE
 
 _REF = "#/components/schemas/{model}"
 
@@ -22,6 +23,7 @@ def add_body_schemas(schema: dict[str, Any]) -> None:
     """Replace the plain objects that FastAPI knows of by what each operation takes."""
     bodies: dict[tuple[str, str], Any] = {
         ("/uploads", "post"): Upload,
+        ("/jobs", "post"): JOB_FILE,
         ("/endpoints/{endpoint}", "put"): BatchEndpoint,
         ("/endpoints/{endpoint}/deployments/{deployment}", "put"): DEPLOYMENT,
     }

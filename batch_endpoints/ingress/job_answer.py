@@ -13,7 +13,7 @@ def job_answer(job: BatchJob) -> dict[str, Any]:
     progress = state.progress
     outputs = {**spec.outputs, **job.written, **state.outputs}
     return {
-        "id": f"/endpoints/{job.endpoint_name}/jobs/{job.name}",
+        "id": f"/endpoints/{job.endpoint_name}/jobs/{job.name}" if job.endpoint_name else f"/jobs/{job.name}",
         "name": job.name,
         "type": "batchEndpoints/jobs",
         "properties": {

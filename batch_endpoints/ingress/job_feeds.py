@@ -124,7 +124,7 @@ class JobFeed:
             self._wake()
             # the record was read before the logs: when it says that the job has ended, its logs are complete
             if logs is None and (job.ended or open_place(job.folder).disk):  # in a store nothing can be added
-                names = await run_in_threadpool(chosen_logs, job.folder, "")
+                names = await run_in_threadpool(chosen_logs, job.folder, "", tuple(job.state.steps))
                 self._place = await run_in_threadpool(stack.enter_context, logs_on_disk(job.folder, names))
                 logs = self.logs(None)
             if logs:

@@ -141,10 +141,15 @@ class JobRecords(Protocol):
         endpoint: str = "",
         deployment: str = "",
         statuses: Iterable[JobStatus] = (),
+        parent: str = "",
         oldest_first: bool = False,
         page: Page = ...,
     ) -> Listing[BatchJob]:
-        """Jobs, newest first; each filter that is empty lets all through."""
+        """Jobs, newest first; each filter that is empty lets all through.
+
+        Args:
+            parent: the job whose steps are wanted; "" for jobs that are no steps.
+        """
 
     def update_job(self, name: str, change: Callable[[BatchJob], BatchJob]) -> BatchJob: ...
 

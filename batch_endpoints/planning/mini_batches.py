@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import attrgetter
 
@@ -15,10 +15,12 @@ class InputFile:
     Args:
         path: relative to the input's root, with forward slashes.
         size: bytes.
+        etag: what its store names this very content by; "" on a disk, and where a store says nothing.
     """
 
     path: str
     size: int = 0
+    etag: str = field(default="", compare=False)
 
 
 def mini_batches(files: Iterable[InputFile], size: int) -> list[tuple[InputFile, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from batch_endpoints.errors import InvocationError
-from batch_endpoints.planning.variables import loading_code
+from batch_endpoints.planning.variables import check_loads_no_code
 from batch_endpoints.specs import (
     Invocation,
     JobInput,
@@ -52,12 +52,15 @@ def effective_deployment(deployment: D, invocation: Invocation) -> D:
         SpecError: a setting that is not valid; names its key.
         InvocationError: two literals with one variable, or one without a value; a variable that loads code.
     """
-    if loading := loading_code(invocation.environment_variables):
-        raise InvocationError(
-            f"a job cannot set the environment variable {', '.join(sorted(loading))}: it would load code that the "
-            "deployment does not have",
-            mend="Set it in the deployment, under settings.environment_variables.",
-        )
+    check_loads_no_code(invocation.environment_variables)
+    for key in ("compute", "force_rerun", "jobs"):
+        if getattr(invocation, key):
+            raise InvocationError(
+                f"{key} cannot be changed by a job of a model deployment",
+                mend="Leave it out; make another deployment with another compute."
+                if key == "compute"
+                else "It is for pipelines: leave it out.",
+            )
     ours = {key: value for key in _SETTINGS if (value := getattr(invocation, key)) is not None}
     retries = to_document(invocation.retry_settings)
     variables = {**invocation.environment_variables, **literal_variables(invocation.inputs)}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from batch_endpoints.errors import InvocationError
+
 _FOR_USER_CODE = re.compile(
     r"PATH|LANG|LANGUAGE|LC_[A-Z]+|TZ|TZDIR"
     r"|(?:HTTP|HTTPS|FTP|ALL|NO)_PROXY|(?:http|https|ftp|all|no)_proxy"
@@ -29,6 +31,16 @@ _LOADS_CODE = re.compile(
 def for_user_code(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of a process that it may hand to user code: a list of names, for any other may be a secret."""
     return {name: value for name, value in environment.items() if _FOR_USER_CODE.fullmatch(name)}
+
+
+def check_loads_no_code(names: Iterable[str]) -> None:
+    """Raises InvocationError where one of these variables, which a job sets, would load code."""
+    if loading := loading_code(names):
+        raise InvocationError(
+            f"a job cannot set the environment variable {', '.join(sorted(loading))}: it would load code that the "
+            "deployment does not have",
+            mend="Set it in the deployment, under settings.environment_variables.",
+        )
 
 
 def loading_code(names: Iterable[str]) -> list[str]:

@@ -161,6 +161,7 @@ class MemoryRecordStore:
         endpoint: str = "",
         deployment: str = "",
         statuses: Iterable[JobStatus] = (),
+        parent: str = "",
         oldest_first: bool = False,
         page: Page = FIRST_PAGE,
     ) -> Listing[BatchJob]:
@@ -171,7 +172,8 @@ class MemoryRecordStore:
         found = [
             (number, job)
             for number, job in jobs
-            if (not endpoint or job.endpoint_name == endpoint)
+            if job.parent_job_name == parent
+            and (not endpoint or job.endpoint_name == endpoint)
             and (not deployment or job.deployment_name == deployment)
             and (not wanted or job.status in wanted)
             and (behind is None or (number > behind if oldest_first else number < behind))

@@ -206,11 +206,13 @@ class SqlRecordStore:
         endpoint: str = "",
         deployment: str = "",
         statuses: Iterable[JobStatus] = (),
+        parent: str = "",
         oldest_first: bool = False,
         page: Page = FIRST_PAGE,
     ) -> Listing[BatchJob]:
         order = JOBS.c.number.asc() if oldest_first else JOBS.c.number.desc()
         query = select(JOBS.c.number, JOBS.c.document).order_by(order).limit(page.top + 1)
+        query = query.where(JOBS.c.parent == parent)
         if endpoint:
             query = query.where(JOBS.c.endpoint == endpoint)
         if deployment:
@@ -287,7 +289,7 @@ def _job_of_request(connection: Connection, endpoint: str, request_id: str, requ
 
 def _job_columns(job: BatchJob) -> dict[str, str]:
     columns = {"endpoint": job.endpoint_name, "deployment": job.deployment_name, "status": job.status}
-    return {**columns, "document": write(job)}
+    return {**columns, "parent": job.parent_job_name, "document": write(job)}
 
 
 def _need_endpoint(connection: Connection, name: str, *, keep: bool = False) -> None:

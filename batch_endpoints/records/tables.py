@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
-REVISION = "0003"
+REVISION = "0004"
 """The migration that makes these tables; revisions are four digits, so that they compare as text."""
 
 METADATA = MetaData()
@@ -57,12 +57,14 @@ JOBS = Table(
     Column("endpoint", NAME, nullable=False),
     Column("deployment", NAME, nullable=False),
     Column("status", NAME, nullable=False),
+    Column("parent", NAME, nullable=False),  # the job whose step it is; "" for jobs of their own
     Column("document", Text, nullable=False),
     UniqueConstraint("uid", name="jobs_uid"),
     UniqueConstraint("name", name="jobs_name"),
     UniqueConstraint("endpoint", "request_id", name="jobs_request"),
     Index("jobs_of_endpoint", "endpoint", "number"),
     Index("jobs_of_status", "status", "number"),
+    Index("jobs_of_parent", "parent", "number"),
 )
 
 ALEMBIC_VERSION = Table("alembic_version", MetaData(), Column("version_num", Text))

@@ -16,6 +16,8 @@ from batch_endpoints.specs.component import (
     COMPONENT,
     CommandComponent,
     Component,
+    ComponentInput,
+    ComponentOutput,
     ParallelComponent,
     PipelineComponent,
 )
@@ -77,6 +79,8 @@ __all__ = [
     "CommandComponent",
     "CommandJob",
     "Component",
+    "ComponentInput",
+    "ComponentOutput",
     "Compute",
     "Credentials",
     "Data",

@@ -98,5 +98,8 @@ class Invocation(Spec):
     logging_level: str | None = None
     environment_variables: Strings = Field(default_factory=dict)
     overwrite: bool = Field(False, description="ours: replace an existing output")
+    compute: str = Field("", description="of a pipeline: for all steps, in place of the one they name")
+    force_rerun: bool | None = Field(None, description="of a pipeline: run also what an earlier job has run already")
+    jobs: dict[str, Any] = Field(default_factory=dict, description="of a pipeline: settings of one step, by its name")
 
     _reservations = field_validator("resource_properties")(checked_properties)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from batch_endpoints.specs.assets import Credentials, Model
-from batch_endpoints.specs.base import AssetName, Spec, Strings
+from batch_endpoints.specs.base import AssetName, Spec, Strings, Uri
 from batch_endpoints.specs.component import CommandComponent, PipelineComponent, StepRetries
 from batch_endpoints.specs.compute import LOCAL, Compute
 from batch_endpoints.specs.deployment import ModelDeployment, ParallelStep, PipelineSettings
@@ -87,6 +87,7 @@ class PipelineJob(JobSpec):
     component: PipelineComponent = Field(description="all its components in place, with URIs and without references")
     settings: PipelineSettings = PipelineSettings()
     environment_variables: Strings = Field(default_factory=dict, description="for all steps; a step's own win")
+    reuse_folder: Uri = Field("", description="of all jobs of this owner: results that may serve again; '' for none")
 
 
 def _job_type(document: Any) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from batch_endpoints.cli.stream import duration, ending, plain, progress_line
+from batch_endpoints.cli.durations import duration
+from batch_endpoints.cli.stream import ending, plain, progress_line
 from batch_endpoints.client import JobEvent
 
 RUNNING = {"status": "Running", "progress": {"items": 100, "items_succeeded": 38, "items_failed": 2,

@@ -334,16 +334,26 @@ def test_the_default_deployment_is_not_deleted(server):
         server.deployments.get("heart", "v-1")
 
 
-def test_a_pipeline_deployment_is_kept_and_cannot_be_invoked_yet(server):
-    step = {"type": "command", "command": "echo"}
-    server.assets.put("components", check(COMPONENT, {"name": "steps", "type": "pipeline", "jobs": {"one": step}}))
-    pipeline = {"name": "steps", "endpoint_name": "heart", "type": "pipeline", "component": "azureml:steps:1"}
-
-    server.deployments.put(check(DEPLOYMENT, pipeline))
-
+def test_a_pipeline_deployment_is_invoked_with_its_components_frozen_into_the_job(server):
+    component = {"type": "command", "command": "echo ${{inputs.n}}", "inputs": {"n": {"type": "integer"}}}
+    pipeline = {
+        "name": "steps",
+        "type": "pipeline",
+        "inputs": {"n": {"type": "integer", "default": 7}},
+        "jobs": {"one": {"component": "azureml:say@latest", "inputs": {"n": "${{parent.inputs.n}}"}}},
+    }
+    server.assets.put("components", check(COMPONENT, {**component, "name": "say"}))
+    server.assets.put("components", check(COMPONENT, pipeline))
+    deployment = {"name": "steps", "endpoint_name": "heart", "type": "pipeline", "component": "azureml:steps:1"}
+    server.deployments.put(check(DEPLOYMENT, deployment))
     assert server.deployments.get("heart", "steps").component == "azureml:steps:1"
-    with pytest.raises(InvocationError, match="running pipelines is not there yet"):
-        server.invoke(deployment="steps")
+
+    job = server.jobs.invoke("heart", Invocation(deployment="steps"))
+    other = {**component, "name": "say", "command": "echo other"}
+    server.assets.put("components", check(COMPONENT, other))
+    spec = server.jobs.get(job.name).spec
+    assert (spec.type, spec.inputs["n"].value) == ("pipeline", 7)
+    assert spec.component.jobs["one"].component.command == "echo ${{inputs.n}}"
 
 
 # assets

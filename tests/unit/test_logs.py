@@ -81,7 +81,7 @@ def test_a_hundred_megabytes_without_a_line_break_are_read_in_pieces(tmp_path):
 
 
 def test_what_is_added_is_told_once_and_unfinished_lines_when_they_are_whole(tmp_path):
-    logs = JobLogs(tmp_path / "logs")
+    logs = JobLogs(tmp_path)
     assert list(logs.added()) == []
     write(tmp_path, "driver.log", at(1, "one") + "half a ")
     assert [section.text for section in logs.added()] == [at(1, "one").encode()]

@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 _PIPELINE = "batch_endpoints.engine.on_ray.scoring"  # imports Ray Data, which takes a second
 
 
+def connect() -> None:
+    """Join the cluster that this driver was started on; nothing happens where it has."""
+    ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
+
+
 class RayRunner:
     """Runs bundles on the cluster that this driver belongs to."""
 
     def __init__(self, folder_uri: str) -> None:
         self._folder_uri = folder_uri
-        ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
+        connect()
         self._running: ScoringPipeline | LocalRunner | None = None
         self._importing = threading.Thread(target=importlib.import_module, args=(_PIPELINE,), daemon=True)
 

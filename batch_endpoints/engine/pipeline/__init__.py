@@ -1,1 +1,1 @@
-"""Steps of pipelines: a graph of them run by one driver, and the attempts of a command."""
+"""How one pipeline job runs: a driver that walks the graph, and what one attempt of a command step does."""

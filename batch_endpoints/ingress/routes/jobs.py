@@ -18,7 +18,7 @@ from batch_endpoints.control_plane.artifacts import report as job_report
 from batch_endpoints.control_plane.partial_outputs import partial_output, write_partial_output
 from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.bodies import EXAMPLES, parse_invocation
-from batch_endpoints.ingress.documents import Paging, base_url, list_answer, storable
+from batch_endpoints.ingress.documents import Document, Paging, base_url, list_answer, storable
 from batch_endpoints.ingress.job_answer import job_answer
 from batch_endpoints.ingress.job_events import follow as follow_logs
 from batch_endpoints.ingress.job_feeds import JobFeeds
@@ -48,6 +48,7 @@ RequestId = Annotated[
     ),
 ]
 Follow = Annotated[bool, Query(description="server-sent events until the job has ended")]
+Parent = Annotated[str, Query(description="the name of a pipeline's job: lists its steps that have begun")]
 Worker = Annotated[str, Query(description="only logs with this in their names; `driver` is one")]
 OnlyErrors = Annotated[
     bool, Query(description="only failed tries with their stacks, and what the driver warns of: no prints")
@@ -89,9 +90,16 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
         listing = jobs.list(endpoint=endpoint, deployment=deployment, statuses=_statuses(status), page=page)
         return list_answer(request, listing, job_answer)
 
-    @router.get("/jobs", summary="List all jobs, newest first")
-    def list_all(request: Request, status: Statuses, page: Paging) -> dict[str, Any]:
-        return list_answer(request, jobs.list(statuses=_statuses(status), page=page), job_answer)
+    @router.post("/jobs", status_code=201, summary="Run a pipeline, or one command, by itself")
+    def create(body: Document, request: Request, response: Response, request_id: RequestId = "") -> dict[str, Any]:
+        job = jobs.create(body, request_id=request_id)
+        response.headers["Location"] = f"{base_url(request)}/jobs/{quote(job.name)}"
+        return job_answer(job)
+
+    @router.get("/jobs", summary="List all jobs, newest first; with parent the steps of one")
+    def list_all(request: Request, status: Statuses, page: Paging, parent: Parent = "") -> dict[str, Any]:
+        listing = jobs.children(parent, page) if parent else jobs.list(statuses=_statuses(status), page=page)
+        return list_answer(request, listing, job_answer)
 
     @router.get("/endpoints/{endpoint}/jobs/{job}", summary="Show a job")
     def get_of_endpoint(endpoint: str, job: str) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def jobs_router(control_plane: ControlPlane) -> APIRouter:
     def logs(job: str, follow: Follow = False, worker: Worker = "", errors: OnlyErrors = False) -> Response:
         found = jobs.get(job)
         if not follow:
-            text = merged_logs(found.folder, worker=worker, errors=errors)
+            text = merged_logs(found.folder, worker=worker, errors=errors, steps=tuple(found.state.steps))
             return StreamingResponse(text, media_type="text/plain; charset=utf-8")
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         events = follow_logs(feeds, found, lambda: jobs.get(job), worker=worker, errors=errors)

@@ -84,14 +84,17 @@ class AzureClient:
         found = self.blob(key).get_blob_properties()
         if _is_folder(found.metadata):
             raise FileNotFoundError(errno.ENOENT, "it is a folder", f"{self._uri}/{key}")
-        return Stat(found.size, (found.metadata or {}).get(WRITER, ""))
+        return Stat(found.size, (found.metadata or {}).get(WRITER, ""), found.etag or "")
 
     def page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
         # the metadata tell which are folders of a Data Lake; elsewhere folders are but parts of names
         listed = self._container.list_blobs(prefix or None, include=["metadata"], results_per_page=limit)
         pages = listed.by_page(after or None)
         page = list(next(pages, ()))
-        found = [InputFile(f"{one.name}/" if _is_folder(one.metadata) else one.name, one.size) for one in page]
+        found = [
+            InputFile(f"{one.name}/" if _is_folder(one.metadata) else one.name, one.size, one.etag or "")
+            for one in page
+        ]
         return found, str(getattr(pages, "continuation_token", None) or "")
 
     def delete(self, key: str) -> None:

@@ -93,7 +93,7 @@ class GcsClient:
     def stat(self, key: str) -> Stat:
         blob = self.blob(key)
         blob.reload(**_ONCE, **self._limits)
-        return Stat(blob.size, (blob.metadata or {}).get(WRITER, ""))
+        return Stat(blob.size, (blob.metadata or {}).get(WRITER, ""), str(blob.generation or ""))
 
     def page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
         listed = self._client.list_blobs(
@@ -101,12 +101,14 @@ class GcsClient:
             prefix=prefix or None,
             page_token=after or None,
             page_size=limit,
-            fields="items(name,size),nextPageToken",
+            fields="items(name,size,generation),nextPageToken",
             **_ONCE,
             **self._limits,
         )
         page = next(listed.pages, ())
-        return [InputFile(blob.name, blob.size) for blob in page], listed.next_page_token or ""
+        return [
+            InputFile(blob.name, blob.size, str(blob.generation or "")) for blob in page
+        ], listed.next_page_token or ""
 
     def delete(self, key: str) -> None:
         self.blob(key).delete(**_ONCE, **self._limits)

@@ -67,7 +67,8 @@ class ObjectStore:
             return Walk(self._address, _files(o for o in self._objects("") if pattern.matches(o.path.rstrip("/"))))
         if self.key and not root.endswith("/"):
             try:
-                file = InputFile(self.name, self.size())
+                stat = self.ask("", self._client.stat)
+                file = InputFile(self.name, stat.size, stat.etag)
             except FileNotFoundError:
                 pass
             else:
@@ -214,7 +215,7 @@ class ObjectStore:
         while True:
             found, after = self.ask(folder, page)
             for one in found:
-                yield InputFile(one.path[len(prefix) :], one.size)
+                yield InputFile(one.path[len(prefix) :], one.size, one.etag)
             if not after:
                 return
 

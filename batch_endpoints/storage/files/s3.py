@@ -86,12 +86,12 @@ class S3Client:
 
     def stat(self, key: str) -> Stat:
         found = self.ask("head_object", key)
-        return Stat(int(found["ContentLength"]), found["Metadata"].get(WRITER, ""))
+        return Stat(int(found["ContentLength"]), found["Metadata"].get(WRITER, ""), found["ETag"])
 
     def page(self, prefix: str, after: str, limit: int) -> tuple[list[InputFile], str]:
         more = {"ContinuationToken": after} if after else {}
         page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **more)
-        found = [InputFile(one["Key"], one["Size"]) for one in page.get("Contents", ())]
+        found = [InputFile(one["Key"], one["Size"], one["ETag"]) for one in page.get("Contents", ())]
         return found, page["NextContinuationToken"] if page.get("IsTruncated") else ""
 
     def delete(self, key: str) -> None:

@@ -77,6 +77,7 @@ class Stat(NamedTuple):
 
     size: int  # bytes
     writer: str  # name of the call that wrote it; "" where somebody else did
+    etag: str = ""
 
 
 class Begin(NamedTuple):

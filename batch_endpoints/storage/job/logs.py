@@ -1,4 +1,4 @@
-"""The logs of a job as one: its driver's and its workers', merged by time while they are read.
+"""The logs of a job as one: its driver's, its workers' and its steps', merged by time while they are read.
 
 A log is cut into sections, one for each line that has a time and what stands below it, and the sections of all logs
 come in the order of their times: as good as the clocks of the nodes agree. No log is ever held as a whole.
@@ -7,6 +7,7 @@ come in the order of their times: as good as the clocks of the nodes agree. No l
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from batch_endpoints.errors import NotFound
 from batch_endpoints.specs.log_lines import STAMP, TROUBLE
 from batch_endpoints.storage.files.place import open_place, writable_place
 
+FIRST_ATTEMPT = "attempt-1.log"  # of a command step
 _PIECE_BYTES = 1 << 16  # held of each log at a time
 
 
@@ -27,7 +29,7 @@ class Section(NamedTuple):
     """Lines of one log that are of one time, or a piece of them.
 
     Args:
-        log: in short: ``driver``, or the end of the worker's name.
+        log: in short: ``driver``, the end of the worker's name, or the step's path and these.
         time: as it stands in the log; empty before the first one.
         text: whole lines; of a very long one a piece, and of the last one what there is.
     """
@@ -43,16 +45,19 @@ class Section(NamedTuple):
         return label + lines.replace(b"\n", b"\n" + label) + self.text[len(lines) :]
 
 
-def chosen_logs(folder_uri: str, worker: str) -> list[str]:
-    """The logs of a job folder: the driver's first, then the workers' by number.
+def chosen_logs(folder_uri: str, worker: str, steps: Iterable[str] = ()) -> list[str]:
+    """The logs of a job folder: the driver's first, then the workers' by number, then ``step/log`` of its steps.
 
     Args:
         worker: a part of their names; "" takes all.
+        steps: paths of a pipeline's steps.
 
     Raises:
         NotFound: no log has such a name.
     """
-    names = sorted(writable_place(folder_uri).names("logs"), key=_reading_order)
+    files = writable_place(folder_uri)
+    of_steps = (f"{step}/{name}" for step in steps for name in files.names(f"steps/{step}/logs"))
+    names = sorted([*files.names("logs"), *of_steps], key=_reading_order)
     chosen = [name for name in names if worker in name.removesuffix(".log")]
     if worker and not chosen:
         raise NotFound(
@@ -64,28 +69,33 @@ def chosen_logs(folder_uri: str, worker: str) -> list[str]:
 
 @contextmanager
 def logs_on_disk(folder_uri: str, names: Iterable[str]) -> Iterator[Path]:
-    """The folder of these logs: in place where it is local, otherwise a copy while the block runs."""
-    files = open_place(f"{folder_uri}/logs")
+    """A job folder with these logs: in place where it is local, otherwise a copy of them while the block runs."""
+    files = open_place(folder_uri)
     if files.disk:
         yield files.disk
         return
     with tempfile.TemporaryDirectory(prefix="batch-endpoints-") as folder:
         for name in names:
-            files.fetch(name, Path(folder))
+            copy = Path(folder, _path_of(name))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(files.fetch(_path_of(name), Path(folder, "fetched")), copy)
         yield Path(folder)
 
 
-def merged_logs(folder_uri: str, *, worker: str = "", errors: bool = False) -> Iterator[bytes]:
+def merged_logs(
+    folder_uri: str, *, worker: str = "", errors: bool = False, steps: Iterable[str] = ()
+) -> Iterator[bytes]:
     """All logs of a job folder as one text; each line begins with the name of its log where there are several.
 
     Args:
         worker: as of ``chosen_logs``.
+        steps: as of ``chosen_logs``.
         errors: as of ``JobLogs``.
 
     Raises:
         NotFound: no log has such a name.
     """
-    return _text(folder_uri, chosen_logs(folder_uri, worker), worker, errors)
+    return _text(folder_uri, chosen_logs(folder_uri, worker, steps), worker, errors)
 
 
 class Reached(NamedTuple):
@@ -106,7 +116,7 @@ class JobLogs:
     """The logs of one job, each from where it was read to the last time.
 
     Args:
-        place: the folder of the logs.
+        place: the job's folder, with the logs of its steps if it is a pipeline's.
         worker: a part of their names; "" takes all.
         errors: only failed tries with their stacks, and what the driver warns of; nothing that the code printed.
         reached: where to begin, as :meth:`reached` of another reader of the same logs has returned it.
@@ -116,12 +126,15 @@ class JobLogs:
         self, place: Path, *, worker: str = "", errors: bool = False, reached: Mapping[str, Reached] | None = None
     ) -> None:
         self._place, self._worker, self._errors = place, worker, errors
-        self._logs = {name: _Log(place / name, errors, at) for name, at in (reached or {}).items()}
+        self._logs = {name: _Log(place / _path_of(name), name, errors, at) for name, at in (reached or {}).items()}
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each log by its name, as of now."""
-        found = self._place.iterdir() if self._place.is_dir() else ()
-        return {path.name: path.stat().st_size for path in found if path.is_file() and self._worker in path.stem}
+        found = chain(self._place.glob("logs/*"), self._place.glob("steps/*/logs/*"))
+        names = {_name_of(path): path for path in found if path.is_file()}
+        return {
+            name: path.stat().st_size for name, path in names.items() if self._worker in name.removesuffix(".log")
+        }
 
     def added(self, until: Mapping[str, int] | None = None) -> Iterator[Section]:
         """What has been added, by time; a last line that has no end yet is left for the next time.
@@ -131,7 +144,7 @@ class JobLogs:
         """
         sizes = self.sizes() if until is None else until
         for name in sizes:
-            self._logs.setdefault(name, _Log(self._place / name, self._errors))
+            self._logs.setdefault(name, _Log(self._place / _path_of(name), name, self._errors))
         self._logs = dict(sorted(self._logs.items(), key=lambda named: _reading_order(named[0])))
         return merge(
             *(log.added(sizes[name]) for name, log in self._logs.items() if name in sizes), key=attrgetter("time")
@@ -149,9 +162,9 @@ class JobLogs:
 class _Log:
     """One log, cut into sections."""
 
-    def __init__(self, path: Path, errors: bool, at: Reached | None = None) -> None:
+    def __init__(self, path: Path, name: str, errors: bool, at: Reached | None = None) -> None:
         self._path, self._errors = path, errors
-        self._label = path.stem.rpartition("-")[2]
+        self._label = _label(name)
         self._offset, self._time, self._wanted = at or Reached(0, b"", not errors)
         self._open_line = b""
 
@@ -215,7 +228,27 @@ def _text(folder_uri: str, names: list[str], worker: str, errors: bool) -> Itera
         yield b"\n"
 
 
-def _reading_order(name: str) -> tuple[bool, list[tuple[int, str]]]:
-    """The driver first; worker-2 before worker-10."""
-    parts = re.split(r"(\d+)", name)
-    return name != "driver.log", [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
+def _path_of(name: str) -> str:
+    """Where a log is below its job folder."""
+    step, slash, log = name.rpartition("/")
+    return f"steps/{step}/logs/{log}" if slash else f"logs/{log}"
+
+
+def _name_of(path: Path) -> str:
+    """The name of a log that is at ``_path_of`` it."""
+    step = path.parent.parent
+    return f"{step.name}/{path.name}" if step.parent.name == "steps" else path.name
+
+
+def _label(name: str) -> str:
+    """What stands before each line: of a step that has one log only its path, otherwise the end of the name too."""
+    step, _, log = name.rpartition("/")
+    short = log.removesuffix(".log").rpartition("-")[2]
+    return short if not step else step if log == FIRST_ATTEMPT else f"{step}/{short}"
+
+
+def _reading_order(name: str) -> tuple[str, bool, list[tuple[int, str]]]:
+    """Those of the job itself first; the driver first; worker-2 before worker-10."""
+    step, _, log = name.rpartition("/")
+    parts = re.split(r"(\d+)", log)
+    return step, log != "driver.log", [(int(part), "") if part.isdecimal() else (0, part) for part in parts]

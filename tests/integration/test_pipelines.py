@@ -1,0 +1,265 @@
+"""Pipelines from their files to their outputs, on this machine without Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.pipeline.local_commands import LocalCommands
+from batch_endpoints.engine.pipeline.run_graph import run_pipeline
+from batch_endpoints.records.memory import MemoryRecordStore
+from batch_endpoints.specs import Invocation, JobState
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.disk import Disk
+from batch_endpoints.storage.job.job_folder import JobFolder
+
+
+class Pipelines:
+    """A control plane with jobs that a test runs itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.store = MemoryRecordStore()
+        self.plane = ControlPlane(self.store, jobs_root=root / "jobs", uploads_root=root / "uploads")
+
+    def create(self, text: str, **changes):
+        return self.plane.jobs.create({**yaml.safe_load(text), **changes})
+
+    def run(self, job, commands=LocalCommands) -> JobState:
+        folder = self.folder(job)
+        folder.write_job(self.store.job(job.name).spec)
+        return run_pipeline(folder, commands, LocalRunner)
+
+    def folder(self, job) -> JobFolder:
+        return JobFolder(Disk(local_path(job.folder)), job.folder)
+
+
+@pytest.fixture
+def pipelines(tmp_path):
+    return Pipelines(tmp_path)
+
+
+def text_of(output, name=""):
+    return (local_path(output.path) / name if name else local_path(output.path)).read_text()
+
+
+def statuses(state):
+    return {path: step.status for path, step in state.steps.items()}
+
+
+HELLO = """
+type: pipeline
+inputs: {who: world}
+outputs: {loud: {type: uri_folder}}
+jobs:
+  greet:
+    command: echo "Hello ${{inputs.who}}" > ${{outputs.greeting}}
+    inputs: {who: "${{parent.inputs.who}}"}
+    outputs: {greeting: {type: uri_file}}
+  shout:
+    command: tr a-z A-Z < ${{inputs.text}} > ${{outputs.loud}}/loud.txt
+    inputs:
+      text: {type: uri_file, path: "${{parent.jobs.greet.outputs.greeting}}"}
+    outputs: {loud: "${{parent.outputs.loud}}"}
+"""
+
+
+def test_steps_run_one_after_the_other_where_one_reads_from_the_other(pipelines):
+    state = pipelines.run(pipelines.create(HELLO))
+    assert state.status == "Completed", state.error
+    assert statuses(state) == {"greet": "Completed", "shout": "Completed"}
+    assert text_of(state.outputs["loud"], "loud.txt") == "HELLO WORLD\n"
+    assert state.steps["shout"].after == ("greet",)
+
+
+def test_an_output_goes_to_the_path_that_a_job_names(pipelines, tmp_path):
+    target = tmp_path / "elsewhere"
+    job = pipelines.create(HELLO, outputs={"loud": {"type": "uri_folder", "path": target.as_uri()}})
+    state = pipelines.run(job)
+    assert state.outputs["loud"].path == target.as_uri()
+    assert (target / "loud.txt").read_text() == "HELLO WORLD\n"
+
+
+FAILS = """
+type: pipeline
+settings: {continue_on_step_failure: %s}
+outputs: {good: {type: uri_folder}}
+jobs:
+  bad:
+    command: echo "no such wine" >&2; exit 3
+    outputs: {x: {type: uri_folder}}
+  after_bad:
+    command: cp -r ${{inputs.x}} ${{outputs.y}}
+    inputs: {x: {type: uri_folder, path: "${{parent.jobs.bad.outputs.x}}"}}
+    outputs: {y: {type: uri_folder}}
+  first:
+    command: while [ ! -e %s ]; do sleep 0.05; done; echo 1 > ${{outputs.x}}/one
+    outputs: {x: {type: uri_folder}}
+  second:
+    command: cp ${{inputs.x}}/one ${{outputs.y}}/two
+    inputs: {x: {type: uri_folder, path: "${{parent.jobs.first.outputs.x}}"}}
+    outputs: {y: "${{parent.outputs.good}}"}
+"""
+
+
+def test_a_step_that_fails_takes_along_only_what_reads_from_it(pipelines, tmp_path):
+    (gate := tmp_path / "gate").touch()
+    state = pipelines.run(pipelines.create(FAILS % ("true", gate)))
+    assert state.status == "Failed"
+    assert statuses(state) == {"bad": "Failed", "after_bad": "Canceled", "first": "Completed", "second": "Completed"}
+    assert state.error.message.startswith("step 'bad' failed: ")
+    assert "no such wine" in state.error.message + state.error.details
+    assert state.steps["after_bad"].note == "not run: step 'bad' failed"
+    assert text_of(state.outputs["good"], "two") == "1\n"  # a branch that finished can be downloaded
+
+
+def test_without_continue_on_step_failure_the_first_failure_ends_the_others(pipelines, tmp_path):
+    state = pipelines.run(pipelines.create(FAILS % ("false", tmp_path / "never")))
+    assert state.status == "Failed"
+    assert statuses(state) == {"bad": "Failed", "after_bad": "Canceled", "first": "Canceled", "second": "Canceled"}
+
+
+def test_a_pipeline_that_is_resumed_runs_only_what_is_missing(pipelines, tmp_path):
+    mend = tmp_path / "mended"
+    job = pipelines.create(
+        f"""
+type: pipeline
+outputs: {{out: {{type: uri_folder}}}}
+jobs:
+  once:
+    command: echo ran >> {tmp_path}/count; echo 5 > ${{{{outputs.x}}}}/five
+    outputs: {{x: {{type: uri_folder}}}}
+  later:
+    command: test -e {mend} && cp ${{{{inputs.x}}}}/five ${{{{outputs.y}}}}/five
+    inputs: {{x: {{type: uri_folder, path: "${{{{parent.jobs.once.outputs.x}}}}"}}}}
+    outputs: {{y: "${{{{parent.outputs.out}}}}"}}
+"""
+    )
+    assert pipelines.run(job).status == "Failed"
+    mend.touch()
+    job = pipelines.store.update_job(job.name, lambda job: job.replaced(status="Failed"))
+
+    pipelines.plane.jobs.resume(job.name, Invocation())
+    state = pipelines.run(job)
+    assert state.status == "Completed", state.error
+    assert (tmp_path / "count").read_text() == "ran\n"
+    assert text_of(state.outputs["out"], "five") == "5\n"
+
+
+SCORES = """
+type: pipeline
+inputs: {numbers: {type: uri_folder, path: %s}}
+outputs: {total: {type: uri_file}}
+jobs:
+  score:
+    type: parallel
+    inputs: {numbers: "${{parent.inputs.numbers}}"}
+    outputs: {rows: {type: uri_file}}
+    input_data: ${{inputs.numbers}}
+    retry_settings: {max_retries: 0, timeout: 60}
+    task:
+      code: %s
+      entry_script: score.py
+      append_row_to: ${{outputs.rows}}
+  total:
+    command: wc -l < ${{inputs.rows}} > ${{outputs.total}}
+    inputs: {rows: {type: uri_file, path: "${{parent.jobs.score.outputs.rows}}"}}
+    outputs: {total: {type: uri_file, path: "${{parent.outputs.total}}"}}
+"""
+
+
+def test_failed_items_of_a_parallel_step_are_tried_again_and_what_read_its_output_runs_again(pipelines, tmp_path):
+    (source := tmp_path / "numbers").mkdir()
+    (code := tmp_path / "code").mkdir()
+    for number in range(4):
+        (source / f"{number}.txt").write_text(str(number))
+    mended = tmp_path / "mended"
+    (code / "score.py").write_text(
+        "import pathlib\n"
+        "def init(): pass\n"
+        "def run(files):\n"
+        f"    if '2.txt' in files[0] and not pathlib.Path({str(mended)!r}).exists():\n"
+        "        raise ValueError('two')\n"
+        "    return [pathlib.Path(file).read_text() for file in files]\n"
+    )
+    job = pipelines.create(SCORES % (source.as_uri(), code.as_uri()))
+    state = pipelines.run(job)
+    assert (state.status, state.progress.items_failed, state.rows.written) == ("Completed", 1, 3), state.error
+    before = int(text_of(state.outputs["total"]))
+    mended.touch()
+    pipelines.store.update_job(job.name, lambda job: job.replaced(status="Completed", state=state))
+    pipelines.plane.jobs.retry_failed(job.name, Invocation())
+    state = pipelines.run(job)
+    assert (state.status, state.progress.items_failed, state.rows.written) == ("Completed", 0, 4), state.error
+    assert int(text_of(state.outputs["total"])) == before + 1
+
+
+def counting(tmp_path, word="one", **step):
+    """A step that leaves a mark each time it runs, and its job's document."""
+    (tmp_path / "code").mkdir(exist_ok=True)
+    (tmp_path / "code" / "main.sh").write_text(f"echo {word}; echo ran >> {tmp_path}/count\n")
+    command = "sh main.sh > ${{outputs.out}}; cat ${{inputs.data}} >> ${{outputs.out}}"
+    component = {"type": "command", "command": command, "code": (tmp_path / "code").as_uri()}
+    component |= {"inputs": {"data": {"type": "uri_file"}}, "outputs": {"out": {"type": "uri_file"}}, **step}
+    (tmp_path / "data.txt").write_text("data\n") if not (tmp_path / "data.txt").exists() else None
+    return {
+        "type": "pipeline",
+        "inputs": {"data": {"type": "uri_file", "path": (tmp_path / "data.txt").as_uri()}},
+        "outputs": {"out": {"type": "uri_file"}},
+        "jobs": {
+            "work": {
+                "component": component,
+                "inputs": {"data": "${{parent.inputs.data}}"},
+                "outputs": {"out": "${{parent.outputs.out}}"},
+            }
+        },
+    }
+
+
+def times(tmp_path):
+    return len((tmp_path / "count").read_text().splitlines())
+
+
+def test_a_step_that_did_the_same_before_is_not_run_again(pipelines, tmp_path):
+    first = pipelines.plane.jobs.create(counting(tmp_path))
+    pipelines.run(first)
+    state = pipelines.run(pipelines.plane.jobs.create(counting(tmp_path)))
+    assert (state.status, times(tmp_path)) == ("Completed", 1)
+    assert state.steps["work"].note == f"reused from job '{first.name}', step 'work'"
+    assert text_of(state.outputs["out"]) == "one\ndata\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path, job: (path / "data.txt").write_text("other\n"),
+        lambda path, job: (path / "code" / "main.sh").write_text(f"echo two; echo ran >> {path}/count\n"),
+        lambda path, job: job["jobs"]["work"].update(environment_variables={"A": "1"}),
+        lambda path, job: job.update(settings={"force_rerun": True}),
+        lambda path, job: job["jobs"]["work"]["component"].update(is_deterministic=False),
+    ],
+    ids=["data", "code", "variable", "force_rerun", "not deterministic"],
+)
+def test_a_step_that_would_do_something_else_is_run(pipelines, tmp_path, change):
+    pipelines.run(pipelines.plane.jobs.create(counting(tmp_path)))
+    document = counting(tmp_path)
+    change(tmp_path, document)
+    state = pipelines.run(pipelines.plane.jobs.create(document))
+    assert (state.status, times(tmp_path), state.steps["work"].note) == ("Completed", 2, "")
+
+
+def test_results_that_are_gone_are_made_again(pipelines, tmp_path):
+    first = pipelines.run(pipelines.plane.jobs.create(counting(tmp_path)))
+    local_path(first.outputs["out"].path).unlink()
+    state = pipelines.run(pipelines.plane.jobs.create(counting(tmp_path)))
+    assert (state.status, times(tmp_path)) == ("Completed", 2)
+
+
+def test_steps_of_another_owner_are_not_reused(pipelines, tmp_path):
+    pipelines.run(pipelines.plane.jobs.create(counting(tmp_path), invoker="anna"))
+    pipelines.run(pipelines.plane.jobs.create(counting(tmp_path), invoker="ben"))
+    assert times(tmp_path) == 2
