@@ -66,6 +66,8 @@ class LocalRunner:
                 if isinstance(outcome, BaseException):
                     raise outcome
                 yield outcome
+            for thread in threads:  # each lets its script shut down
+                thread.join()
         finally:
             stop.set()
             for scorer in scorers:

@@ -45,7 +45,7 @@ class Bundle:
     Args:
         mini_batches: of each the files, relative to the input.
         parts: of each the part of every file; empty where mini-batches are whole files.
-        retry: as of its plan.
+        retry, grouped: as of its plan.
     """
 
     index: int
@@ -53,6 +53,7 @@ class Bundle:
     mini_batches: Sequence[Sequence[str]]
     parts: Sequence[Sequence[Part]] = ()
     retry: int = 0
+    grouped: bool = False
 
     @property
     def end(self) -> int:
@@ -64,8 +65,11 @@ class Bundle:
         return MiniBatch(number, self.mini_batches[at], self.parts[at] if self.parts else ())
 
     def items(self, number: int) -> Sequence[str]:
-        """What is counted of a mini-batch: its files or parts of them, without those of which only rows are tried."""
+        """What is counted of a mini-batch: its files or parts of them, without those of which only rows are tried;
+        of a group the first file stands for all of it."""
         files = self.mini_batches[number - self.start]
+        if self.grouped:
+            return files[:1]
         if not self.parts:
             return files
         return [file for file, part in zip(files, self.parts[number - self.start], strict=True) if not part.only]
@@ -80,6 +84,7 @@ class JobPlan:
         columns: an Arrow schema, serialized: the types of columns in text files; empty where they are not known.
         retry: 0 for all of the input, 1 for what has failed of that, 2 for what has failed of 1, and so on.
         skipped: what the listing has left out.
+        grouped: each mini-batch is one item: a group of files that share the values of the partition keys.
     """
 
     root: str
@@ -87,6 +92,7 @@ class JobPlan:
     columns: bytes = b""
     retry: int = 0
     skipped: tuple[SkippedFile, ...] = ()
+    grouped: bool = False
 
     @cached_property
     def mini_batches(self) -> int:
@@ -94,6 +100,8 @@ class JobPlan:
 
     @cached_property
     def items(self) -> int:
+        if self.grouped:
+            return self.mini_batches
         of_rows = sum(bool(part.only) for part in self._parts())
         return sum(len(files) for bundle in self.bundles for files in bundle.mini_batches) - of_rows
 
@@ -167,6 +175,19 @@ def plan_parts(
     return JobPlan(root, tuple(bundles), columns())
 
 
+def plan_groups(root: str, groups: Sequence[tuple[str, ...]], workers: int, columns: bytes) -> JobPlan:
+    """The whole plan where each mini-batch is a group of files.
+
+    Args:
+        columns: see ``JobPlan``.
+    """
+    bundles = (
+        Bundle(n, start, tuple(groups[start:end]), grouped=True)
+        for n, (start, end) in enumerate(_ranges(len(groups), workers))
+    )
+    return JobPlan(root, tuple(bundles), columns, grouped=True)
+
+
 def plan_retry(before: JobPlan, failed: Mapping[int, Mapping[str, Sequence[int]]], workers: int) -> JobPlan:
     """The plan of another try for what has failed.
 
@@ -183,18 +204,18 @@ def plan_retry(before: JobPlan, failed: Mapping[int, Mapping[str, Sequence[int]]
     for bundle in before.bundles:
         for at, items in enumerate(bundle.mini_batches):
             if again := failed.get(bundle.start + at):
-                kept = [n for n, item in enumerate(items) if item in again]
+                kept = [n for n, item in enumerate(items) if before.grouped or item in again]
                 paths.append(tuple(items[n] for n in kept))
                 of_items = bundle.parts[at] if bundle.parts else [WHOLE] * len(items)
-                parts.append(tuple(of_items[n]._replace(only=tuple(again[items[n]])) for n in kept))
+                parts.append(tuple(of_items[n]._replace(only=tuple(again.get(items[n], ()))) for n in kept))
     if not any(bundle.parts for bundle in before.bundles) and not any(part.only for some in parts for part in some):
         parts = []
     retry = before.retry + 1
     bundles = (
-        Bundle(n, start, tuple(paths[start:end]), tuple(parts[start:end]), retry)
+        Bundle(n, start, tuple(paths[start:end]), tuple(parts[start:end]), retry, before.grouped)
         for n, (start, end) in enumerate(_ranges(len(paths), workers))
     )
-    return JobPlan(before.root, tuple(bundles), before.columns, retry)
+    return JobPlan(before.root, tuple(bundles), before.columns, retry, grouped=before.grouped)
 
 
 def _ranges(mini_batches: int, workers: int) -> Iterable[tuple[int, int]]:

@@ -10,7 +10,8 @@ of its request. The worker reads them in replies.py, which declares each field o
     {"number", "op": "init", "script", "code", "log_level", "format", "default_format", "arguments", "azure_layout"}
                                                    -> {"kind": "loaded", "format": what run() gets}
                                                     | {"kind": "error", "error"}
-    {"number", "op": "run"} and an Arrow IPC stream, where run() gets tables, otherwise
+    {"number", "op": "shutdown"}                   -> {"kind": "loaded", "format"} | {"kind": "error", "error"}
+    {"number", "op": "run", "context", "groups"} and an Arrow IPC stream, where run() gets tables, otherwise
     {"number", "op": "run", "paths": [...]}        -> {"kind": "values", "values": [...]}
                                                     | {"kind": "table", "rows": n} and an Arrow IPC stream
                                                     | {"kind": "columns", "names", "data", "rows"}, without pyarrow
@@ -75,27 +76,43 @@ def _answer(request: dict[str, Any], table: bytes, state: dict[str, Any]) -> tup
         )
         if state["format"] != "files":
             state["tables"].check_tables(state["format"])
+        state["context"] = _beside("host_context").asked_for(getattr(state["module"], "run", None))
         init = getattr(state["module"], "init", None)
         if init is not None:
             init()
         return {"kind": "loaded", "format": state["format"]}, b""
     module, index = state["module"], _beside("host_index")
+    if request["op"] == "shutdown":
+        getattr(module, "shutdown", lambda: None)()
+        return {"kind": "loaded", "format": state["format"]}, b""
+    groups = request.get("groups")
     if "paths" in request:
         if hasattr(module, "run_items"):
             return _items(module.run_items(request["paths"]), state["code"])
-        given = index.Given(len(request["paths"]), request["paths"])
-        result = module.run(list(request["paths"]))
+        given = index.Given(0) if groups else index.Given(len(request["paths"]), request["paths"])
+        result = module.run(list(request["paths"]), *_context(request, state))
     else:
         rows = state["tables"].table_as(state["format"], table)
         if hasattr(module, "run_table"):
             columns = functools.partial(state["tables"].columns_of_file, table)
             return _items([module.run_table(rows, columns)], state["code"])
-        given = state["tables"].as_given(index.Given, rows, table)
-        result = module.run(rows)
+        given = index.Given(0) if groups else state["tables"].as_given(index.Given, rows, table)
+        result = module.run(rows, *_context(request, state, table))
     try:
         return _reply(result, given, state.get("layout"))
     except Exception as error:  # it would return the same again
         return {"kind": "error", "error": dict(_describe(error, state["code"]), again=False)}, b""
+
+
+def _context(request: dict[str, Any], state: dict[str, Any], table: bytes = b"") -> list[Any]:
+    """The second argument of run(), where it has a parameter for it."""
+    if not state["context"]:
+        return []
+    known = request.get("context") or {}
+    values = dict(known.get("partition_key_value") or {})
+    if table and request.get("groups"):
+        values = {**values, **state["tables"].first_values(table, request["groups"])}
+    return [_beside("host_context").MiniBatchContext(known.get("minibatch_index"), values)]
 
 
 def _load(request: dict[str, Any]) -> Any:

@@ -147,3 +147,13 @@ def check_tables(form: str) -> None:
             raise ImportError(
                 f"run() gets tables ({form}), which takes {name}: add it to the deployment's environment ({error})"
             ) from None
+
+
+def first_values(payload: bytes, keys: Any) -> Any:
+    """Of the columns with these names the value in the first row, as Python has it."""
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
+        table = reader.read_all()
+    there = [key for key in keys if table.num_rows and table.column_names.count(key) == 1]
+    return {key: table.column(key)[0].as_py() for key in there}

@@ -51,7 +51,7 @@ class ErrorReply(_Reply):
 
 
 class LoadedReply(_Reply):
-    """The script is loaded; ``format`` is what its ``run()`` gets."""
+    """The script is loaded, or has shut down; ``format`` is what its ``run()`` gets."""
 
     kind: Literal["loaded"]
     format: Literal["files", "pandas", "pyarrow", "numpy"]
@@ -251,7 +251,7 @@ def _is_compressed(message: bytes) -> bool:
 
 def _check_fits(reply: Reply, request: Mapping[str, Any]) -> None:
     """Raises BadReply where it is none to such a request."""
-    if not isinstance(reply, ErrorReply) and (request["op"] == "init") != isinstance(reply, LoadedReply):
+    if not isinstance(reply, ErrorReply) and (request["op"] != "run") != isinstance(reply, LoadedReply):
         raise _bad(f"'{reply.kind}' is none to {request['op']}()")
     asked = len(request.get("paths", ("",)))
     if isinstance(reply, ItemsReply) and len(reply.items) != asked:

@@ -24,6 +24,7 @@ class ScoringContract:
         mini_batch_format: what ``run()`` gets; "" is for the script to say.
         default_format: what it gets where its parameter has no annotation.
         arguments: of the script, as in ``sys.argv``.
+        groups: keys by which a mini-batch belongs together: it is one item, and may give any number of rows.
         azure_layout: rows become text, in Azure ML's layout.
         environment_variables: the deployment's own; of this process the code gets those of a list, and no secret.
         secret_variables: what the code does not get though it is on that list: stores are entered with it.
@@ -49,3 +50,4 @@ class ScoringContract:
     rows_output: str = ""
     default_format: str = "files"
     arguments: Sequence[str] = ()
+    groups: Sequence[str] = ()

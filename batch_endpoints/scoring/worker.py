@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from batch_endpoints.errors import HostKilled, HostLost, InitFailed, MemoryShort
 from batch_endpoints.policies.retry import MOST_MEMORY_KILLS, may_retry, memory_pause_seconds, pause_seconds
 from batch_endpoints.processes.surroundings import copy_code, inherited_variables
 from batch_endpoints.scoring.azure_layout import as_text
-from batch_endpoints.scoring.contract import Scored, UserError, scored_files
+from batch_endpoints.scoring.contract import Scored, UserError, returned_rows, scored_files
 from batch_endpoints.scoring.host_process import HostProcess
 from batch_endpoints.scoring.replies import ErrorReply, ItemsReply, LoadedReply, Reply, RowsReply
 from batch_endpoints.scoring.scoring_contract import ScoringContract
@@ -48,6 +49,7 @@ class ScoringWorker:
         self._host: HostProcess | None = None
         self._has_worked = False
         self._format = ""
+        self._context: dict[str, Any] = {}
         self._output = ScriptOutput(contract.output_folder, contract.outputs)
         self._starting, self._stopped = threading.Lock(), threading.Event()
         # a script may write beside itself: it gets a copy, the deployment's code stays as it is
@@ -58,6 +60,14 @@ class ScoringWorker:
             self._code.mkdir(parents=True)
         self._home = contract.scratch / "home"
         self._home.mkdir(exist_ok=True)
+
+    def about(self, mini_batch: int, values: Mapping[str, str | None]) -> None:
+        """What a script is given besides, of the mini-batch that comes next, if its ``run()`` asks for it.
+
+        Args:
+            values: of the keys that its files' folders name.
+        """
+        self._context = {"minibatch_index": mini_batch, "partition_key_value": values}
 
     def takes_tables(self) -> bool:
         """Does ``run()`` get tables? A script says so when it is loaded.
@@ -140,6 +150,24 @@ class ScoringWorker:
             if host := self._host:
                 host.kill()
 
+    def shut_down(self) -> None:
+        """Let the script end by itself, where it has a ``shutdown()``: nothing is scored after it. What goes wrong
+        there, and what it writes, is no mini-batch's any more: the log has it."""
+        if self._host is None:
+            return
+        try:
+            reply = self._host.call({"op": "shutdown"}, self._contract.timeout_seconds)
+        except HostLost as lost:
+            self._host = None
+            if not self._stopped.is_set():
+                self._log.not_shut_down(lost.what, "")
+            return
+        if isinstance(reply, ErrorReply):
+            error = UserError.of(reply.error)
+            self._log.not_shut_down(error.headline, error.stack)
+        elif not self._output.is_empty():
+            self._log.not_shut_down("it wrote files, which are in no output: write them in run()", "")
+
     def close(self) -> None:
         """End the host and let go of it; from the thread that scores."""
         if self._host:
@@ -147,19 +175,25 @@ class ScoringWorker:
             self._host = None
 
     def _run_files(self, host: HostProcess, paths: Sequence[str], items: Sequence[str]) -> Scored:
-        reply = host.call({"op": "run", "paths": list(paths)}, self._contract.timeout_seconds)
+        reply = host.call({**self._request(), "paths": list(paths)}, self._contract.timeout_seconds)
         return self._scored(reply, items, lambda rows: scored_files(rows, items))
 
     def _run_table(self, host: HostProcess, batch: TableBatch) -> Scored:
-        request = {"op": "run", "rows": batch.table.num_rows}
+        request = {**self._request(), "rows": batch.table.num_rows}
         reply = host.call(request, self._contract.timeout_seconds, batch.payload())
         return self._scored(reply, batch.items, lambda rows: scored_table(rows, batch))
+
+    def _request(self) -> dict[str, Any]:
+        return {"op": "run", "context": self._context, "groups": list(self._contract.groups)}
 
     def _scored(self, reply: Reply, items: Sequence[str], read: Callable[[RowsReply | ItemsReply], Scored]) -> Scored:
         if isinstance(reply, ErrorReply):
             return Scored(None, dict.fromkeys(items, UserError.of(reply.error)))
         assert not isinstance(reply, LoadedReply)  # none to run()
-        scored = read(reply)
+        if self._contract.groups and not isinstance(reply, ItemsReply):
+            scored = Scored(returned_rows(reply))
+        else:
+            scored = read(reply)
         if scored.table is None or not self._contract.azure_layout:
             return scored
         if isinstance(reply, ItemsReply):

@@ -55,6 +55,10 @@ class WorkerLog:
         """The code cannot even be loaded."""
         self._trouble(what, stack)
 
+    def not_shut_down(self, what: str, stack: str) -> None:
+        """The script's shutdown() did not end well."""
+        self._trouble(f"shutdown(): {what}", stack)
+
     def _trouble(self, what: str, stack: str) -> None:
         """With the stack, unless it stands here already."""
         known = hash(stack) in self._stacks

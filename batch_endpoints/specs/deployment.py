@@ -177,6 +177,11 @@ class ScoringDeployment(Deployment):
     resources: Resources = Resources()
     settings: ModelDeploymentSettings = ModelDeploymentSettings()
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The keys by which files or rows belong together: a mini-batch is one item, with any number of rows."""
+        return ()
+
     @model_validator(mode="after")
     def _params_have_a_meaning(self) -> ScoringDeployment:
         if self.code_configuration and self.settings.mlflow_params:
@@ -256,6 +261,10 @@ class ParallelStep(ScoringDeployment):
     append_row_to: str = Field("", description="the output that gets the rows; '' keeps none")
     partition_keys: tuple[str, ...] = Field((), description="columns or folder names: equal values, one mini-batch")
     mini_batch_error_threshold: Threshold = Field(-1, description="failed mini-batches allowed; -1 any number")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return self.partition_keys
 
 
 class PipelineSettings(Spec):

@@ -91,7 +91,9 @@ class JobState(Spec):
         description="batch_endpoints, ray and python of the driver; host_python, and mlflow where the model is one "
         "of MLflow's, of the interpreter that scored",
     )
-    files: FileCounts | None = Field(None, description="in the report; None where there was no plan")
+    files: FileCounts | None = Field(
+        None, description="in the report; None where there was no plan, or its items are groups by partition_keys"
+    )
     items: ItemCounts | None = Field(None, description="in the report; None where there was no plan")
     rows: RowCounts | None = Field(None, description="in the report; None where there was no plan")
     rows_explanation: str = Field("", description="in the report: why rows.read is not rows.written + rows.failed")

@@ -58,7 +58,7 @@ def accounts(plan: JobPlan, rounds: Rounds, *, writes_rows: bool = True) -> dict
     read = sum(counted) if counted else None
     why = _why_not_equal(read, done, sum(commit.rows_in_failed for commit in committed), writes_rows)
     return {
-        "files": _files(plan, rounds),
+        "files": None if plan.grouped else _files(plan, rounds),
         "items": ItemCounts(
             given=plan.items + left_out,
             succeeded=done.items_succeeded,

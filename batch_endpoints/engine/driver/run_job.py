@@ -16,6 +16,7 @@ from itertools import chain
 
 from batch_endpoints.engine.driver.accounts import accounts
 from batch_endpoints.engine.driver.headline import counted, named
+from batch_endpoints.engine.driver.plan_groups import plan_partitions
 from batch_endpoints.engine.driver.plan_input import plan_mini_batches
 from batch_endpoints.engine.driver.progress import ProgressKeeper
 from batch_endpoints.engine.driver.scoring_rounds import JobAborted, Stopped, score_rounds
@@ -150,7 +151,7 @@ def _score(
 
     if plan is None:  # a resumed job never lists again: its input may have changed
         keeper.enter("list")
-        plan = folder.write_plan(_new_plan(job, workers, begin))
+        plan = folder.write_plan(_new_plan(job, workers, begin, folder))
     write_skipped(folder.files, plan.skipped)
     keeper.leave_out(plan.skipped)
     find_interpreter()
@@ -168,7 +169,7 @@ def _find_interpreter(job: ScoringJob, keeper: ProgressKeeper) -> None:
         keeper.note(note)
 
 
-def _new_plan(job: ScoringJob, workers: WorkerPlan, begin: Callable[[str], None]) -> JobPlan:
+def _new_plan(job: ScoringJob, workers: WorkerPlan, begin: Callable[[str], None], folder: JobFolder) -> JobPlan:
     """List the input and cut it; the list, some 200 MB for a million files, is gone with this call.
 
     Args:
@@ -178,7 +179,10 @@ def _new_plan(job: ScoringJob, workers: WorkerPlan, begin: Callable[[str], None]
     table = (job.table or read_mltable(data.path, str, access)) if data.type == "mltable" else None
     root, files, skipped = list_mltable(table, access) if table else list_files(data.path, access)
     reading = table.reading if table else None
-    plan = plan_mini_batches(job, root, files, workers.count, reading, lambda: begin(root))
+    if isinstance(job.deployment, ParallelStep) and (keys := job.deployment.partition_keys):
+        plan = plan_partitions(keys, root, files, workers.count, reading, access, folder)
+    else:
+        plan = plan_mini_batches(job, root, files, workers.count, reading, lambda: begin(root))
     return replace(plan, skipped=tuple(skipped))
 
 

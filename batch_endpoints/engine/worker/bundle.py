@@ -134,6 +134,9 @@ class BundleScorer:
     def close(self) -> None:
         """End the host and remove what is on this machine's disk."""
         in_a_hurry = self._stopped.is_set()
+        if self._code and not in_a_hurry:
+            with self._turns.last():
+                self._code.shut_down()
         self.stop()  # in the middle of a mini-batch this is no failure of it
         with self._turns.last():
             if self._code:

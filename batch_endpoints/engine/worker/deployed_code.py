@@ -38,6 +38,7 @@ def scoring_contract(
         output_folder=scratch / "output",
         outputs=folders,
         rows_output=_rows_folder(deployment, folders),
+        groups=deployment.groups,
         scratch=scratch,
         log=log,
         environment_variables={

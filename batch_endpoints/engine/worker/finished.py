@@ -107,6 +107,8 @@ class Finished:
             notes: what a user should know of it.
         """
         mini_batch = self.bundle.mini_batch(self.end)
+        if self.bundle.grouped:
+            outcome.fail_as_one(mini_batch.files)
         self._added.append((outcome, seconds, files, notes))
         self._tries += max(outcome.attempts, 1)
         self._seconds += seconds
@@ -159,6 +161,8 @@ class Finished:
 def left_in_the_middle(bundle: Bundle, at: int, outcome: Outcome, keep_inputs: bool) -> Commit:
     """What is known to have failed of a mini-batch that nobody will finish; it is told, and not committed."""
     mini_batch, told = bundle.mini_batch(at), set[str]()
+    if bundle.grouped:
+        outcome.fail_as_one(mini_batch.files)
     items = failed_items(outcome, mini_batch, told, keep_inputs)
     rows = failed_rows(outcome, mini_batch, told, keep_inputs)
     read = len(rows) or None  # and more, which nobody has counted

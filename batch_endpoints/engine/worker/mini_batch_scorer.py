@@ -29,6 +29,7 @@ from batch_endpoints.engine.worker.score_tables import (
 from batch_endpoints.engine.worker.side_inputs import script_arguments, side_inputs_here
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.planning.job_plan import MiniBatch
+from batch_endpoints.planning.partition_groups import folder_values
 from batch_endpoints.scoring.contract import Scored, UserError
 from batch_endpoints.scoring.scoring_contract import ScoringContract
 from batch_endpoints.scoring.worker import ScoringWorker, WorkerStopped
@@ -37,7 +38,7 @@ from batch_endpoints.specs import ParallelStep, ScoringJob, TableReading
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.node_copies import NodeCopy
 from batch_endpoints.storage.job.commits import CommittedFile
-from batch_endpoints.storage.job.job_folder import JobFolder
+from batch_endpoints.storage.job.job_folder import PARTITIONS, JobFolder
 from batch_endpoints.storage.outputs.script_files import store_files
 from batch_endpoints.storage.tables.parts import PartReader, reading_of
 
@@ -58,7 +59,8 @@ class MiniBatchScorer:
     def __init__(self, folder: JobFolder, job: ScoringJob, input_root: str, scratch: Path, log: Path) -> None:
         self._folder, self._job, self._input_root = folder, job, input_root
         self._scratch, self._log = scratch, log
-        self._access = Access.of(job)
+        self._of_driver = input_root == f"{folder.uri}/{PARTITIONS}"  # tables that the job's driver has made
+        self._access = Access.of_deployment(job) if self._of_driver else Access.of(job)
         self._interpreter: Interpreter | None = None
         self._model: NodeCopy | None = None
         self._side_inputs: dict[str, NodeCopy] = {}
@@ -87,7 +89,7 @@ class MiniBatchScorer:
                 contract,
                 arguments=script_arguments(self._job, self._side_inputs, contract.output_folder),
                 mini_batch_format=mini_batch_format(self._job, in_parts),
-                default_format=default_format(self._job, in_parts or self._reading.format is not None),
+                default_format=default_format(self._job, in_parts or self._of_driver or bool(self._reading.format)),
                 memory_share=settings.memory_share,
                 environment_variables={**self._interpreter.variables, **contract.environment_variables},
             )
@@ -113,7 +115,8 @@ class MiniBatchScorer:
             StoreUnavailable: the input may be read later.
         """
         assert self._ready
-        worker = self._ready[1]
+        worker, keys = self._ready[1], self._job.deployment.groups
+        worker.about(mini_batch.number, folder_values(mini_batch.files[0], keys) or {})
         if worker.takes_tables():
             reader, deployment = self._tables(), self._job.deployment
             reader.begin(mini_batch, following)
@@ -157,6 +160,11 @@ class MiniBatchScorer:
         self._stopped.set()
         self._stop_if_asked()
 
+    def shut_down(self) -> None:
+        """Let the script end by itself; nothing is scored after it."""
+        if self._ready and not self._stopped.is_set():
+            self._ready[1].shut_down()
+
     def close(self) -> None:
         """End the host, and let go of the interpreter."""
         if self._ready:
@@ -187,7 +195,7 @@ class MiniBatchScorer:
             for item in mini_batch.files:
                 outcome.failed.pop(item, None)
             outcome.failed |= {item: Failure(UserError("", str(error))) for item, error in errors.items()}
-            if paths:
+            if paths and not (errors and self._job.deployment.groups):
                 scored, attempts = worker.score(list(paths.values()), list(paths))
                 outcome.attempts += attempts
                 outcome.tables += _by_file(scored, mini_batch.files)

@@ -70,6 +70,11 @@ class Outcome:
         else:
             self.failed[item] = failure
 
+    def fail_as_one(self, items: Sequence[str]) -> None:
+        """A group is one item, which the first of its files stands for: it fails whole, or not at all."""
+        if why := next((self.failed[item] for item in items if item in self.failed), None):
+            self.failed = {items[0]: why}
+
     def in_order(self, items: Sequence[str]) -> list[pa.Table]:
         """The rows, in the order of the items."""
         number = {item: at for at, item in enumerate(items)}

@@ -49,6 +49,8 @@ def score_tables(
     """
     no_code = deployment.code_configuration is None
     read = read_tables(reader, ranges, deployment, outcome)
+    if deployment.groups and outcome.failed:  # a part of a group is no group
+        return
     outcome.rows_read = {
         one.item: len(one.found.rows) + len(one.found.unreadable) for one in read if not one.part.only
     }

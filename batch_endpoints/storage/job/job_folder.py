@@ -2,6 +2,7 @@
 
 job.json            what was asked, resolved and frozen (a person may write job.yml instead)
 plan.arrow          the mini-batches and their bundles, written once
+partitions/         rows of tables by their partition keys, where a step has some; the plan names those that count
 commits/  parts/    what counts, and what it points to
 retries/<number>/   plan.arrow and commits/ of another try for what has failed; see storage/job/rounds.py
 progress.json       the driver's last word, replaced at most once a second
@@ -30,6 +31,7 @@ from batch_endpoints.storage.job.commits import CommitLog, of_retry
 from batch_endpoints.storage.job.plan_file import plan_bytes, read_columns, read_plan
 
 logger = logging.getLogger(__name__)
+PARTITIONS = "partitions"
 
 
 class JobFolder:

@@ -31,7 +31,9 @@ def plan_bytes(plan: JobPlan) -> pa.Buffer:
     """The file of a plan."""
     of_parts = _PARTS if any(bundle.parts for bundle in plan.bundles) else []
     of_parts = [*of_parts, *(_ONLY if plan.rows else []), *(_GROUPS if plan.has_groups else [])]
+    said: dict[str, str | bytes]
     said = {"root": plan.root, "columns": plan.columns, "skipped": _SKIPPED.dump_json(plan.skipped)}
+    said["grouped"] = "1" if plan.grouped else ""
     schema = pa.schema([*_PLAN, *of_parts], {key: text for key, text in said.items() if text})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
@@ -52,9 +54,12 @@ def plan_bytes(plan: JobPlan) -> pa.Buffer:
 def read_plan(stored: pa.Buffer, retry: int) -> JobPlan:
     with pa.ipc.open_file(stored) as reader:
         metadata = reader.schema.metadata
-        bundles = tuple(_bundle(reader.get_batch(at), retry) for at in range(reader.num_record_batches))
+        grouped = b"grouped" in metadata
+        bundles = tuple(_bundle(reader.get_batch(at), retry, grouped) for at in range(reader.num_record_batches))
     skipped = _SKIPPED.validate_json(metadata.get(b"skipped", b"[]"))
-    return JobPlan(metadata.get(b"root", b"").decode(), bundles, metadata.get(b"columns", b""), retry, skipped)
+    return JobPlan(
+        metadata.get(b"root", b"").decode(), bundles, metadata.get(b"columns", b""), retry, skipped, grouped
+    )
 
 
 def read_columns(file: BinaryIO) -> pa.Schema | None:
@@ -64,7 +69,7 @@ def read_columns(file: BinaryIO) -> pa.Schema | None:
         return None if found is None else pa.ipc.read_schema(pa.py_buffer(found))
 
 
-def _bundle(batch: pa.RecordBatch, retry: int) -> Bundle:
+def _bundle(batch: pa.RecordBatch, retry: int, grouped: bool) -> Bundle:
     batch = batch.replace_schema_metadata(None)  # which is of the whole plan, and would go with every bundle
     return Bundle(
         index=batch["bundle"][0].as_py(),
@@ -72,6 +77,7 @@ def _bundle(batch: pa.RecordBatch, retry: int) -> Bundle:
         mini_batches=_StoredFiles(batch),
         parts=_StoredParts(batch) if _PARTS[0].name in batch.schema.names else (),
         retry=retry,
+        grouped=grouped,
     )
 
 
