@@ -19,11 +19,13 @@ from batch_endpoints.specs import (
     Invocation,
     Location,
     Origins,
+    PipelineComponent,
     check,
     read_yaml,
     read_yaml_with_origins,
     to_document,
 )
+from batch_endpoints.specs.component import LITERAL_TYPES
 from batch_endpoints.storage.inputs.globs import Pattern, split_pattern
 
 Upload = Callable[[Path, frozenset[str]], str]
@@ -45,11 +47,17 @@ class Place:
         base: the folder to which its paths are relative.
         origins: of the document's keys.
         key: of the part that is meant.
+        outer: the key at which this document stands in the one that names it.
+        files: those that are read for it, one in the other.
+        lines: where the keys of all documents that it names were given, by key in the whole.
     """
 
     base: Path
     origins: Origins = field(default_factory=Origins)
     key: Location = ()
+    outer: Location = ()
+    files: tuple[Path, ...] = ()
+    lines: dict[Location, str] = field(default_factory=dict)
 
     def below(self, *keys: str) -> Place:
         return replace(self, key=(*self.key, *keys))
@@ -62,9 +70,34 @@ class Place:
         """
         found = self.base / Path(path.removeprefix("file:")).expanduser()
         if not found.exists():
-            origin, key = self.origins.of(self.key), ".".join(str(part) for part in self.key)
-            raise InputError(f"{origin}{': ' if origin else ''}'{key}': there is no '{found}'")
+            raise InputError(f"{self._subject()}there is no '{found}'")
         return found
+
+    def inside(self, path: str, spec: Any = None) -> tuple[dict[str, Any], Place]:
+        """What the YAML file says that is the value of this key, checked against its spec where it has one.
+
+        Raises:
+            InputError: it is not there.
+            SpecError: it is not what it should be, or stands in itself.
+        """
+        file = self.path(path)
+        chain = (*self.files, file.resolve())
+        if chain[-1] in self.files:
+            raise SpecError(f"{self._subject()}a file in itself: {' -> '.join(one.name for one in chain)}")
+        document, origins = read_yaml_with_origins(file)
+        if spec is not None:
+            document = to_document(check(spec, document, where=origins))
+        outer = (*self.outer, *self.key)
+        self.lines.update({(*outer, *key): line for key, line in origins.keys.items()})
+        return document, Place(file.parent, origins, outer=outer, files=chain, lines=self.lines)
+
+    def whole(self) -> Origins:
+        """The origins of the document with all that it names in it."""
+        return Origins(self.origins.where, {**self.origins.keys, **self.lines})
+
+    def _subject(self) -> str:
+        origin, key = self.origins.of(self.key), ".".join(str(part) for part in self.key)
+        return f"{origin}{': ' if origin else ''}'{key}': "
 
 
 def with_uploads(document: Mapping[str, Any], place: Place, upload: Upload) -> dict[str, Any]:
@@ -88,11 +121,11 @@ def with_uploads(document: Mapping[str, Any], place: Place, upload: Upload) -> d
             case "code", str(path) if is_local(path):
                 sent[key] = upload(here.path(path), NOT_CODE)
             case "environment", str(path) if _is_yaml(path):
-                sent[key] = with_uploads(*_read(here.path(path), Environment), upload)
+                sent[key] = with_uploads(*here.inside(path, Environment), upload)
             case "component" | "trial", str(path) if _is_yaml(path):
-                sent[key] = with_uploads(*_read(here.path(path), COMPONENT), upload)
+                sent[key] = with_uploads(*here.inside(path, COMPONENT), upload)
             case "job_definition", str(path) if _is_yaml(path):
-                sent[key] = with_uploads(*_read(here.path(path)), upload)
+                sent[key] = with_uploads(*here.inside(path), upload)
             case "conda_file", str(path):
                 sent[key] = read_yaml(here.path(path))
             case "requirements", str(path):
@@ -101,7 +134,57 @@ def with_uploads(document: Mapping[str, Any], place: Place, upload: Upload) -> d
                 sent[key] = with_uploads(value, here, upload)
             case "jobs", dict():
                 sent[key] = {name: with_uploads(step, here.below(name), upload) for name, step in value.items()}
+            case "inputs", dict():
+                sent[key] = {name: _with_data(given, here.below(name), upload) for name, given in value.items()}
     return sent
+
+
+def _with_data(given: Any, place: Place, upload: Upload) -> Any:
+    """An input with its local data uploaded: its value, or a default."""
+    match given:
+        case {"path": str(path)} if is_local(path):
+            return {**given, "path": upload(place.below("path").path(path), frozenset())}
+        case {"type": str(kind), "default": str(path)} if kind not in LITERAL_TYPES and is_local(path):
+            return {**given, "default": upload(place.below("default").path(path), frozenset())}
+    return given
+
+
+def check_components(document: Mapping[str, Any], place: Place) -> None:
+    """Refuse a component, or a pipeline deployment, that cannot run, before anything is sent.
+
+    What refers to registered components is checked by the server, which has them.
+
+    Raises:
+        InputError: a file that is named is not there.
+        SpecError: every problem with its file and line, a line each.
+    """
+    from batch_endpoints.planning.component_checks import check_alone
+    from batch_endpoints.planning.graph import build_graph
+
+    place = replace(place, lines={})
+    whole = with_uploads(document, place, lambda path, skip: path.absolute().as_uri())
+    origins = place.whole()
+    if isinstance(inner := whole.get("component"), dict):
+        below = {key[1:]: line for key, line in origins.keys.items() if key[:1] == ("component",)}
+        whole, origins = inner, Origins(origins.where, below)
+    elif "job_definition" in whole:
+        return
+    if whole.get("type") not in ("command", "parallel", "pipeline") or _names_components(whole):
+        return
+    component = check(COMPONENT, whole, where=origins)
+    if isinstance(component, PipelineComponent):
+        build_graph(component, origins)
+    else:
+        check_alone(component, origins)
+
+
+def _names_components(document: Any) -> bool:
+    """Is a step in it a component that only the server has?"""
+    if not isinstance(document, dict):
+        return False
+    component, jobs = document.get("component"), document.get("jobs")
+    below = [component, *(jobs.values() if isinstance(jobs, dict) else ())]
+    return isinstance(component, str) or any(_names_components(one) for one in below)
 
 
 def check_script(document: Mapping[str, Any], place: Place) -> None:
@@ -185,14 +268,6 @@ def existing(path: str) -> tuple[Path, Pattern | None]:
 
 def _is_yaml(path: str) -> bool:
     return is_local(path) and path.endswith((".yml", ".yaml"))
-
-
-def _read(file: Path, spec: Any = None) -> tuple[dict[str, Any], Place]:
-    """What a YAML file that is named in a document says, checked against its spec where it has one."""
-    document, origins = read_yaml_with_origins(file)
-    if spec is not None:
-        document = to_document(check(spec, document, where=origins))
-    return document, Place(file.parent, origins)
 
 
 def _requirements(file: Path) -> list[str]:

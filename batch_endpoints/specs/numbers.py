@@ -6,11 +6,12 @@ import re
 import sys
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 MOST_COUNTED = 2**31 - 1  # an int32, as in Azure's REST
 MOST_SECONDS = 30 * 24 * 3600
 ISO_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?", re.IGNORECASE)
+_LARGEST_LITERAL = 10**100
 MOST_NODES, MOST_WORKERS, MOST_TRIES = 10_000, 1000, 1000
 
 Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
@@ -23,7 +24,15 @@ Workers = Annotated[int, Field(ge=1, le=MOST_WORKERS)]
 """Processes of one job on a node."""
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 Real = Annotated[float, Field(ge=-sys.float_info.max, le=sys.float_info.max, allow_inf_nan=False)]
-LiteralValue = str | bool | Whole | Real
+
+
+def _with_all_digits(value: object) -> object:
+    """A whole number beyond 64 bits as text: a double would not have its digits."""
+    beyond = isinstance(value, int) and not -(2**63) <= value < 2**64
+    return str(value) if beyond and isinstance(value, int) and abs(value) < _LARGEST_LITERAL else value
+
+
+LiteralValue = Annotated[str | bool | Whole | Real, BeforeValidator(_with_all_digits)]
 """A value that reaches a script as text."""
 
 

@@ -1,11 +1,14 @@
 """YAML text as plain data, with the line of every key.
 
 Stricter than PyYAML where it would lose something: a key that stands twice is an error, dates stay the text they
-are, and versions and tags keep their digits (``version: 1.10`` is not 1.1, ``python: 3.10`` not 3.1).
+are, and versions and tags keep their digits (``version: 1.10`` is not 1.1, ``python: 3.10`` not 3.1). A literal of
+``inputs`` stays text where its value would be written otherwise (``007``, ``1.10``, ``yes``): its declared type
+decides what it is.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -16,6 +19,7 @@ from batch_endpoints.specs.origins import Location, Origins
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _TEXT = "tag:yaml.org,2002:str"
+_PLAIN_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _LONGEST_NUMBER = 100  # characters
 _MOST_NODES = 100_000  # of a document whose aliases are written out
 _TEXTS = ("tags", "environment_variables", "variables")  # the last one is of conda files
@@ -86,6 +90,8 @@ def _walk(node: yaml.Node | None, at: Location, lines: dict[Location, int], seen
     seen.add(id(node))
     if node and node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
         node.tag = _TEXT  # to read one takes as long as it is, squared
+    if isinstance(node, yaml.ScalarNode) and _is_literal(at) and not _is_plain(node):
+        node.tag = _TEXT
     if isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             lines[(*at, index)] = value.start_mark.line + 1
@@ -105,3 +111,27 @@ def _walk(node: yaml.Node | None, at: Location, lines: dict[Location, int], seen
             ) and value.tag in _NUMBERS:
                 value.tag = _TEXT
             _walk(value, (*at, key.value), lines, seen, where)
+
+
+def _is_literal(at: Location) -> bool:
+    """Is this the place of an input's literal: ``inputs.x``, ``inputs.x.default`` or one of ``inputs.x.enum``?"""
+    return (
+        at[-2:-1] == ("inputs",)
+        or (at[-3:-2] == ("inputs",) and at[-1] in ("default", "value"))
+        or (at[-4:-3] == ("inputs",) and at[-2] == "enum")
+    )
+
+
+def _is_plain(node: yaml.ScalarNode) -> bool:
+    """Would its value be written as it is; always True for text."""
+    match node.tag:
+        case "tag:yaml.org,2002:int":
+            return _PLAIN_INTEGER.fullmatch(node.value) is not None
+        case "tag:yaml.org,2002:float":
+            try:
+                return str(node.value) == repr(float(node.value))
+            except ValueError:  # base 60, .inf
+                return False
+        case "tag:yaml.org,2002:bool":
+            return str(node.value) in ("true", "false")
+    return True
