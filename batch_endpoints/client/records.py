@@ -108,7 +108,7 @@ class Records:
     def _with_files(self, document: Document, place: Place) -> Document:
         """The document with its endpoint and with what takes the place of local paths."""
         from batch_endpoints.client.transfer import upload
-        from batch_endpoints.client.wire import check_components, is_local, with_uploads
+        from batch_endpoints.client.wire import is_local, with_uploads
 
         if self._endpoint:
             document = {**document, "endpoint_name": self._endpoint}
@@ -121,6 +121,8 @@ class Records:
                 "path": found.absolute().as_uri() if in_place else upload(self._connection, found),
             }
         if self._kind == "components" or (self._kind == "deployments" and document.get("type") == "pipeline"):
+            from batch_endpoints.client.pipeline_files import check_components
+
             check_components(document, place)
         return with_uploads(document, place, lambda path, skip: upload(self._connection, path, skip=skip))
 

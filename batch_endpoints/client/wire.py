@@ -19,7 +19,6 @@ from batch_endpoints.specs import (
     Invocation,
     Location,
     Origins,
-    PipelineComponent,
     check,
     read_yaml,
     read_yaml_with_origins,
@@ -147,44 +146,6 @@ def _with_data(given: Any, place: Place, upload: Upload) -> Any:
         case {"type": str(kind), "default": str(path)} if kind not in LITERAL_TYPES and is_local(path):
             return {**given, "default": upload(place.below("default").path(path), frozenset())}
     return given
-
-
-def check_components(document: Mapping[str, Any], place: Place) -> None:
-    """Refuse a component, or a pipeline deployment, that cannot run, before anything is sent.
-
-    What refers to registered components is checked by the server, which has them.
-
-    Raises:
-        InputError: a file that is named is not there.
-        SpecError: every problem with its file and line, a line each.
-    """
-    from batch_endpoints.planning.component_checks import check_alone
-    from batch_endpoints.planning.graph import build_graph
-
-    place = replace(place, lines={})
-    whole = with_uploads(document, place, lambda path, skip: path.absolute().as_uri())
-    origins = place.whole()
-    if isinstance(inner := whole.get("component"), dict):
-        below = {key[1:]: line for key, line in origins.keys.items() if key[:1] == ("component",)}
-        whole, origins = inner, Origins(origins.where, below)
-    elif "job_definition" in whole:
-        return
-    if whole.get("type") not in ("command", "parallel", "pipeline") or _names_components(whole):
-        return
-    component = check(COMPONENT, whole, where=origins)
-    if isinstance(component, PipelineComponent):
-        build_graph(component, origins)
-    else:
-        check_alone(component, origins)
-
-
-def _names_components(document: Any) -> bool:
-    """Is a step in it a component that only the server has?"""
-    if not isinstance(document, dict):
-        return False
-    component, jobs = document.get("component"), document.get("jobs")
-    below = [component, *(jobs.values() if isinstance(jobs, dict) else ())]
-    return isinstance(component, str) or any(_names_components(one) for one in below)
 
 
 def check_script(document: Mapping[str, Any], place: Place) -> None:

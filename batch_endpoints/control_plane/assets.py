@@ -14,7 +14,16 @@ from batch_endpoints.control_plane.reach import check_reach
 from batch_endpoints.control_plane.records import check_patch, everything, found, merge_patch
 from batch_endpoints.control_plane.uploads import SCHEME, Uploads
 from batch_endpoints.errors import Conflict, SpecError
-from batch_endpoints.interfaces.records import NOUNS, VERSIONED, AnyAsset, AssetKind, Listing, Page, RecordStore
+from batch_endpoints.interfaces.records import (
+    NOUNS,
+    VERSIONED,
+    AnyAsset,
+    AnyDeployment,
+    AssetKind,
+    Listing,
+    Page,
+    RecordStore,
+)
 from batch_endpoints.specs import (
     COMPONENT,
     LOCAL,
@@ -150,19 +159,12 @@ class Assets:
 
     def _users(self, kind: AssetKind, name: str, version: str) -> Iterator[str]:
         """Deployments that could not run without this asset."""
-        if kind not in ("models", "environments", "computes"):
-            return
         for endpoint in everything(self._store.endpoints):
             for deployment in everything(partial(self._store.deployments, endpoint.name)):
-                if isinstance(deployment, ModelDeployment):
-                    used = {
-                        "models": deployment.model,
-                        "environments": deployment.environment,
-                        "computes": deployment.compute,
-                    }[kind]
-                    found = parse_reference(used) if isinstance(used, str) else None
-                    if found and found.name == name and (not version or found.version in ("", version)):
-                        yield f"deployment '{deployment.name}' of endpoint '{endpoint.name}'"
+                used = _used(kind, deployment)
+                found = parse_reference(used) if isinstance(used, str) and used else None
+                if found and found.name == name and (not version or found.version in ("", version)):
+                    yield f"deployment '{deployment.name}' of endpoint '{endpoint.name}'"
 
     def referred(self, kind: AssetKind, reference: str) -> AnyAsset:
         """What ``azureml:name:version``, ``azureml:name@latest`` or a plain name stands for now.
@@ -191,6 +193,16 @@ class Assets:
         what = f"the path of {asset.name or 'the model'}"
         uri = self.places.uri(asset.path, what)
         return asset.path if asset.path.startswith((SCHEME, "azureml:")) else uri
+
+
+def _used(kind: AssetKind, deployment: AnyDeployment) -> object:
+    """What a deployment could not run without, of one kind of assets."""
+    used: dict[AssetKind, object]
+    if isinstance(deployment, ModelDeployment):
+        used = {"models": deployment.model, "environments": deployment.environment, "computes": deployment.compute}
+    else:
+        used = {"components": deployment.component, "computes": deployment.settings.default_compute}
+    return used.get(kind)
 
 
 def _content(asset: AnyAsset) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from batch_endpoints.specs.numbers import (
     seconds,
 )
 
-COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,254}")
+COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,254}")  # '-' as in Azure ML's own examples
 DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
 LITERAL_TYPES = ("string", "boolean", "number", "integer")
 Mode = Literal["ro_mount", "rw_mount", "download", "upload", "direct", "eval_mount", "eval_download"]
@@ -104,7 +104,7 @@ class Component(Spec):
     @classmethod
     def _component_name(cls, value: str) -> str:
         if value and not COMPONENT_NAME.fullmatch(value):
-            raise ValueError("expected lower-case letters, digits and '_', with a letter first")
+            raise ValueError("expected lower-case letters, digits, '_' and '-', with a letter first")
         return value
 
 

@@ -274,6 +274,7 @@ class PipelineSettings(Spec):
     default_datastore: str = ""
     continue_on_step_failure: bool = True
     force_rerun: bool = False
+    environment_variables: Strings = Field(default_factory=dict, description="for all steps; a step's own win")
 
 
 class PipelineComponentDeployment(Deployment):
@@ -283,6 +284,23 @@ class PipelineComponentDeployment(Deployment):
     component: str | PipelineComponent | None = None
     job_definition: str | dict[str, Any] | None = None
     settings: PipelineSettings = PipelineSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _variables_in_settings(cls, document: Any) -> Any:
+        """Environment variables may stand at the root, as in a model deployment."""
+        if not isinstance(document, dict) or "environment_variables" not in document:
+            return document
+        settings = document.get("settings") or {}
+        if not isinstance(settings, dict):
+            return document
+        if settings.get("environment_variables"):
+            raise wrong_key(
+                "environment_variables",
+                "'environment_variables' stands at the root and in settings; keep one of them",
+            )
+        rest = {key: value for key, value in document.items() if key != "environment_variables"}
+        return {**rest, "settings": {**settings, "environment_variables": document["environment_variables"]}}
 
     @model_validator(mode="after")
     def _one_source(self) -> PipelineComponentDeployment:

@@ -32,7 +32,7 @@ def _with_all_digits(value: object) -> object:
     return str(value) if beyond and isinstance(value, int) and abs(value) < _LARGEST_LITERAL else value
 
 
-LiteralValue = Annotated[str | bool | Whole | Real, BeforeValidator(_with_all_digits)]
+LiteralValue = Annotated[str, BeforeValidator(_with_all_digits)] | bool | Whole | Real
 """A value that reaches a script as text."""
 
 

@@ -109,14 +109,19 @@ def _either(choices: Iterable[str]) -> str:
 
 def _telling(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of a union of scalars and models that does not fit, keep what is wrong with the model."""
-    models = [e["loc"] for e in errors if e["loc"] and e["loc"][-1] not in _SCALARS]
+    models = [e["loc"] for e in errors if e["loc"] and not _is_scalar(e["loc"][-1])]
 
     def tells(loc: Location) -> bool:
         return not (
-            loc and loc[-1] in _SCALARS and any(m[: len(loc) - 1] == loc[:-1] and len(m) > len(loc) for m in models)
+            loc and _is_scalar(loc[-1]) and any(m[: len(loc) - 1] == loc[:-1] and len(m) > len(loc) for m in models)
         )
 
     return [e for e in errors if tells(e["loc"])]
+
+
+def _is_scalar(part: str | int) -> bool:
+    """Is this part of a location the name of a union's scalar member, also one with a validator before it?"""
+    return part in _SCALARS or (isinstance(part, str) and part.startswith("function-before["))
 
 
 def _keys_of_document(error: Mapping[str, Any], document: Any) -> Location:
