@@ -90,7 +90,7 @@ class PipelineJobs:
             endpoint_name=endpoint,
             component=component,
             settings=settings,
-            environment_variables=invocation.environment_variables,
+            environment_variables={**settings.environment_variables, **invocation.environment_variables},
             compute=compute,
             inputs=inputs,
             outputs=outputs,
