@@ -69,19 +69,29 @@ def table_as(form: str, payload: bytes) -> Any:
         table = reader.read_all()
     if form == "pyarrow":
         return table
+    if not table.num_rows:  # Arrow ends the process where a column without any chunk becomes objects
+        table = table.schema.empty_table()
     for field in table.schema:
         if "_union<" in str(field.type):
-            raise TypeError(
-                f"column '{field.name}' has the type {field.type}, and {form} has none for unions; let run() take a "
-                "pyarrow.Table"
-            )
+            raise TypeError(_no_type(field.name, field.type, form))
     said = table.schema.metadata or {}
-    missing = said.get(b"missing", b"").decode().split("\n")
+    missing = json.loads(said.get(b"missing", b"[]"))
+    for at, field in enumerate(table.schema):
+        if pa.types.is_run_end_encoded(field.type):  # nothing in it states whether a value is missing
+            import pyarrow.compute as pc
+
+            chunks = [pc.run_end_decode(chunk) for chunk in table.column(at).chunks]
+            table = table.set_column(at, field.name, pa.chunked_array(chunks, field.type.value_type))
+            if pa.types.is_integer(field.type.value_type) or pa.types.is_boolean(field.type.value_type):
+                missing.append(field.name)
     if form == "numpy":
-        return {name: _array(table.column(name), name in missing) for name in table.column_names}
-    frame = table.to_pandas()
+        for at, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type):  # of which Arrow makes any category where a value is missing
+                table = table.set_column(at, field.name, table.column(at).cast(field.type.value_type))
+        return {name: _array(pa, name, table.column(name), name in missing) for name in table.column_names}
+    frame = _frame(pa, table)
     for field in table.schema:
-        if field.name in missing and field.name in frame:
+        if field.name in missing and field.name in frame and not pa.types.is_dictionary(field.type):
             frame[field.name] = _series(pa, table.column(field.name), field.type, frame.index)
     if said.get(b"text"):  # a missing text is NaN, as where pandas reads the file
         for name in [name for name, kind in frame.dtypes.items() if kind.kind == "O" and kind.name == "object"]:
@@ -89,13 +99,57 @@ def table_as(form: str, payload: bytes) -> Any:
     return frame
 
 
-def _array(column: Any, missing: bool) -> Any:
+def _frame(pa: Any, table: Any) -> Any:
+    """The table in pandas; columns that Arrow does not convert, as of lists of bytes of one length, as objects."""
+    try:
+        return table.to_pandas()
+    except (pa.ArrowException, LookupError, ValueError, NotImplementedError):
+        pass
+    import pandas
+
+    objects = {}
+    for at, name in enumerate(table.column_names):
+        column = table.column(at)
+        try:
+            column.to_pandas()
+        except (pa.ArrowException, LookupError, ValueError, NotImplementedError):
+            objects[name] = _objects(pa, name, column, "pandas")
+            table = table.set_column(at, name, pa.nulls(table.num_rows))
+    frame = table.to_pandas()
+    for name, values in objects.items():
+        frame[name] = pandas.Series(values, index=frame.index, dtype=object)
+    return frame
+
+
+def _objects(pa: Any, name: str, column: Any, form: str) -> Any:
+    """Its values as Python has them. Raises TypeError where it has no such value."""
+    try:
+        if "time64[ns]" in str(column.type):
+            raise ValueError("a time has no nanoseconds there")  # Arrow would leave them out
+        return column.to_pylist()
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise TypeError(f"{_no_type(name, column.type, form)} ({error})") from None
+
+
+def _no_type(name: str, kind: Any, form: str) -> str:
+    why = "has none for unions" if "_union<" in str(kind) else "cannot hold one of its values"
+    return f"column '{name}' has the type {kind}, and {form} {why}; let run() take a pyarrow.Table"
+
+
+def _array(pa: Any, name: str, column: Any, missing: bool) -> Any:
     import numpy
 
-    if missing:
-        return numpy.array(column.to_pylist(), dtype=object)
-    array = column.to_numpy()
-    return array if array.flags.writeable else array.copy()
+    if not missing:
+        try:
+            array = column.to_numpy()
+        except (pa.ArrowException, LookupError, ValueError, NotImplementedError):
+            pass
+        else:
+            return array if array.flags.writeable else array.copy()
+    values = _objects(pa, name, column, "numpy")
+    array = numpy.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def _series(pa: Any, column: Any, kind: Any, index: Any) -> Any:

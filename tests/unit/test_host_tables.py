@@ -1,5 +1,7 @@
 """What a script's run() is given: the format that it declares, and values that no cut changes."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas
 import pandas as p
@@ -118,3 +120,35 @@ def test_a_union_is_refused_by_name_where_the_form_has_none(form):
     assert table_as("pyarrow", payload)["u"].to_pylist() == [1, "x"]
     with pytest.raises(TypeError, match=rf"column 'u' has the type dense_union<.*, and {form} has none for unions"):
         table_as(form, payload)
+
+
+MISSING = {
+    "categories": pa.array(["x", None, "y"]).dictionary_encode(),
+    "categories of whole numbers": pa.array([LARGE, None, 1]).dictionary_encode(),
+    "no categories": pa.array([None, None, None], pa.dictionary(pa.int8(), pa.string())),
+    "runs": pa.RunEndEncodedArray.from_arrays([1, 2, 3], pa.array([LARGE, None, 1])),
+    "bytes of one length in lists": pa.array([[b"abc"], None, [b"xyz", None]], pa.list_(pa.binary(3))),
+    "views of text in lists": pa.array([["a"], None, ["b", None]], pa.list_(pa.string_view())),
+    "small decimals in lists": pa.array([[Decimal("1.10")], None, [None]], pa.list_(pa.decimal64(18, 2))),
+}
+
+
+@pytest.mark.parametrize("form", ["pandas", "numpy"])
+@pytest.mark.parametrize("column", MISSING.values(), ids=MISSING)
+def test_what_is_missing_becomes_no_other_value(form, column):
+    table = pa.table({"a": column})
+    for first, end in ((0, 3), (0, 0), (1, 2)):
+        rows = table.slice(first, end - first)
+        told = rows.replace_schema_metadata({"missing": '["a"]'}) if pa.types.is_dictionary(column.type) else rows
+        found = table_as(form, TableBatch(told, ["f"], [range(len(rows))]).payload().to_pybytes())["a"]
+        cells = [None if p.isna(one) is True else one for one in found]
+        decoded = column if not pa.types.is_run_end_encoded(column.type) else pa.compute.run_end_decode(column)
+        assert cells == decoded.to_pylist()[first:end]
+
+
+def test_a_value_that_has_no_form_in_pandas_is_refused_by_the_name_of_its_column():
+    table = pa.table({"a": pa.array([1], pa.time64("ns"))})
+    with pytest.raises(
+        TypeError, match=r"column 'a' has the type time64\[ns\], and pandas cannot hold one of its values"
+    ):
+        table_as("pandas", TableBatch(table, ["f"], [range(1)]).payload().to_pybytes())

@@ -8,6 +8,7 @@ from mlflow.types import ColSpec, Schema
 
 from batch_endpoints.engine.driver import plan_input
 from batch_endpoints.engine.driver.plan_input import plan_mini_batches
+from batch_endpoints.errors import InputError
 from batch_endpoints.planning import partitions
 from batch_endpoints.planning.mini_batches import InputFile
 from batch_endpoints.planning.partitions import WHOLE
@@ -91,3 +92,42 @@ def test_every_part_of_an_arrow_file_knows_what_lacks_a_value_in_another_one(tmp
     if size is None:
         assert not any(lacking["b.csv"] + lacking["c.feather"]), "one file says nothing of another"
         assert b"c.feather" not in found.columns, "and of one that lacks nothing there is nothing to say"
+
+
+def with_union(place):
+    """A file with a column of a union within a struct, as only Arrow's own formats have it."""
+    union = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])])
+    table = pa.table({"id": [1, 2], "u": pa.StructArray.from_arrays([union], names=["x"])})
+    with pa.OSFile(str(place), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+SCRIPT = {"code_configuration": {"code": "file:///c", "scoring_script": "score.py"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (SCRIPT | {"settings": {"output_columns": ["u"]}}, "and no output keeps the types of a union's values"),
+        (SCRIPT | {"settings": {"mini_batch_format": "numpy"}}, "and nothing in numpy keeps the types"),
+        ({"settings": {}}, "and nothing in pandas keeps the types"),
+        (SCRIPT | {"settings": {"output_columns": ["id"], "mini_batch_format": "pyarrow"}}, ""),
+    ],
+    ids=["for the output", "for numpy", "for a model", "for pyarrow"],
+)
+def test_a_union_that_nothing_can_hold_is_refused_by_name_before_the_job(tmp_path, more, reason):
+    (tmp_path / "in").mkdir()
+    with_union(tmp_path / "in" / "a.arrow")
+    job = job_of(tmp_path, "10 rows", **SCRIPT)
+    deployment = job.deployment.model_copy(
+        update={"code_configuration": None} if "code_configuration" not in more else {}
+    )
+    settings = deployment.settings.model_copy(update=more["settings"])
+    job = job.model_copy(update={"deployment": deployment.model_copy(update={"settings": settings})})
+    files = [InputFile("a.arrow")]
+
+    if not reason:
+        assert plan_mini_batches(job, str(tmp_path / "in"), files, 1).mini_batches == 1
+        return
+    with pytest.raises(InputError, match=f"column 'u' of 'a.arrow' has the type struct<x: sparse_union.*{reason}"):
+        plan_mini_batches(job, str(tmp_path / "in"), files, 1)

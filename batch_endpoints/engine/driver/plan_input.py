@@ -13,12 +13,25 @@ from batch_endpoints.planning.job_plan import JobPlan, plan_job, plan_parts
 from batch_endpoints.planning.mini_batches import InputFile, mini_batches
 from batch_endpoints.planning.partitions import WHOLE, Part, PartitionSize, packed, partition_size, suitable_size
 from batch_endpoints.scoring.signature import signature_columns, takes_tensors
-from batch_endpoints.specs import MINI_BATCH_FILES, ModelDeploymentSettings, ScoringJob, TableReading
+from batch_endpoints.specs import (
+    MINI_BATCH_FILES,
+    ModelDeploymentSettings,
+    ScoringDeployment,
+    ScoringJob,
+    TableReading,
+)
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.inputs.fetch import read_texts
-from batch_endpoints.storage.tables.column_types import ColumnTypes, signature_types
+from batch_endpoints.storage.tables.column_types import ColumnTypes, signature_types, union_refused, unions_in
 from batch_endpoints.storage.tables.parts import cut_tables, said
-from batch_endpoints.storage.tables.table_files import is_arrow, is_compressed, is_table, is_text
+from batch_endpoints.storage.tables.table_files import (
+    TableFile,
+    is_arrow,
+    is_compressed,
+    is_table,
+    is_text,
+    open_table,
+)
 
 _UNPACKED = 10  # times as large as the compressed file is its text, or less
 T = TypeVar("T")
@@ -84,8 +97,37 @@ def plan_mini_batches(
             plan = plan_job(root, files, number, workers)
             # of a file that a model cannot score as a whole, single rows are read by what the signature states
             return replace(plan, columns=said(types.schema(), reading)) if reading or columns else plan
+        if not reading:
+            _refuse_unions(
+                job.deployment, files[0].path, columns, lambda path: open_table(root, path, scratch, Access.of(job))
+            )
         batches = _telling(batches, max(2, workers), enough)
         return plan_parts(root, batches, workers, lambda: said(types.schema(), reading, own_types))
+
+
+def _refuse_unions(
+    deployment: ScoringDeployment,
+    first: str,
+    signature: Iterable[str] | None,
+    open_file: Callable[[str], TableFile],
+) -> None:
+    """Look at the first file, if it is of Arrow's own, whether its columns can be given to the model, and returned.
+
+    Raises:
+        InputError: one of them is a union.
+    """
+    if not is_arrow(first):
+        return
+    try:
+        schema = open_file(first).schema
+    except InputError:  # its mini-batch will state it
+        return
+    assert schema is not None
+    if refused := unions_in(schema, deployment.settings.output_columns):
+        raise union_refused(first, refused[0], "no output")
+    form = deployment.settings.mini_batch_format if deployment.code_configuration else "pandas"
+    if form in ("pandas", "numpy") and (refused := unions_in(schema, None if signature is None else list(signature))):
+        raise union_refused(first, refused[0], f"nothing in {form}")
 
 
 def _telling(batches: Iterable[T], count: int, enough: Callable[[], None]) -> Iterator[T]:

@@ -19,7 +19,7 @@ from batch_endpoints.scoring.table_batches import TableBatch
 from batch_endpoints.scoring.worker import ScoringWorker
 from batch_endpoints.specs import ScoringDeployment
 from batch_endpoints.specs.uris import shown
-from batch_endpoints.storage.tables.column_types import columns_with_missing
+from batch_endpoints.storage.tables.column_types import columns_with_missing, union_refused, unions_in
 from batch_endpoints.storage.tables.joined_tables import fits, joined, wider_types
 from batch_endpoints.storage.tables.parts import COLUMNS, PartRows
 from batch_endpoints.storage.tables.table_files import is_text
@@ -200,6 +200,9 @@ def _accepted(
     if lacking := [n for n in names if n not in found.table.column_names and n not in _POSITION]:
         why = f"'{shown(item)}' has no column '{lacking[0]}', which output_columns names"
         outcome.fail(item, Failure(UserError("", why, of_rows=False)))
+        return None
+    if unions := unions_in(found.table.schema, names):
+        outcome.fail(item, Failure(UserError("", str(union_refused(item, unions[0], "no output")), of_rows=False)))
         return None
     if found.unreadable and not found.table.num_rows:
         if part.only:

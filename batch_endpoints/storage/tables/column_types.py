@@ -5,10 +5,15 @@ Numbers, booleans and text are told apart; dates stay text, as pandas reads them
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from batch_endpoints.errors import InputError
+from batch_endpoints.specs.uris import shown
 
 _SIGNATURE: Mapping[str, pa.DataType] = {
     "boolean": pa.bool_(),
@@ -78,7 +83,7 @@ class ColumnTypes:
         found = {n: pa.float64() if pa.types.is_null(kind) else _settled(kind) for n, kind in self._found.items()}
         fields = [pa.field(name, kind) for name, kind in (found | self._known).items()]
         said = {"wanted": self.wanted, "missing": sorted(self._missing) or None}
-        metadata = {key: "\n".join(names) for key, names in said.items() if names is not None}
+        metadata = {key: json.dumps(names) for key, names in said.items() if names is not None}
         metadata |= {_LAYOUT + name: layout for name, layout in self.layouts.items()}
         return pa.schema(fields, metadata or None)
 
@@ -92,13 +97,20 @@ def layout_of(schema: pa.Schema | None, name: str) -> str | None:
 def wanted_columns(schema: pa.Schema) -> list[str] | None:
     """The columns that are to be read; None for all."""
     wanted = (schema.metadata or {}).get(b"wanted")
-    return None if wanted is None else wanted.decode().split("\n")
+    return None if wanted is None else _names(wanted)
 
 
 def columns_with_missing(schema: pa.Schema | None) -> set[str]:
     """The columns that lack a value in some row, which need not be one of a table with this schema."""
     names = ((schema.metadata if schema is not None else None) or {}).get(b"missing")
-    return set(names.decode().split("\n")) if names else set()
+    return set(_names(names)) if names else set()
+
+
+def _names(written: bytes) -> list[str]:
+    """Names in the metadata of a schema; plans of earlier versions have one in each line."""
+    with suppress(ValueError):
+        return [str(name) for name in json.loads(written)]
+    return written.decode().split("\n")
 
 
 def tell_missing(table: pa.Table, names: Collection[str]) -> pa.Table:
@@ -111,7 +123,7 @@ def tell_missing(table: pa.Table, names: Collection[str]) -> pa.Table:
         return table
     told = [field.name for field in table.schema if field.name in names and holds_no_nothing(field.type)]
     metadata = table.schema.metadata or {}
-    return table.replace_schema_metadata({**metadata, "missing": "\n".join(told)}) if told else table
+    return table.replace_schema_metadata({**metadata, "missing": json.dumps(told)}) if told else table
 
 
 def without_values(table: pa.Table | pa.RecordBatch) -> set[str]:
@@ -121,6 +133,7 @@ def without_values(table: pa.Table | pa.RecordBatch) -> set[str]:
 
 def holds_no_nothing(kind: pa.DataType) -> bool:
     """Do numpy and pandas hold values of this type otherwise where one is missing?"""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
@@ -136,6 +149,35 @@ def signature_types(columns: Mapping[str, str], more: Sequence[str]) -> ColumnTy
         if kind in _SIGNATURE:
             known[name] = _SIGNATURE[kind]
     return ColumnTypes(known, [*dict.fromkeys([*columns, *more])])
+
+
+def unions_in(schema: pa.Schema, names: Collection[str] | None = None) -> list[pa.Field]:
+    """The columns, of these or of all, that hold values of a union, in lists and structs as well."""
+    return [field for field in schema if (names is None or field.name in names) and _holds_union(field.type)]
+
+
+def union_refused(path: str, field: pa.Field, holder: str) -> InputError:
+    """What is wrong with such a column of a file, and how to mend it.
+
+    Args:
+        holder: what has no type for it.
+    """
+    return InputError(
+        f"column '{field.name}' of '{shown(path)}' has the type {field.type}, and {holder} keeps the types of a "
+        "union's values",
+        mend="Store a column for each of these types, or text"
+        + (
+            "; or leave it out of output_columns."
+            if holder == "no output"
+            else "; or let run() take a pyarrow.Table."
+        ),
+    )
+
+
+def _holds_union(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _holds_union(kind.value_type)
+    return bool(pa.types.is_union(kind) or any(_holds_union(kind.field(at).type) for at in range(kind.num_fields)))
 
 
 def kind_of_number(value: int | float) -> pa.DataType:

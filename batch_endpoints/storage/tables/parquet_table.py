@@ -37,8 +37,8 @@ class ParquetTable:
     def __init__(self, source: Any, in_rows: bool, reader: RangeReader | None = None) -> None:
         self._reader = reader
         self._file, self._in_rows = pyarrow.parquet.ParquetFile(source), in_rows
-        self._schema = self._file.schema_arrow
-        self.columns: tuple[str, ...] = tuple(self._schema.names)
+        self.schema = self._file.schema_arrow
+        self.columns: tuple[str, ...] = tuple(self.schema.names)
         metadata = self._file.metadata
         groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
         self._rows = [0, *accumulate(group.num_rows for group in groups)]
@@ -80,7 +80,7 @@ class ParquetTable:
                 tables.append(self._some(group, names, max(first - begins, 0), min(end, ends) - begins))
         if tables:
             return tell_missing(pa.concat_tables(tables), missing)
-        schema = self._schema
+        schema = self.schema
         return (schema if names is None else pa.schema([schema.field(name) for name in names])).empty_table()
 
     def _some(self, group: int, names: Sequence[str] | None, start: int, end: int) -> pa.Table:
@@ -120,7 +120,7 @@ class ParquetTable:
         """The columns that lack a value somewhere in the file, or may."""
         metadata = self._file.metadata
         number = {metadata.schema.column(at).path: at for at in range(metadata.num_columns)}
-        unknown = {f.name for f in self._schema if f.nullable and holds_no_nothing(f.type)}
+        unknown = {f.name for f in self.schema if f.nullable and holds_no_nothing(f.type)}
         found = unknown - number.keys()
         for group in map(metadata.row_group, range(metadata.num_row_groups)):
             for name in unknown - found:

@@ -35,6 +35,7 @@ class TableFile(Protocol):
     """What all formats have in common; see ``TextTable``."""
 
     begin: int
+    schema: pa.Schema | None
 
     @property
     def columns(self) -> tuple[str, ...] | None: ...

@@ -28,6 +28,7 @@ class TextTable:
         splits: a part of it can be read without what is before.
     """
 
+    schema: pa.Schema | None = None  # text has no types
     _quotes, _delimiter = False, ","
 
     def __init__(self, name: str, open_file: Callable[[int], Any], splits: bool) -> None:

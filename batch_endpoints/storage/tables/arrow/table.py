@@ -38,7 +38,8 @@ class ArrowTable:
 
     def __init__(self, source: pa.NativeFile, in_rows: bool) -> None:
         self._batches, self._in_rows = open_batches(source), in_rows
-        self.columns: tuple[str, ...] = tuple(self._batches.schema.names)
+        self.schema: pa.Schema = self._batches.schema
+        self.columns: tuple[str, ...] = tuple(self.schema.names)
         self._rows: RowStream | None = None
 
     def cuts(self, types: ColumnTypes | None) -> Iterator[Cuts]:
@@ -68,7 +69,7 @@ class ArrowTable:
         """The rows of a part; ``columns`` is None for all, and those that the file lacks are left out."""
         end = None if part.rows < 0 else part.first_row + part.rows
         found = self._rows_at(part).rows(part.first_row, end) if part.rows else []
-        table = pa.Table.from_batches(found, self._batches.schema)
+        table = pa.Table.from_batches(found, self.schema)
         if columns is not None:
             table = table.select([name for name in self.columns if name in columns])
         return tell_missing(table, columns_with_missing(types) | without_values(table))
