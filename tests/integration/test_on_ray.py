@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -210,6 +211,27 @@ def test_ray_knows_a_job_by_the_names_of_endpoint_deployment_and_job(tmp_path, c
     assert job.run(RayRunner).status == "Completed"
     logs = [path.name for path in Path(cluster).rglob("ray-data-*.log")]
     assert any(name.startswith("ray-data-heart.echo.job_") for name in logs), logs
+
+
+def test_a_worker_that_does_not_end_when_it_is_asked_to_is_killed_with_its_script(tmp_path, monkeypatch):
+    class Deaf(worker.ScoringWorker):
+        def stop(self):
+            open(asked, "w").close()
+            threading.Event().wait()
+
+    asked = str(tmp_path / "asked")
+    monkeypatch.setattr(worker, "ScoringWorker", Deaf)
+    assert scoring._CLOSE_SECONDS < 5, "of what a canceled job has for its end"
+    job = job_that(WAITS, tmp_path, 2, GO=str(tmp_path / "never"))
+    bundles = [Bundle(n, n, ((f"{n:03}.txt",),)) for n in range(2)]
+    outcomes = runs(job, bundles, TWO)
+    assert next(outcomes).bundle == 0
+    wait_until(job.calls, what="the call that does not end")
+    (host,) = map(int, job.calls())
+    outcomes.close()
+    assert os.path.exists(asked)
+    wait_until(lambda: not os.path.exists(f"/proc/{host}"), what="the end of the host")
+    wait_until(lambda: ray.available_resources().get("CPU", 0) == 2, what="both CPUs")
 
 
 @pytest.mark.parametrize("how", ["close", "stop"])
