@@ -44,7 +44,8 @@ class MiniBatchRunner(Protocol):
     def shape(self) -> ClusterShape: ...
 
     def prepare(self, workers: WorkerPlan, input_root: str, listener: RunListener | None = None) -> None:
-        """Do ahead of ``run``, which will be given the same, what takes time: there is work for all workers."""
+        """Do ahead of ``run``, which will be given the same, what takes time: there are several mini-batches; may be
+        called twice."""
 
     def run(
         self, bundles: Sequence[Bundle], workers: WorkerPlan, input_root: str, listener: RunListener | None = None

@@ -154,6 +154,8 @@ def _score(
         plan = folder.write_plan(_new_plan(job, workers, begin, folder))
     write_skipped(folder.files, plan.skipped)
     keeper.leave_out(plan.skipped)
+    if plan.mini_batches > 1:
+        runner.prepare(workers, plan.root, keeper)
     find_interpreter()
 
     score_rounds(job, plan, folder, runner, workers, keeper)

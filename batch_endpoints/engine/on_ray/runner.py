@@ -43,7 +43,7 @@ class RayRunner:
         return cluster.shape()
 
     def prepare(self, workers: WorkerPlan, input_root: str, listener: RunListener | None = None) -> None:
-        """Import Ray Data while the rest of the input is looked into."""
+        """Import Ray Data while the rest of the input, or the environment, is looked into."""
         if not self._importing.ident:
             self._importing.start()
 
