@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from batch_endpoints.errors import ResourcesUnavailable
 from batch_endpoints.specs import Resources
@@ -10,11 +12,12 @@ from batch_endpoints.specs import Resources
 
 @dataclass(frozen=True)
 class Node:
-    """What one node has: CPUs, GPUs, bytes of memory."""
+    """What one node has: CPUs, GPUs, bytes of memory, and Ray's labels."""
 
     cpus: float
     gpus: float = 0.0
     memory: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class WorkerPlan:
         memory: bytes, 0 where none is reserved.
         notes: what differs from what was asked, and why.
         to_come: no node is there yet.
-        stated: the deployment or the job says what a worker reserves.
+        stated: the deployment or the job says what a worker reserves, or where.
+        label_selector: labels of the nodes that it may run on, as Ray has them.
     """
 
     count: int
@@ -53,6 +57,7 @@ class WorkerPlan:
     notes: tuple[str, ...] = ()
     to_come: bool = False
     stated: bool = False
+    label_selector: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def each(self) -> str:
@@ -61,23 +66,33 @@ class WorkerPlan:
         asked = [f"{self.cpus:g} CPUs", f"{self.gpus:g} GPUs" if self.gpus else "", memory]
         return " and ".join(filter(None, asked))
 
+    @property
+    def where(self) -> str:
+        """On which nodes, as a clause for people; "" where any will do."""
+        return f" on nodes with {_shown(self.label_selector)}" if self.label_selector else ""
+
 
 def plan_workers(resources: Resources, concurrency: int, cluster: ClusterShape) -> WorkerPlan:
     """Workers for one job: ``concurrency`` processes for each instance, wherever they find room.
 
     Where nothing is said of what each reserves, it is one CPU where a node has as many, as on Azure ML, and its share
     of the node where it has fewer; likewise its share of the node's GPUs, where all nodes have some. Where no node
-    has a CPU, all are still to come: an autoscaler brings them.
+    has a CPU, or none the labels that are asked for, all are still to come: an autoscaler brings them.
 
     Raises:
         ResourcesUnavailable: no node has, or could have, what one worker reserves.
     """
     instances, wanted = resources.instance_count, resources.worker
-    nodes = sorted((node for node in cluster.nodes if node.cpus > 0), key=lambda node: node.cpus, reverse=True)
+    selector = {} if cluster.alone else wanted.label_selector
+    nodes = [node for node in cluster.nodes if node.cpus > 0 and has_labels(node.labels, selector)]
+    nodes.sort(key=lambda node: node.cpus, reverse=True)
     used = nodes[:instances]
     notes: list[str] = []
+    if selector and not nodes:
+        notes.append(f"the job waits for a node with {_shown(selector)}: the cluster has none now")
     if 0 < len(nodes) < instances:
-        asked = f"the job asks for {instances} nodes and the cluster has {len(nodes)}"
+        which = f" with {_shown(selector)}" if selector else ""
+        asked = f"the job asks for {instances} nodes and the cluster has {len(nodes)}{which}"
         then = f"it runs on {len(nodes)}" if cluster.alone else "its workers run wherever there is room"
         notes.append(f"{asked}: {then}")
         instances = len(nodes) if cluster.alone else instances
@@ -91,10 +106,25 @@ def plan_workers(resources: Resources, concurrency: int, cluster: ClusterShape) 
         tuple(notes),
         to_come=not nodes,
         stated=wanted.stated,
+        label_selector=selector,
     )
-    if plan.stated and cluster.kinds is not None:
+    if wanted.amounts_stated and cluster.kinds is not None:
         _check_feasible(plan, (*cluster.nodes, *cluster.kinds))
     return plan
+
+
+def has_labels(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    """Does a node with these labels fit? As Ray decides: what is excluded may also be missing."""
+    for key, values in selector.items():
+        listed = re.fullmatch(r"in\((.*)\)", values.removeprefix("!"))
+        one_of = listed[1].replace(" ", "").split(",") if listed else [values.removeprefix("!")]
+        if (labels.get(key) in one_of) == values.startswith("!"):
+            return False
+    return True
+
+
+def _shown(selector: Mapping[str, str]) -> str:
+    return " and ".join(f"{key}: {values}" for key, values in selector.items())
 
 
 def _share(of_node: float, concurrency: int) -> float:

@@ -13,6 +13,9 @@ from batch_endpoints.specs.numbers import Nodes
 
 _UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
 _MOST = 100_000  # of CPUs or GPUs on one node
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"  # as Ray and Kubernetes have them
+_LABEL_KEY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*/)?{_LABEL}")
+_LABEL_VALUES = re.compile(rf"!?(?:{_LABEL}|in\({_LABEL}(?:, ?{_LABEL})*\))")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?b)?", re.IGNORECASE)
 
 
@@ -22,6 +25,10 @@ class WorkerResources(Spec):
     num_cpus: float | None = Field(None, gt=0, le=_MOST, description="may be a fraction")
     num_gpus: float | None = Field(None, ge=0, le=_MOST, description="a fraction shares a GPU with other workers")
     memory: int | None = Field(None, gt=0, lt=1 << 60, description='bytes, or "2GB"; a GB has 1,024 MB')
+    label_selector: dict[str, str] = Field(
+        default_factory=dict,
+        description="labels of its node, as Ray has them: a value, !value, in(a, b) or !in(a, b) for each key",
+    )
 
     @field_validator("num_cpus", "num_gpus", mode="before")
     @classmethod
@@ -50,10 +57,31 @@ class WorkerResources(Spec):
             raise ValueError('expected a number of bytes, or a size such as "2GB"')
         return int(float(found[1]) * _UNITS[(found[2] or "").lower()])
 
+    @field_validator("label_selector", mode="before")
+    @classmethod
+    def _as_ray_selects(cls, value: object) -> object:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise ValueError("expected labels and their values, such as {ray.io/market-type: spot}")
+        for key, values in value.items():
+            if not isinstance(key, str) or not _LABEL_KEY.fullmatch(key):
+                raise ValueError(f"expected a label such as ray.io/market-type, not {key!r}")
+            if not isinstance(values, str):
+                raise ValueError(f"expected the value of {key!r} in quotes: labels are texts")
+            if not _LABEL_VALUES.fullmatch(values):
+                raise ValueError(f"expected value, !value, in(a, b) or !in(a, b) for {key!r}")
+        return value
+
+    @property
+    def amounts_stated(self) -> bool:
+        """Is said how much it reserves?"""
+        return (self.num_cpus, self.num_gpus, self.memory) != (None, None, None)
+
     @property
     def stated(self) -> bool:
         """Is anything said?"""
-        return (self.num_cpus, self.num_gpus, self.memory) != (None, None, None)
+        return self.amounts_stated or bool(self.label_selector)
 
 
 def worker_resources(properties: dict[str, Any]) -> WorkerResources:
@@ -89,7 +117,8 @@ class Resources(Spec):
     instance_type: str = ""
     properties: dict[str, Any] = Field(
         default_factory=dict,
-        description="num_cpus, num_gpus and memory are what each worker reserves; others are kept",
+        description="num_cpus, num_gpus, memory and label_selector say what each worker reserves, and where; "
+        "others are kept",
     )
 
     _reservations = field_validator("properties")(checked_properties)

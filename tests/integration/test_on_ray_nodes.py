@@ -35,7 +35,7 @@ def run(mini_batch):
 
 @pytest.fixture(scope="module", autouse=True)
 def nodes():
-    """A head without CPUs and three nodes with one each; one has a GPU, as far as Ray knows."""
+    """A head without CPUs and three nodes with one each; one has a GPU, as far as Ray knows, another one is spot."""
     folder = tempfile.mkdtemp(prefix="be-", dir="/tmp")  # a socket's path must be short
     os.mkdir(f"{folder}/ray")
     before = dict(os.environ)
@@ -44,8 +44,8 @@ def nodes():
     try:
         soon = {"health_check_period_ms": 300, "health_check_failure_threshold": 3, "health_check_timeout_ms": 30_000}
         cluster.add_node(num_cpus=0, include_dashboard=False, _system_config=soon)
-        for gpus in (1, 0, 0):
-            cluster.add_node(wait=False, num_cpus=1, num_gpus=gpus)
+        for gpus, market in ((1, "on-demand"), (0, "spot"), (0, "on-demand")):
+            cluster.add_node(wait=False, num_cpus=1, num_gpus=gpus, labels={"market": market})
         cluster.wait_for_nodes()
         ray.init(cluster.address, logging_level="error", log_to_driver=False)
         yield cluster
@@ -125,6 +125,31 @@ def test_what_no_node_has_fails_the_job_at_once_by_its_name(tmp_path):
     state = job_on(tmp_path, instances=1, each=1, workers=1, num_gpus=2).run(RayRunner)
     assert (state.status, state.error.code) == ("Failed", "ResourcesUnavailable")
     assert state.error.message == "resources.properties.num_gpus is 2, and no node of the cluster has more than 1"
+
+
+def test_workers_run_on_the_nodes_with_the_labels_that_are_asked_for(tmp_path):
+    job = job_on(tmp_path, instances=1, each=2, workers=2, label_selector={"market": "!in(on-demand, reserved)"})
+    state = job.run(RayRunner)
+    assert state.status == "Completed", state.error
+    (node,) = devices_by_node(job)
+    assert len(node) == 2, "of the head and three nodes one is spot, and both workers are there"
+
+
+def test_a_job_says_which_labels_it_waits_for_and_goes_on_when_a_node_with_them_comes(tmp_path, nodes, monkeypatch):
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.5)
+    job = job_on(tmp_path, instances=1, each=1, workers=1, label_selector={"market": "reserved"})
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(job.run, RayRunner)
+        noted = "no worker was up after 0.5 seconds: 1 with 1 CPUs each on nodes with market: reserved are asked for"
+        wait_until(lambda: any(note.startswith(noted) for note in notes(job)), what="a note of what it waits for")
+        added = nodes.add_node(num_cpus=1, labels={"market": "reserved"})
+        try:
+            state = running.result()
+        finally:
+            nodes.remove_node(added)
+    assert state.status == "Completed", state.error
+    assert state.notes[0] == "the job waits for a node with market: reserved: the cluster has none now"
+    wait_for_free_cpus(3)
 
 
 def test_where_others_leave_little_room_a_job_runs_in_it_and_says_what_its_workers_wait_for(tmp_path, monkeypatch):

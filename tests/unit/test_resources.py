@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_endpoints.errors import ResourcesUnavailable
-from batch_endpoints.planning.resources import ClusterShape, Node, WorkerPlan, plan_workers
+from batch_endpoints.planning.resources import ClusterShape, Node, WorkerPlan, has_labels, plan_workers
 from batch_endpoints.specs import Resources
 
 NODES_MISSING = "the job asks for 3 nodes and the cluster has 1: its workers run wherever there is room"
@@ -80,6 +80,47 @@ def test_what_no_node_has_is_refused_by_name_unless_an_autoscaler_may_bring_it(p
 def test_what_different_nodes_have_is_not_on_one_node():
     with pytest.raises(ResourcesUnavailable, match="asks for 4 CPUs and 1 GPUs on one node"):
         plan_workers(resources(num_cpus=4, num_gpus=1), 1, cluster(Node(4), Node(1, 1)))
+
+
+SPOT = {"label_selector": {"market": "spot"}}
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "fits"),
+    [
+        ({}, {}, True),
+        ({"market": "spot"}, {"market": "spot", "zone": "a"}, True),
+        ({"market": "spot"}, {"market": "on-demand"}, False),
+        ({"market": "spot"}, {}, False),
+        ({"market": "!spot"}, {"market": "on-demand"}, True),
+        ({"market": "!spot"}, {}, True),
+        ({"market": "!spot"}, {"market": "spot"}, False),
+        ({"gpu": "in(H100, A100)"}, {"gpu": "A100"}, True),
+        ({"gpu": "in(H100,A100)"}, {"gpu": "T4"}, False),
+        ({"gpu": "!in(H100, A100)"}, {"gpu": "H100"}, False),
+        ({"gpu": "!in(H100, A100)"}, {}, True),
+        ({"market": "spot", "zone": "a"}, {"market": "spot", "zone": "b"}, False),
+    ],
+)
+def test_labels_fit_a_selector_as_in_ray(selector, labels, fits):
+    assert has_labels(labels, selector) is fits
+
+
+def test_workers_are_planned_for_the_nodes_with_the_labels():
+    nodes = cluster(Node(8), Node(2, labels={"market": "spot"}))
+    plan = plan_workers(resources(2, **SPOT), 4, nodes)
+    assert (plan.count, plan.cpus, plan.label_selector, plan.stated) == (8, 0.5, {"market": "spot"}, True)
+    (note,) = plan.notes
+    assert note.startswith("the job asks for 2 nodes and the cluster has 1 with market: spot: its workers")
+    assert plan.where == " on nodes with market: spot"
+
+
+def test_labels_that_no_node_has_are_waited_for_and_a_machine_without_ray_has_none():
+    plan = plan_workers(resources(**SPOT), 2, cluster(8))
+    assert (plan.to_come, plan.count) == (True, 2)
+    assert plan.notes == ("the job waits for a node with market: spot: the cluster has none now",)
+    plan = plan_workers(resources(**SPOT), 2, cluster(8, alone=True, kinds=None))
+    assert (plan.to_come, plan.notes, plan.label_selector) == (False, (), {})
 
 
 @given(

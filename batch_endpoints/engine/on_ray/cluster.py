@@ -14,7 +14,7 @@ def shape() -> ClusterShape:
     """The nodes that are up, and those that an autoscaler may bring."""
     kinds = kinds_of_nodes()
     return ClusterShape(
-        tuple(_node(node["Resources"]) for node in ray.nodes() if node["Alive"]),
+        tuple(_node(node["Resources"], node["Labels"]) for node in ray.nodes() if node["Alive"]),
         kinds=None if kinds is None else tuple(map(_node, kinds)),
     )
 
@@ -45,5 +45,6 @@ def has_room(workers: WorkerPlan) -> bool:
     return all(free.get(key, 0) >= each * workers.count for key, each in asked.items())
 
 
-def _node(resources: Mapping[str, float]) -> Node:
-    return Node(float(resources.get("CPU", 0)), float(resources.get("GPU", 0)), int(resources.get("memory", 0)))
+def _node(resources: Mapping[str, float], labels: Mapping[str, str] | None = None) -> Node:
+    cpus, gpus = float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
+    return Node(cpus, gpus, int(resources.get("memory", 0)), labels or {})

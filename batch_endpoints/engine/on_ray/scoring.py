@@ -106,7 +106,7 @@ class ScoringPipeline:
         workers = replace(self._workers, count=min(self._workers.count, len(bundles)))
         dataset = self._dataset(bundles, workers.count)
         turn = StartTurn(Settings.read().cache / "start-turns", turns_at_once(cluster.cpus(), workers.count))
-        if cluster.has_room(workers):  # otherwise they start when there is, whenever that is
+        if not workers.to_come and cluster.has_room(workers):  # otherwise they start when there is, whenever that is
             turn.take(given_up=lambda: self._stopped)
         execution = internals.Execution(dataset)
         watch = Watch(execution, self._workers, self._listener, self._noted, turn)
@@ -140,6 +140,7 @@ class ScoringPipeline:
             num_cpus=self._workers.cpus,
             num_gpus=self._workers.gpus or None,
             memory=self._workers.memory or None,
+            label_selector=dict(self._workers.label_selector) or None,
         )
         dataset.set_name(self._name)
         return dataset

@@ -79,5 +79,6 @@ class Watch:
             return
         self._noted.add(some)
         up = f"{pool.up} of {pool.up + pool.coming} workers were up" if some else "no worker was up"
-        asked = f"{pool.coming} {'more ' if some else ''}with {self._workers.each} each are asked for"
+        each = f"{self._workers.each} each{self._workers.where}"
+        asked = f"{pool.coming} {'more ' if some else ''}with {each} are asked for"
         self._listener.note(f"{up} after {_LOOK_SECONDS:g} seconds: {asked}, and {free_resources()}")
