@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from batch_endpoints.processes.relay import Relay
 
 _PAUSE_MILLISECONDS = 200
+_QUICK_LOOKS, _QUICK_LOOK_SECONDS = 50, 0.0005
 _ADOPT_ORPHANS, _DIE_WITH_PARENT = 36, 1  # prctl(2): PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG
 
 
@@ -56,10 +57,7 @@ def leave_nothing_behind(reader: int, writers: Sequence[int], relay: Relay | Non
     status = _wait(host, reader, relay)
     if not adopts:
         kill_processes(os.environ[MARK])
-    with contextlib.suppress(ChildProcessError):  # none is left; without a parent some systems keep them as zombies
-        while True:
-            kill_descendants(beside)
-            os.wait()
+    _end_all_below(beside)
     if relay:
         relay.close()
     if os.WIFSIGNALED(status):
@@ -68,6 +66,24 @@ def leave_nothing_behind(reader: int, writers: Sequence[int], relay: Relay | Non
             signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
         os.kill(beside, os.WTERMSIG(status))
     os._exit(os.WEXITSTATUS(status))
+
+
+def _end_all_below(pid: int) -> None:
+    """End all that is below this process, and wait for it: without a parent some systems keep them as zombies.
+
+    Args:
+        pid: of this process. What a child leaves becomes its own, so that most often its children are all.
+    """
+    with contextlib.suppress(ChildProcessError):  # none is left
+        for _ in range(_QUICK_LOOKS):  # all processes of the machine take much longer to look through
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as children:
+                for child in map(int, children.read().split()):
+                    os.kill(child, signal.SIGKILL)
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(_QUICK_LOOK_SECONDS)
+        while True:
+            kill_descendants(pid)
+            os.wait()
 
 
 def _watch(reader: int, writers: Sequence[int]) -> None:

@@ -26,6 +26,7 @@ class Program:
         last_words: an existing folder; at the end it has the last of that, in ``stdout`` and ``stderr``.
         memory_share: see ``UserProcess``.
         read_only: paths below which it cannot write, whoever it runs as; only where ``can_protect()``.
+        writable: folders below those which it can write to.
     """
 
     def __init__(
@@ -37,10 +38,11 @@ class Program:
         last_words: Path,
         memory_share: float,
         read_only: Sequence[Path] = (),
+        writable: Sequence[Path] = (),
     ) -> None:
         its_end, self._pipe = os.pipe()
         self._last_words = last_words
-        arguments = [str(its_end), str(last_words), *map(str, read_only), "--", *command]
+        arguments = [str(its_end), str(last_words), *map(str, read_only), "--", *map(str, writable), "--", *command]
         try:
             self._process = UserProcess(
                 [sys.executable, "-IS", str(_SUPERVISOR), *arguments],

@@ -1,8 +1,8 @@
 """Runs one program with all that it starts, and passes on what it prints, line by line.
 
-Started as ``python -IS supervise.py <read fd> <folder> [<read-only path>…] -- <program> [<argument>…]``: it ends the
-program when the other end of the pipe is closed, exits as the program does, and what it prints goes to the stdout of
-this process. At the end the last of it is in the folder, in ``stdout`` and ``stderr``.
+Started as ``python -IS supervise.py <read fd> <folder> [<read-only path>…] -- [<writable folder>…] -- <program>
+[<argument>…]``: it ends the program when the other end of the pipe is closed, exits as the program does, and what it
+prints goes to the stdout of this process. At the end the last of it is in the folder, in ``stdout`` and ``stderr``.
 
 ``python -IS supervise.py`` alone says by its exit code whether paths can be made read-only here.
 
@@ -30,17 +30,21 @@ _KEPT = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # statvfs(3) 
 
 def main() -> None:
     if len(sys.argv) == 1:
-        _make_read_only([b"/"])
+        _make_read_only([os.fsencode(os.path.dirname(os.path.abspath(__file__)))], [])
         return
     end = sys.argv.index("--")
-    reader, folder, protected, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:end], sys.argv[end + 1 :]
+    after = sys.argv.index("--", end + 1)
+    reader, folder, command = int(sys.argv[1]), sys.argv[2], sys.argv[after + 1 :]
+    protected, writable = (
+        [os.fsencode(path) for path in some] for some in (sys.argv[3:end], sys.argv[end + 1 : after])
+    )
     os.set_inheritable(reader, False)
     output = relay.Relay(folder)
     family.leave_nothing_behind(reader, output.writers, output)
     os.dup2(output.writers[0], 1)
     os.dup2(output.writers[1], 2)
     if protected:
-        _make_read_only([os.fsencode(path) for path in protected])
+        _make_read_only(protected, writable)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -51,8 +55,11 @@ def main() -> None:
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
-def _make_read_only(paths: list[bytes]) -> None:
+def _make_read_only(paths: list[bytes], writable: list[bytes]) -> None:
     """Let nothing be written below these paths by this process and what it starts, whoever they run as.
+
+    Args:
+        writable: folders below them where it may go on.
 
     Raises OSError where the system does not let it.
     """
@@ -75,11 +82,28 @@ def _make_read_only(paths: list[bytes]) -> None:
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
     call(libc.mount(b"none", b"/", None, ctypes.c_ulong(_RECURSIVE | _PRIVATE), None))
+    for path in writable:
+        call(libc.mount(path, path, None, ctypes.c_ulong(_BIND), None))
     for path in paths:
         call(libc.mount(path, path, None, ctypes.c_ulong(_BIND | _RECURSIVE), None))
-        told = os.statvfs(path).f_flag
-        flags = _BIND | _REMOUNT | _READ_ONLY | sum(flag for known, flag in _KEPT.items() if told & known)
-        call(libc.mount(None, path, None, ctypes.c_ulong(flags), None))
+    for place in _mounts():
+        if _below(place, paths) and not _below(place, writable):
+            told = os.statvfs(place).f_flag
+            flags = _BIND | _REMOUNT | _READ_ONLY | sum(flag for known, flag in _KEPT.items() if told & known)
+            call(libc.mount(None, place, None, ctypes.c_ulong(flags), None))
+
+
+def _mounts() -> set[bytes]:
+    """Where something is mounted."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        places = [line.split(b" ")[4] for line in file]
+    for code, mark in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        places = [place.replace(code, mark) for place in places]
+    return set(places)
+
+
+def _below(place: bytes, folders: list[bytes]) -> bool:
+    return any(place == folder or place.startswith(folder.rstrip(b"/") + b"/") for folder in folders)
 
 
 if __name__ == "__main__":

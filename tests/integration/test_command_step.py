@@ -1,13 +1,17 @@
 """Attempts of command steps: real programs, their inputs and outputs, and what is said where they fail."""
 
 import os
+import sys
 import threading
+from contextlib import closing
 
 import pytest
+from step_folders import Step
 
 from batch_endpoints.engine.pipeline.local_commands import LocalCommands
+from batch_endpoints.engine.pipeline.step_place import prepare
+from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.job.step_record import step_record
-from tests.integration.step_folders import Step
 
 
 def test_a_command_reads_its_inputs_and_its_outputs_count_when_it_exits_with_0(tmp_path):
@@ -107,3 +111,83 @@ def test_a_step_ends_when_its_program_ends_and_what_it_has_left_is_ended(tmp_pat
     step = Step(tmp_path, "setsid sleep 1000 & echo $! > ${{outputs.pid}}", outputs={"pid": "uri_file"})
     outcome = step.run()
     assert not os.path.exists(f"/proc/{step.output(outcome, 'pid').read_text().strip()}")
+
+
+def test_an_input_above_the_steps_own_folders_is_protected_and_they_are_not(tmp_path):
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "kept").write_text("1")
+    step = Step(
+        tmp_path / "a b",
+        "echo 2 > ${{inputs.all}}/kept; echo ok > ${{outputs.o}}/x; echo ok > $HOME/y && echo ok > ./z",
+        inputs={"all": ("uri_folder", tmp_path / "a b")},
+        outputs=["o"],
+    )
+    outcome = step.run()
+    assert (step.output(outcome, "o") / "x").read_text() == "ok\n"
+    assert (tmp_path / "a b" / "kept").read_text() == "1"
+
+
+def test_names_of_files_arrive_byte_for_byte_and_what_is_no_file_is_left_out(tmp_path):
+    (tmp_path / "data").mkdir()
+    name = os.fsdecode(b"\xff a\n'b")
+    (tmp_path / "data" / name).write_text("1")
+    step = Step(
+        tmp_path,
+        "cp ${{inputs.data}}/* ${{outputs.o}}; cd ${{outputs.o}}; ln -s x link; mkfifo fifo; mkdir sub",
+        inputs={"data": ("uri_folder", tmp_path / "data")},
+        outputs=["o"],
+    )
+    outcome = step.run()
+    assert sorted(file.name for file in step.output(outcome, "o").iterdir()) == sorted([name, "sub"])
+    assert [note for note in outcome.record.notes if "link" in note or "pipe" in note] == list(outcome.record.notes)
+    assert len(outcome.record.notes) == 2
+
+
+def test_the_last_words_are_in_the_log_after_megabytes_without_a_line_end(tmp_path):
+    step = Step(tmp_path, "head -c 3000000 /dev/zero | tr '\\0' x; echo half a line >&2; printf end; exit 1")
+    assert "half a line" in step.run().error.message
+    log = step.log()
+    assert log.count("x") > 3_000_000
+    assert "half a line\n" in log
+    assert "end\n" in log
+
+
+def test_a_command_sees_no_secret_and_python_is_its_interpreter(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATABASE_PASSWORD", "hush")
+    step = Step(tmp_path, "env > ${{outputs.env}}; python -c 'import sys; print(sys.executable)' >> ${{outputs.env}}",
+                outputs={"env": "uri_file"}, environment_variables={"MINE": "a b"})  # fmt: skip
+    text = step.output(step.run(), "env").read_text()
+    assert "hush" not in text
+    assert "MINE=a b\n" in text
+    assert text.endswith(f"{sys.executable}\n")
+    assert "AZUREML_RUN_ID=step" in text
+
+
+def test_pytorch_with_several_processes_runs_through_torchrun(tmp_path):
+    distribution = {"type": "pytorch", "process_count_per_instance": 3}
+    step = Step(tmp_path, "python train.py", component={"distribution": distribution})
+    job = JobFolder(step.files, step.uri).job()
+    (tmp_path / "scratch").mkdir()
+    with closing(prepare(job, step.files, "attempts/1", tmp_path / "scratch")) as place:
+        command = place.command
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "--no-python")
+    assert command[:7] == (sys.executable, *launcher)
+    assert command[-2:] == ("-c", "python train.py")
+
+
+def test_an_input_of_another_kind_or_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "data").mkdir()
+    for kind, path, message in (("uri_file", "data", "is a folder, where"), ("uri_folder", "no", "does not exist")):
+        step = Step(tmp_path / kind, "true", inputs={"x": (kind, tmp_path / path)})
+        assert message in step.run().error.message
+
+
+def test_an_input_in_mode_direct_is_its_uri(tmp_path):
+    step = Step(
+        tmp_path,
+        "echo ${{inputs.x}} > ${{outputs.o}}",
+        inputs={"x": ("uri_folder", "s3://b/it's $HOME")},
+        outputs={"o": "uri_file"},
+        component={"inputs": {"x": {"type": "uri_folder", "mode": "direct"}}},
+    )
+    assert step.output(step.run(), "o").read_text() == "s3://b/it's $HOME\n"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch_endpoints.errors import SpecError
 from batch_endpoints.planning.command_line import command_line
 
 SHELLS = [shell for shell in ("bash", "sh") if shutil.which(shell)]
@@ -106,3 +107,48 @@ def test_any_value_arrives_as_it_is(value, begin):
         begin, ("", "")
     )
     assert got == [f"{before}{value}{after}"]
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "without"),
+    [
+        ("args a $[[--x ${{inputs.x}}]] b", ["a", "--x", "1 2", "b"], ["a", "b"]),
+        ("args a$[[--x ${{inputs.x}}]]b", ["a", "--x", "1 2", "b"], ["a", "b"]),
+        ("args $[[--x=${{inputs.x}}]]$[[--y=${{inputs.y}}]]", ["--x=1 2", "--y="], ["--y="]),
+        ("args $[[--x '${{inputs.x}}' \"${{inputs.y}}\"]]", ["--x", "1 2", ""], []),
+        ("args 'a$[[-${{inputs.x}}]].txt' \"$[[${{inputs.x}}/]]b\"", ["a-1 2.txt", "1 2/b"], ["a.txt", "b"]),
+        ("args $[[a]] $[[ '[[1]]' ${{inputs.x}} [[2]] ]]", ["a", "[[1]]", "1 2", "[[2]]"], ["a"]),
+        ("args $[[a $[[${{inputs.x}}]] b]]", ["a", "1 2", "b"], ["a", "b"]),
+        ("args \\\n $[[--x ${{inputs.x}} \\\n]] b", ["--x", "1 2", "b"], ["b"]),
+        ("args $(printf 'v ' $[[; printf w${{inputs.y}} ${{inputs.x}}]])", ["v", "w"], ["v"]),
+    ],
+)  # fmt: skip
+def test_an_optional_part_is_there_exactly_when_its_inputs_have_values(command, given, without):
+    assert arguments(command, {"x": "1 2", "y": ""}) == given
+    assert arguments(command, {"x": None, "y": ""}) == without
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("run ${{inputs.lerning_rate}}", "did you mean ${{inputs.learning_rate}}?"),
+        ("run ${{outputs.modle}}", "did you mean ${{outputs.model}}?"),
+        ("run ${{parent.inputs.x}}", "which the component does not have"),
+        ("run $[[ ${{inputs.unknown}} ]]", "which the component does not have"),
+        ("run ${{inputs.none}}", "is optional and has no value"),
+        ("run ${{inputs.learning_rate", "has no '}}'"),
+        ("run $[[ a", "has no ']]'"),
+        ("run 'a $[[ b' ]]", "opened outside of a part"),
+        ("run $((${{inputs.learning_rate}} + 1))", "is no whole number"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_name(command, message):
+    with pytest.raises(SpecError) as error:
+        command_line(command, {"learning_rate": "a[$(id)]", "none": None}, {"model": "/m"})
+    assert message in str(error.value)
+
+
+def test_a_comment_and_the_texts_of_outputs_are_what_they_are():
+    inputs, outputs = {"a-b": "1", "a_b": "2"}, {"a-b": "/out put"}
+    command = "args ${{inputs.a-b}} ${{inputs.a_b}} ${{outputs.a-b}}/x # ${{inputs.unknown}}"
+    assert arguments(command, inputs, outputs) == ["1", "2", "/out put/x"]

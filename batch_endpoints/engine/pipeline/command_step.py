@@ -104,7 +104,7 @@ class _Attempt:
         except BatchEndpointError as error:
             message = error.what + (f" ({error.where})" if error.where else "")
             outcome = AttemptOutcome(error=JobError(code=error.code, message=message, details=error.mend))
-        except _Stopped:
+        except (_Stopped, KeyboardInterrupt):  # Ray raises that in what is cancelled
             outcome = AttemptOutcome(stopped=True)
         if outcome.error:
             self._line("ERROR", f"attempt {self._number} failed: {outcome.error.message}")
@@ -158,6 +158,7 @@ class _Attempt:
                 self._scratch,
                 settings.memory_share,
                 place.protected,
+                place.writable,
             )
         except OSError as error:
             raise _Failed(JobError(code=CODE, message=f"the command could not be started: {error}")) from None

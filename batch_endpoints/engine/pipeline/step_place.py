@@ -49,6 +49,7 @@ class StepPlace:
         command: program and arguments.
         folder: its working directory, a copy of its code.
         protected: paths below which it must not write.
+        writable: paths of its own, which it may write to also where they are below those.
         notes: what a user should know.
     """
 
@@ -56,6 +57,7 @@ class StepPlace:
     environment: dict[str, str]
     folder: Path
     protected: tuple[Path, ...]
+    writable: tuple[Path, ...]
     outputs: tuple[Output, ...]
     notes: tuple[str, ...]
     interpreter: Interpreter
@@ -104,7 +106,9 @@ def prepare(job: CommandJob, files: WritablePlace, attempt: str, scratch: Path) 
     shell = shutil.which("bash", path=path) or shutil.which("sh", path=path) or "/bin/sh"
     command = (*_launcher(job, interpreter.path), shell, "-c", line.script)
     notes = [*interpreter.notes, *notes]
-    return StepPlace(command, environment, folder, tuple(protected), outputs, tuple(notes), interpreter)
+    own = (scratch, *(output.path.parent if output.is_file else output.path for output in outputs))
+    writable = tuple(one for one in own if any(one.is_relative_to(path) for path in protected))
+    return StepPlace(command, environment, folder, tuple(protected), writable, outputs, tuple(notes), interpreter)
 
 
 def _inputs(job: CommandJob, scratch: Path) -> tuple[dict[str, str | None], list[Path], list[str]]:

@@ -95,7 +95,7 @@ class ObjectStore:
         return self.ask(path, self._client.stat).size
 
     def names(self, folder: str) -> list[str]:
-        return sorted(found.path for found in self._objects(folder) if not found.path.endswith("/"))
+        return sorted(found.path for found in self._objects(folder) if found.path and not found.path.endswith("/"))
 
     def read(self, path: str) -> bytes:
         return self.ask(path, self._client.get)
@@ -224,9 +224,9 @@ class ObjectStore:
 
 
 def _files(objects: Iterable[InputFile]) -> Iterator[Found]:
-    """Keys that end with a slash stand for folders, unless something is in them."""
+    """Keys that end with a slash stand for folders, unless something is in them; "" is that of the place itself."""
     for found in objects:
-        if not found.path.endswith("/"):
+        if found.path and not found.path.endswith("/"):
             yield found
         elif found.size:
             yield skipped(found.path, "its key ends with '/', as that of a folder does")

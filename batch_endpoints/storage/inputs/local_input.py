@@ -37,6 +37,8 @@ def local_input(
     """
     scratch.mkdir(parents=True)
     path = fetch_tree(uri, scratch, access)
+    if local_path(uri) is None and not path.exists():  # an empty folder
+        path.mkdir()
     _check_kind(uri, kind, path)
     if local_path(uri) is None:
         _protect(scratch)
