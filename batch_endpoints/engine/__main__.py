@@ -82,11 +82,12 @@ def _run(folder: JobFolder, on_ray: bool) -> JobState:
 def _run_pipeline(folder: JobFolder, on_ray: bool) -> JobState:
     if not on_ray:
         return run_pipeline(folder, LocalCommands, LocalRunner)
+    from batch_endpoints.engine.on_ray.commands import RayCommands
     from batch_endpoints.engine.on_ray.runner import RayRunner, connect
 
     connect()
     _end_when_told()  # again: ray.init sets a handler of its own
-    return run_pipeline(folder, LocalCommands, RayRunner)
+    return run_pipeline(folder, RayCommands, RayRunner)
 
 
 def _ray_runner(folder_uri: str) -> MiniBatchRunner:

@@ -7,7 +7,6 @@ Ray does not report an attempt as lost whose node was given up while it was only
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -34,10 +33,9 @@ _END_SECONDS = 3.0  # for an attempt to end its program, before its worker is ki
 
 
 class RayCommands:
-    """Each attempt in a worker of Ray, which goes on with others when it has ended."""
+    """Each attempt in a worker of Ray, which goes on with others when it has ended; the driver is connected."""
 
     def __init__(self) -> None:
-        ray.init(logging_level=logging.WARNING, log_to_driver=False, ignore_reinit_error=True)
         self._stop = threading.Event()
         self._task = ray.remote(max_retries=0)(_attempt)
 
