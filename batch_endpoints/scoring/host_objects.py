@@ -36,9 +36,8 @@ def of_objects(pa: Any, column: Any, is_missing: Callable[[Any], bool]) -> Any:
     if any(exact):
         return None  # within lists
     if exact and "duration" in kinds[()]:
-        return pa.array([None if is_missing(one) else one.value for one in column], pa.int64()).cast(
-            pa.duration("ns")
-        )
+        spans = [None if is_missing(one) else _nanoseconds(one) for one in column]
+        return pa.array(spans, pa.int64()).cast(pa.duration("ns"))
     array = pa.Array.from_pandas(column)
     if pa.types.is_timestamp(array.type):
         try:
@@ -46,6 +45,12 @@ def of_objects(pa: Any, column: Any, is_missing: Callable[[Any], bool]) -> Any:
         except (pa.ArrowException, OverflowError):  # years that nanoseconds do not reach
             return None if exact else array
     return array
+
+
+def _nanoseconds(span: Any) -> int:
+    """Of a duration of pandas, or of Python's own beside it."""
+    value: Any = getattr(span, "value", None)
+    return int(span // datetime.timedelta(microseconds=1) * 1000 if value is None else value)
 
 
 def _gather_kinds(

@@ -3,6 +3,7 @@
 ``ROUND_TRIPS=20000 pytest tests/unit/test_script_round_trips.py`` tries so many results; 200 without it.
 """
 
+import datetime as dt
 import json
 
 import numpy as np
@@ -49,6 +50,15 @@ def test_a_list_that_run_returned_keeps_every_value(data):
     compare(cells, table["prediction"])
     for format in FORMATS:
         check(format, [table])
+
+
+def test_durations_of_pandas_and_of_python_stand_side_by_side():
+    spans = [pd.Timedelta(1), dt.timedelta(seconds=-1), None]
+
+    table = arrived(pd.DataFrame({"a": pd.Series(spans, dtype=object)}), 3)
+
+    assert table["a"].type == pa.duration("ns")
+    assert values(table["a"]) == [1, -(10**9), None]
 
 
 def arrived(returned, rows):
