@@ -49,6 +49,7 @@ VICTIMS = {
 }
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("seed", range(int(os.environ.get("BATCH_ENDPOINTS_TEST_CHAOS", "1"))))
 def test_whatever_is_killed_the_output_is_that_of_an_undisturbed_run(server, deploy, numbered_files, seed):
     endpoint = deploy(

@@ -91,6 +91,7 @@ def programs(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.walk
 def test_commands_run_as_they_stand_in_the_documentation(shell, checkout, programs):
     run = [block for page in PAGES for block in blocks(page) if not block.reason_not_to_run]
     environment = {**shell.environment, "PATH": f"{programs}:{os.environ['PATH']}"}

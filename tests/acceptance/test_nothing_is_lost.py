@@ -132,6 +132,7 @@ def test_within_five_seconds_of_a_cancel_all_that_a_script_has_started_is_gone(
     assert "a quiet word" in job.logs()
 
 
+@pytest.mark.chaos
 def test_after_a_killed_head_up_clears_away_what_it_left_and_the_job_goes_on(shell, numbered_files, tmp_path, gate):
     (port,) = free_ports(1)
     (tmp_path / "score.py").write_text(GATED.format(gate=str(gate)))

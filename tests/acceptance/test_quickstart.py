@@ -10,6 +10,8 @@ import sys
 import pytest
 from processes import command_of, wait_for
 
+pytestmark = pytest.mark.walk
+
 
 def session_of(shell):
     """Processes that belong to this home's Ray: its folder is in their command line or environment."""

@@ -29,6 +29,7 @@ def rest(connection):
         return b""
 
 
+@pytest.mark.chaos
 @pytest.mark.skipif(not PROC.is_dir(), reason="this system has no /proc")
 def test_five_hundred_connections_that_stall_neither_stop_the_server_nor_fill_its_memory(server):
     place = urlsplit(server.url)

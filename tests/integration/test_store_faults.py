@@ -418,6 +418,7 @@ def test_tables_and_files_of_scripts_are_all_there_once_though_their_store_answe
     assert all(proxy.seen[fault] for fault in (*FaultyProxy.FAULTS, "half"))
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
 def test_a_commit_that_its_store_is_silent_about_for_half_a_minute_counts_once(behind, store, folder, tmp_path):
     job = JobFolder(writable_place(folder), folder)

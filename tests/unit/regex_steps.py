@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 try:
     from re import _constants as codes
@@ -11,7 +12,7 @@ except ImportError:  # Python 3.10
     import sre_constants as codes
     import sre_parse as parser
 
-ENDLESS = 5_000_000
+ENDLESS = 500_000
 _CATEGORIES = {
     codes.CATEGORY_DIGIT: str.isdigit,
     codes.CATEGORY_NOT_DIGIT: lambda c: not c.isdigit(),
@@ -24,8 +25,8 @@ _CATEGORIES = {
 
 def steps(pattern: str, flags: int, method: str, text: str) -> int:
     """How many characters are looked at by ``re.compile(pattern, flags).<method>(text)``."""
-    run = _Run(text, flags | parser.parse(pattern, flags).state.flags)
-    tree = list(parser.parse(pattern, flags))
+    parsed = _parsed(pattern, flags)
+    run, tree = _Run(text, flags | parsed.state.flags), list(parsed)
     begins = range(len(text) + 1) if method not in ("match", "fullmatch") else [0]
     at = 0
     for begin in begins:
@@ -37,6 +38,11 @@ def steps(pattern: str, flags: int, method: str, text: str) -> int:
                 break
             at = max(end, begin + 1)
     return run.count
+
+
+@lru_cache
+def _parsed(pattern, flags):
+    return parser.parse(pattern, flags)
 
 
 class _Run:

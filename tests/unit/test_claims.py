@@ -106,6 +106,7 @@ def test_a_job_that_finds_a_claim_stale_does_not_remove_that_of_who_was_faster(t
         return found
 
     monkeypatch.setattr(JobFolder, "state", b_is_faster)
+    monkeypatch.setattr(claims, "HURRIED_SECONDS", 0.5)  # where c has the lesser name, it waits for b in vain
     assert (c.gets_it(), taken) == (False, [True])
 
 

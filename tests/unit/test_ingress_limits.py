@@ -22,16 +22,26 @@ from batch_endpoints.specs.limits import (
 JSON = {"content-type": "application/json"}
 
 
-@pytest.fixture
-def store():
-    return MemoryRecordStore()
-
-
-@pytest.fixture
-def http(tmp_path, store):
-    plane = ControlPlane(store, jobs_root=tmp_path / "jobs", uploads_root=tmp_path / "uploads")
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One for all tests: to make one takes longer than most of them."""
+    store, home = MemoryRecordStore(), tmp_path_factory.mktemp("home")
+    plane = ControlPlane(store, jobs_root=home / "jobs", uploads_root=home / "uploads")
     client = TestClient(create_app(plane, server_id="the-id", token="t"), raise_server_exceptions=False)
     client.headers["authorization"] = "Bearer t"
+    return client, store
+
+
+@pytest.fixture
+def store(server):
+    _, store = server
+    yield store
+    store.__init__()
+
+
+@pytest.fixture
+def http(server, store):
+    client, _ = server
     return client
 
 
