@@ -26,6 +26,12 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
+def pytest_xdist_auto_num_workers():
+    """How many processes run the tests: one for each CPU, hyperthreads too; two at least, for tests wait a lot."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(max(cpus, 2), 8)  # many of them start a Ray
+
+
 @pytest.fixture(scope="session")
 def s3_url():
     """URL of a running S3 server; skips where there is none to run."""

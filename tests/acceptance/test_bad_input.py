@@ -19,24 +19,13 @@ def invoke(server, endpoint, uri, **headers):
     return server.http.post(f"{server.url}/endpoints/{endpoint}/jobs", json=body, headers=headers, timeout=60)
 
 
-@pytest.mark.parametrize(
-    ("script", "headline"),
-    [
-        pytest.param(
-            "def init():\n    open('no such file')\n\n\n" + GOOD, "score.py:2: FileNotFoundError", id="init raises"
-        ),
-        pytest.param("import no_such_package\n\n\n" + GOOD, "score.py:1: ModuleNotFoundError", id="import fails"),
-        pytest.param("def score(mini_batch):\n    pass\n", "no function run(mini_batch)", id="run is missing"),
-    ],
-)
-def test_code_that_cannot_be_loaded_fails_the_job_once_with_file_and_line(
-    server, deploy, numbered_files, script, headline
-):
+def test_code_that_cannot_be_loaded_fails_the_job_once_with_file_and_line(server, deploy, numbered_files):
+    script = "def init():\n    open('no such file')\n\n\n" + GOOD
     endpoint = deploy("broken-code", script, max_concurrency_per_instance=2, mini_batch_size=1)
     job = server.client.invoke(endpoint, input=str(numbered_files(6)))
     with pytest.raises(JobFailed) as failure:
         job.wait(timeout_seconds=240)
-    assert headline in str(failure.value)
+    assert "score.py:2: FileNotFoundError" in str(failure.value)
     assert job.document["launches"] == 1
     assert job.progress.items_failed == 0, "nothing was tried, so nothing was tried again"
 
@@ -108,7 +97,7 @@ def test_twenty_equal_requests_with_one_id_make_one_job(server, deploy, numbered
     (name,) = {answer.json()["name"] for answer in answers}
     listed = server.http.get(f"{server.url}/endpoints/{endpoint}/jobs", timeout=30).json()["value"]
     assert [job["name"] for job in listed] == [name]
-    server.client.job(name).wait(timeout_seconds=240)
+    server.client.job(name).cancel()
 
 
 def test_a_job_name_that_exists_is_a_conflict(server, deploy, numbered_files):

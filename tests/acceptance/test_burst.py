@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import time
 
+import pytest
 from processes import slowdown
 
 SCRIPT = "def run(mini_batch):\n    return [int(open(file).read()) for file in mini_batch]\n"
 
 
+@pytest.mark.chaos
 def test_a_burst_of_small_jobs_completes_and_the_list_stays_responsive(server, deploy, numbered_files):
     count = int(os.environ.get("BATCH_ENDPOINTS_TEST_BURST", "8"))
     endpoint = deploy("burst-one", SCRIPT)
