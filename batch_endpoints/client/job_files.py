@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_endpoints.client.connection import Connection
+from batch_endpoints.client.pipeline_files import check_job_file
 from batch_endpoints.client.transfer import upload
 from batch_endpoints.client.wire import Place, is_local, with_uploads
 from batch_endpoints.specs import Origins, read_yaml_with_origins, set_value
@@ -21,7 +22,7 @@ def job_document(
     """What is sent: the file's content, changed, with code uploaded and data where the server can read it.
 
     Raises:
-        SpecError: the file is no YAML.
+        SpecError: the file is no YAML, or no job that can run: every problem with its file and line.
         InputError: a local file that it names is not there.
     """
     if isinstance(source, str | Path):
@@ -33,14 +34,14 @@ def job_document(
     for key, value in changes.items():
         set_value(document, key, value)
     place = Place(base, origins.changed(flags if flags is not None else dict.fromkeys(changes, "changes")))
-    sent = with_uploads(document, place, lambda path, skip: upload(connection, path, skip=skip))
+    check_job_file(document, place)
     for key in ("inputs", "outputs"):
-        if isinstance(named := sent.get(key), dict):
-            sent[key] = {
+        if isinstance(named := document.get(key), dict):
+            document[key] = {
                 name: _reachable(connection, place.below(key, name), given, send=key == "inputs")
                 for name, given in named.items()
             }
-    return sent
+    return with_uploads(document, place, lambda path, skip: upload(connection, path, skip=skip))
 
 
 def _reachable(connection: Connection, place: Place, given: Any, *, send: bool) -> Any:

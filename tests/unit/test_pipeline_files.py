@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_endpoints.client.job_files import job_document
 from batch_endpoints.client.pipeline_files import check_components, check_job_file
 from batch_endpoints.client.wire import Place, with_uploads
 from batch_endpoints.errors import InputError, SpecError
@@ -341,3 +342,25 @@ def test_a_problem_in_a_command_job_has_its_line(files):
 
     with pytest.raises(SpecError, match=r"job\.yml:2: .*there is no input 'dat'; did you mean 'data'"):
         sent(files / "job.yml")
+
+
+class ServerOnThisMachine:
+    """A connection over which nothing is sent."""
+
+    def on_the_servers_machine(self):
+        return True
+
+
+def test_the_data_of_a_job_is_read_in_place_by_a_server_on_this_machine(files):
+    (files / "job.yml").write_text("command: x ${{inputs.data}}\ninputs: {data: {type: uri_folder, path: data}}\n")
+
+    document = job_document(ServerOnThisMachine(), files / "job.yml", {})
+
+    assert document["inputs"]["data"]["path"] == (files / "data").as_uri()
+
+
+def test_a_job_that_cannot_run_is_refused_before_anything_is_sent(files):
+    (files / "job.yml").write_text("code: data\ncommand: x ${{inputs.dat}}\ninputs: {data: 1}\n")
+
+    with pytest.raises(SpecError, match=r"job\.yml:2: .*there is no input 'dat'; did you mean 'data'"):
+        job_document(ServerOnThisMachine(), files / "job.yml", {})
