@@ -249,6 +249,23 @@ def test_whole_numbers_in_text_are_never_rounded(tmp_path, monkeypatch, kind, si
     assert exactly([found]) == exactly([expected])
 
 
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["0x1F", "0x00a0"], ["0x1F", "0x00a0"]),
+        (["17", "0X1f"], ["17", "0X1f"]),
+        (["17", "box"], ["17", "box"]),
+        ([f"+{BIG}", "+1", ""], [BIG, 1, None]),
+        (["+1.5", "2"], [1.5, 2.0]),
+    ],
+    ids=["hexadecimal digits", "some of them", "an x in a word", "a plus sign", "a plus before a fraction"],
+)
+@pytest.mark.parametrize("size", ["1 rows", "1MB"])
+def test_text_that_arrow_would_read_as_another_number_does_not_change(tmp_path, size, texts, expected):
+    (tmp_path / "t.csv").write_text("\n".join(["t,a", *(f"x,{text}" for text in texts)]) + "\n")
+    assert exactly([[row["a"] for row in rows(cut(tmp_path, size), "t.csv")]]) == exactly([expected])
+
+
 def test_whole_numbers_within_json_values_are_never_rounded(tmp_path):
     lines = [f'{{"a": {{"n": {value}}}, "l": [{value}]}}' for value in (BIG, 3.0, "null")]
     (tmp_path / "t.jsonl").write_text("\n".join(lines))

@@ -42,7 +42,8 @@ _MISSING = [
 
 
 # what tells of a column that it is of truth values: 1 and 0 tell that it is of numbers
-_DIGITS = re.compile(r"^\s*-?\d+\s*$", re.ASCII)
+_DIGITS = re.compile(r"^\s*[+-]?\d+\s*$", re.ASCII)
+_HEX = (b"0x", b"0X")
 _TRUE, _FALSE = ["true", "True", "TRUE"], ["false", "False", "FALSE"]
 _COMMAS = ReadDelimited()
 
@@ -159,11 +160,16 @@ class CsvTable(TextTable):
                 short: list[int] = []
                 table = self._read(data, unknown, {}, short)
                 lacking = (self.columns or ())[min(short, default=len(self.columns or ())) :]
-                kinds = [self._kind(data, name, table[name]) for name in table.column_names]
+                hex_there = any(prefix in data for prefix in _HEX)
+                kinds = [self._kind(data, name, table[name], hex_there) for name in table.column_names]
                 schema = pa.schema(list(zip(table.column_names, kinds, strict=True)))
                 types.add(schema, without_values(table) | {*lacking} & {*unknown})
 
-    def _kind(self, data: bytes, name: str, column: pa.ChunkedArray) -> pa.DataType:
+    def _kind(self, data: bytes, name: str, column: pa.ChunkedArray, hex_there: bool) -> pa.DataType:
+        if hex_there and pa.types.is_integer(column.type):  # Arrow reads 0x1F as a number, and so changes its text
+            texts = self._read(data, [name], {name: pa.string()}, [])[name]
+            if pc.any(pc.match_substring_regex(texts, "[xX]")).as_py():
+                return pa.string()
         if not beyond_doubles(column):
             return kind_of_numbers(column)
         texts = self._read(data, [name], {name: pa.string()}, [])[name].drop_null().to_pylist()
@@ -247,6 +253,7 @@ def _whole_numbers(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray
     Raises:
         pa.ArrowInvalid: one is none, or so large that other whole numbers are the same fraction.
     """
+    texts = pc.replace_substring_regex(texts, r"^\s*\+", "")
     digits = pc.match_substring_regex(texts, _DIGITS.pattern)
     fractions = pc.if_else(digits, None, texts).cast(pa.float64())
     if (pc.max(pc.abs(fractions)).as_py() or 0) >= 1 << 53:
