@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import s3_server
 from faulty_proxy import FaultyProxy
 from job_folders import ECHO, Job
+from parallel_steps import Step
 from s3_server import BUCKET
 
 from batch_endpoints.control_plane import ControlPlane
@@ -233,3 +235,42 @@ def test_a_store_that_lets_a_second_one_win_fails_the_job_before_anything_is_sco
     assert (state.status, state.error.code, folder.plan()) == ("Failed", "InvalidInput", None)
     assert "cannot live in the store of 's3://lake/jobs/job'" in state.error.message
     assert "BATCH_ENDPOINTS_ROOT" in state.error.details
+
+
+def test_a_parallel_step_reads_side_inputs_and_writes_its_outputs_in_a_store(tmp_path, s3, s3_url, monkeypatch):
+    s3_server.use_store(monkeypatch, s3_url)
+    put(s3, *(f"step/in/{n}.txt" for n in range(4)), "step/side/deep/table.txt")
+    at = f"s3://{BUCKET}/step"
+    step = Step(
+        tmp_path,
+        """
+        import os, sys
+        def run(mini_batch):
+            table, folder = sys.argv[1:]
+            with open(os.path.join(table, "deep", "table.txt")) as side:
+                text = side.read()
+            for file in mini_batch:
+                with open(os.path.join(folder, os.path.basename(file)), "w") as copy:
+                    copy.write(text)
+            return [os.path.basename(file) for file in mini_batch]
+        """,
+        data={"type": "uri_folder", "path": f"{at}/in"},
+        inputs={"table": {"type": "uri_folder", "path": f"{at}/side"}},
+        outputs={
+            "rows": {"type": "uri_file", "path": f"{at}/out/aggregated_returns.jsonl"},
+            "files": {"type": "uri_folder", "path": f"{at}/files"},
+        },
+        task={"program_arguments": "${{inputs.table}} ${{outputs.files}}"},
+    )
+
+    state = step.run()
+
+    assert state.status == "Completed", state.error
+    assert {name: (one.type, one.path) for name, one in state.outputs.items()} == {
+        "rows": ("uri_file", f"{at}/out/aggregated_returns.jsonl"),
+        "files": ("uri_folder", f"{at}/files"),
+    }
+    assert [
+        json.loads(line)["prediction"] for line in text_of(s3, "step/out/aggregated_returns.jsonl").splitlines()
+    ] == [f"{n}.txt" for n in range(4)]
+    assert [text_of(s3, f"step/files/{n}.txt") for n in range(4)] == ["step/side/deep/table.txt"] * 4
