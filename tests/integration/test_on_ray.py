@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import ray
 from job_folders import Job, noting, wait_until
+from parallel_steps import Step
 
 from batch_endpoints.engine.on_ray import scoring, watch, worker
 from batch_endpoints.engine.on_ray.runner import RayRunner
@@ -256,3 +257,34 @@ def test_whoever_closes_or_stops_the_outcomes_ends_the_script_at_once(tmp_path, 
     assert time.monotonic() - began < 50
     assert len(job.commits()) == 1
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 2, what="both CPUs")
+
+
+def test_a_parallel_step_has_its_groups_arguments_and_files_on_the_cluster(tmp_path):
+    script = """
+    import os, sys
+    def run(rows, mini_batch_context):
+        (key,) = mini_batch_context.partition_key_value.values()
+        with open(os.path.join(sys.argv[1], key), "w") as file:
+            file.write(str(rows["n"].sum()))
+        return [f"{key} {len(rows)}"]
+    """
+    step = Step(
+        tmp_path,
+        script,
+        files=0,
+        outputs={"rows": {"type": "uri_folder"}, "files": {"type": "uri_folder"}},
+        partition_keys=["k"],
+        max_concurrency_per_instance=2,
+        task={"program_arguments": "${{outputs.files}}"},
+    )
+    for number in range(3):
+        lines = "".join(f"{'abcdefgh'[n % 8]},{n}\n" for n in range(number * 16, number * 16 + 16))
+        (step.input / f"{number}.csv").write_text("k,n\n" + lines)
+
+    state = step.run(RayRunner)
+
+    assert state.status == "Completed", state.error
+    assert [row["prediction"] for row in step.rows()] == [f"{key} 6" for key in "abcdefgh"]
+    files = step.folder / "named-outputs" / "files"
+    sums = {key: str(sum(range(at, 48, 8))) for at, key in enumerate("abcdefgh")}
+    assert {file.name: file.read_text() for file in files.iterdir()} == sums
