@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from servers import Server, Shell, deploy_script
+from servers import Server, Shell, deploy_script, prepared
 
 from batch_endpoints.cli.local_ray import free_ports
 
@@ -52,12 +50,6 @@ def tumor(examples: Path) -> Path:
 @pytest.fixture(scope="session")
 def digits(examples: Path) -> Path:
     return prepared(examples / "digits", "--files=60")
-
-
-def prepared(example: Path, how: str) -> Path:
-    done = subprocess.run([sys.executable, example / "prepare.py", example, how], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return example
 
 
 @pytest.fixture(autouse=True, scope="session")

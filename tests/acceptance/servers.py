@@ -92,3 +92,10 @@ def deploy_script(server: Server, place: Path, name: str, script: str, **setting
     )
     client.endpoints.update(name, {"defaults": {"deployment_name": "scripted"}})
     return name
+
+
+def prepared(example: Path, *how: str) -> Path:
+    """An example with its model trained and its data written."""
+    done = subprocess.run([sys.executable, example / "prepare.py", example, *how], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return example
