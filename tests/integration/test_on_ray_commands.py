@@ -5,7 +5,7 @@ import shutil
 import signal
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 import ray
@@ -110,3 +110,30 @@ def test_an_attempt_whose_worker_is_killed_is_lost_with_all_its_processes(tmp_pa
         wait_until(lambda: not any(map(is_up, pids)))
         (tmp_path / "go").touch()
         assert runner.run(step.uri, 2).record.attempt == 2
+
+
+def test_of_an_attempt_on_a_node_that_was_only_silent_and_the_next_one_counts(tmp_path, runner):
+    step = waiting_step(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        outcome = pool.submit(runner.run, step.uri, 1)
+        pids = pids_of(tmp_path)
+        worker = parent(parent(pids[1]))
+        raylet = parent(worker)
+        for pid in (raylet, worker):
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            (tmp_path / "go").touch()
+            with pytest.raises(StepLost):
+                outcome.result()
+            record = runner.run(step.uri, 2).record
+        finally:
+            for pid in (worker, raylet):
+                os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: "the outputs are complete" in step.log(1) or not is_up(worker))  # it has gone on, or was ended
+    wait_until(lambda: not any(map(is_up, [raylet, *pids])))
+    with suppress(ProcessLookupError):
+        os.kill(worker, signal.SIGKILL)  # of a raylet that has ended: Ray may leave it
+    assert record.attempt == 2
+    assert step_record(step.files) == record
+    mine = step.output(step.run(3), "o") / "mine"
+    assert mine.read_text().strip() == str(mine.parent) == f"{tmp_path}/step/attempts/2/o"
