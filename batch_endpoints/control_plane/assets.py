@@ -102,6 +102,13 @@ class Assets:
             )
         return self._store.save_asset(kind, asset), known is None
 
+    def provide(self, datastore: Datastore) -> Datastore:
+        """The datastore of this name; where there is none, this one, which is the server's own and needs no leave."""
+        known = found(lambda: self._store.asset("datastores", datastore.name))
+        kept = known or self._store.save_asset("datastores", datastore)
+        assert isinstance(kept, Datastore)
+        return kept
+
     def register(self, kind: AssetKind, asset: A) -> A:
         """Store an asset that was written in place; the same content under the same name keeps its version.
 

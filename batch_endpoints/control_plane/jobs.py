@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -189,6 +189,29 @@ class Jobs:
         )
         logger.info("failed items of job tried again", extra={"job": name, "retry": job.spec.retries})
         return job
+
+    def describe(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> BatchJob:
+        """Change what a person says of a job; None leaves it as it is.
+
+        Args:
+            properties: beside those that the job has; "" removes one.
+        """
+        changes = {"display_name": display_name, "description": description, "tags": tags}
+        given = {key: value for key, value in changes.items() if value is not None}
+
+        def change(job: BatchJob) -> BatchJob:
+            kept = {key: value for key, value in {**job.properties, **(properties or {})}.items() if value}
+            return job.replaced(**given, properties=kept, modified_at=self._now())
+
+        return self._store.update_job(name, change)
 
     def output(self, name: str, output: str) -> str:
         """The URI of one output.

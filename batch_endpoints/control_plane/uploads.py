@@ -92,7 +92,8 @@ class Uploads:
         Args:
             root: URI or path of a folder that all nodes can read.
         """
-        self._place = writable_place(str(root))
+        self.root = str(root)
+        self._place = writable_place(self.root)
 
     def add(self, upload: Upload) -> list[str]:
         """Build the folder if all of its content is here.

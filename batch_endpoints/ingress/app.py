@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +15,8 @@ from fastapi_offline import FastAPIOffline
 
 from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.ingress.authentication import Authentication
+from batch_endpoints.ingress.azure import AzureDoors, azure_routes
+from batch_endpoints.ingress.azure.tokens import signing_key
 from batch_endpoints.ingress.body_schemas import add_body_schemas
 from batch_endpoints.ingress.errors import add_error_handlers
 from batch_endpoints.ingress.limited_bodies import LimitedBodies
@@ -51,7 +55,13 @@ _ERROR = {
 
 
 def create_app(
-    control_plane: ControlPlane, *, server_id: str, token: str, allowed_hosts: Collection[str] = ()
+    control_plane: ControlPlane,
+    *,
+    server_id: str,
+    token: str,
+    allowed_hosts: Collection[str] = (),
+    key_file: Path | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> FastAPI:
     """All routes over one control plane.
 
@@ -61,12 +71,16 @@ def create_app(
         token: what every request has to carry, but for those that ask which server this is and whether it lives.
         allowed_hosts: names that clients may call the server by, without port. With names, a request to any other is
             refused, so that a web page cannot reach a server on loopback under a name of its own (DNS rebinding).
+        key_file: the key that tokens of Azure's clients are signed with; it is made where it is missing. None makes
+            one for this process.
+        clock: seconds since the epoch.
     """
+    azure = AzureDoors(token, signing_key(key_file), clock)
     release = version("batch-endpoints")
     app = FastAPIOffline(title="Batch endpoints", version=release, description=_DESCRIPTION)
     add_error_handlers(app)
     app.add_middleware(LimitedBodies)
-    app.add_middleware(Authentication, token=token)
+    app.add_middleware(Authentication, token=token, azure=azure, clock=clock)
     app.add_middleware(RequestChecks, allowed_hosts=allowed_hosts)  # the last one added is asked first
 
     @app.get("/", tags=["server"], summary="Which server this is")
@@ -79,6 +93,7 @@ def create_app(
 
     for router in (endpoints_router, deployments_router, jobs_router, assets_router, uploads_router):
         app.include_router(router(control_plane))
+    app.router.routes += azure_routes(control_plane, azure)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

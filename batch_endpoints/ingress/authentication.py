@@ -9,11 +9,12 @@ from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.requests import cookie_parser
+from starlette.requests import Request, cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batch_endpoints.errors import NotAuthenticated
+from batch_endpoints.ingress.azure.doors import AzureDoors
 from batch_endpoints.ingress.errors import error_response
 from batch_endpoints.policies.passes import LINK_SECONDS, SESSION_SECONDS, issue_pass, pass_nonce
 
@@ -34,10 +35,13 @@ _BROWSER = "`batch-endpoints status` prints a link that opens the documentation 
 class Authentication:
     """Lets requests pass that carry the token; the others are answered 401."""
 
-    def __init__(self, app: ASGIApp, token: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, azure: AzureDoors | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         """Args:
         app: what stands behind.
         token: the server's.
+        azure: what clients of Azure's may ask otherwise.
         clock: seconds since the epoch.
 
         Raises:
@@ -45,7 +49,7 @@ class Authentication:
         """
         if not token:
             raise ValueError("a server needs a token")
-        self._app, self._token, self._clock = app, token, clock
+        self._app, self._token, self._azure, self._clock = app, token, azure, clock
         self._used: dict[str, float] = {}  # nonces of links, until they expire anyway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,7 +68,9 @@ class Authentication:
             return None
         headers = Headers(scope=scope)
         given = headers.getlist("authorization")
-        if len(given) == 1 and self._is_token(given[0]):
+        if self._azure and scope["type"] == "http" and self._azure.is_open(path):
+            return self._azure.refusal(scope, path)
+        if len(given) == 1 and (self._is_token(given[0]) or self._is_of_azures_client(given[0], scope)):
             return None
         reading = scope.get("method") in ("GET", "HEAD") and _is_documentation(path)
         if reading and not given:
@@ -81,6 +87,14 @@ class Authentication:
         # as bytes: compare_digest takes text in ASCII only
         same = hmac.compare_digest(value.strip().encode("latin-1"), self._token.encode())
         return scheme.lower() == "bearer" and same
+
+    def _is_of_azures_client(self, authorization: str, scope: Scope) -> bool:
+        """Is it a token that the token route gave, for this server as the client calls it?"""
+        scheme, _, value = authorization.partition(" ")
+        if self._azure is None or scheme.lower() != "bearer" or scope["type"] != "http":
+            return False
+        base = str(Request(scope).base_url).rstrip("/")
+        return bool(self._azure.principal(value.strip(), base))
 
     def _open(self, link: str, path: str, scope: Scope) -> Response:
         now = self._clock()

@@ -15,6 +15,7 @@ from batch_endpoints.specs.limits import LARGEST_DOCUMENT
 LARGEST_MANIFEST = 64 << 20  # bytes of an upload's list of files: some 400,000
 _LIMITS: Sequence[tuple[re.Pattern[str], int | None]] = (
     (re.compile("/uploads/blobs/[^/]*"), None),  # goes to the disk piece by piece
+    (re.compile("/blob/.*", re.IGNORECASE | re.DOTALL), None),  # the same, as clients of Azure send it
     (re.compile("/uploads"), LARGEST_MANIFEST),
     (re.compile(".*", re.DOTALL), LARGEST_DOCUMENT),
 )
