@@ -82,6 +82,28 @@ def test_an_execution_says_how_many_actors_are_up_and_coming_and_ends_them_in_th
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 2, what="both CPUs")
 
 
+def test_an_actor_that_leaves_the_pool_while_it_is_asked_to_end_is_ended(tmp_path):
+    """It has no more work; the pool lets go of it, and who asks it still knows it."""
+    running = execution(tmp_path, 2, 2)
+    read = threading.Thread(target=lambda: list(running.blocks()))
+    read.start()
+    wait_until(lambda: running.pool().up == 2, what="both actors")
+    leave = running._executor.shutdown
+
+    def leave_first(**how):
+        running._pool._running_actors.clear()
+        leave(**how)
+
+    running._executor.shutdown = leave_first
+    ending = threading.Thread(target=running.end, args=(lambda actor: None, 3600), daemon=True)
+    ending.start()
+    ending.join(60)
+    assert not ending.is_alive(), "it waits for actors that nothing ends"
+    (tmp_path / "go").touch()
+    read.join(60)
+    wait_until(lambda: ray.available_resources().get("CPU", 0) == 2, what="both CPUs")
+
+
 def test_the_settings_without_a_public_name_are_still_read():
     context = ray.data.DataContext.get_current()
     assert hasattr(context, "_max_num_blocks_in_streaming_gen_buffer")

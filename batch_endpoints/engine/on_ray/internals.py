@@ -78,6 +78,8 @@ class Execution:
         if actors:
             ray.wait([actor.__ray_call__.remote(word) for actor in actors], num_returns=len(actors), timeout=seconds)
         self._executor.shutdown(force=True)
+        for actor in actors:  # one that leaves the pool meanwhile would live as long as it is known here
+            ray.kill(actor)
         while time.monotonic() < until and not all(map(_has_ended, self._seen)):
             time.sleep(_LOOK_SECONDS)
 
