@@ -6,8 +6,11 @@ import pytest
 from tables import cut, rows
 
 from batch_endpoints.errors import InputError
+from batch_endpoints.planning.mini_batches import InputFile
+from batch_endpoints.planning.partitions import partition_size
 from batch_endpoints.storage.tables import text_records
-from batch_endpoints.storage.tables.column_types import signature_types
+from batch_endpoints.storage.tables.column_types import ColumnTypes, signature_types
+from batch_endpoints.storage.tables.parts import PartReader, cut_tables
 
 
 def write(folder, *records):
@@ -96,3 +99,19 @@ def test_a_line_that_is_nested_too_deeply_is_told_and_is_no_end_of_the_process(t
     write(tmp_path, {"v": 1}, f'{{"v": {deep}}}')
     with pytest.raises(InputError, match=r"nested too deeply|cannot be read"):
         read(tmp_path, "5000 rows")
+
+
+@pytest.mark.parametrize("lines", [["null", '{"a": 1}'], [" null"], ['{"a": 1}', "null", '{"a": 2}']], ids=str)
+@pytest.mark.parametrize("size", ["1 rows", "64MB"])
+def test_a_line_that_is_null_is_no_row_and_takes_no_process_along(tmp_path, lines, size):
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    types = ColumnTypes()
+    batches = list(cut_tables(str(tmp_path), [InputFile("a.jsonl")], partition_size(size), types, tmp_path))
+    reader = PartReader(str(tmp_path), types.schema(), tmp_path, isolates=True)
+
+    found = [reader.read_rows(*part) for batch in batches for part in batch]
+
+    assert [row for one in found for row in one.table.to_pylist()] == [{"a": n} for n in (1, 2)][: len(lines) - 1]
+    bad = [at for at, line in enumerate(lines) if "null" in line]
+    assert [row.row for one in found for row in one.unreadable] == bad
+    assert all("null is no JSON object" in row.reason for one in found for row in one.unreadable)

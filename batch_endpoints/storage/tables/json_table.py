@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import reduce
@@ -26,6 +27,7 @@ _PLAIN: dict[type, pa.DataType] = {
     bool: pa.bool_(),
     str: pa.string(),
 }
+_NULL_FIRST = re.compile(rb"\s*null")
 _TOO_DEEP = "it is nested too deeply"
 _EXACT = 1 << 53  # up to here a float is the whole number that was written
 
@@ -60,6 +62,10 @@ class JsonLinesTable(TextTable):
     def _read(self, data: bytes, schema: pa.Schema | None, unexpected: str) -> pa.Table:
         if not data.strip():
             return (schema or pa.schema([])).empty_table()
+        if (
+            _NULL_FIRST.match(data) or b"\nnull" in data
+        ):  # Arrow takes it for a row, and crashes where it is the first
+            raise ValueError("null is no JSON object")
         if not data.isascii():  # which the reader takes as it is
             pa.array([data], pa.large_binary()).cast(pa.large_string())
         return pyarrow.json.read_json(
