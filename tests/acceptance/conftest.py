@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,15 +23,46 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path / "home")
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    shell = Shell(tmp_path_factory.mktemp("home"))
+@contextlib.contextmanager
+def running_server(home: Path) -> Iterator[Server]:
+    shell = Shell(home)
     (port,) = free_ports(1)
     try:
         shown = json.loads(shell("up", "--port", str(port)))
         yield Server(shell.home, shown["url"], shown["ray_dashboard"], shown["docs"])
     finally:
         shell.run("down")
+
+
+class SharedServer:
+    """One for all stories that a process runs in a row: idle, it would take an eighth of a CPU from later tests."""
+
+    def __init__(self) -> None:
+        self.server: Server | None = None
+        self.undo = contextlib.ExitStack()
+
+    def started(self, home: Callable[[], Path]) -> Server:
+        if self.server is None:
+            self.server = self.undo.enter_context(running_server(home()))
+        return self.server
+
+    def end(self) -> None:
+        self.server = None
+        self.undo.close()
+
+
+SHARED = SharedServer()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    return SHARED.started(lambda: tmp_path_factory.mktemp("home"))
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures of the module
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        SHARED.end()
 
 
 @pytest.fixture(scope="session")

@@ -200,3 +200,15 @@ def test_importing_the_package_loads_no_heavy_library():
 def test_the_pure_layers_load_no_heavy_library():
     pure = "batch_endpoints.interfaces.records, batch_endpoints.settings, batch_endpoints.planning.overrides"
     assert loaded_by(f"import {pure}") == set()
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """pytest collects neither of two with one name, and none of the others when it runs them together."""
+    names = sorted(file.name for file in Path(__file__).parents[1].rglob("test_*.py"))
+    assert names == sorted(set(names))
+
+
+def test_no_test_imports_from_a_conftest():
+    """There are several, and which one is meant depends on what is collected."""
+    for file in Path(__file__).parents[1].rglob("*.py"):
+        assert "from conftest import" not in file.read_text() or file == Path(__file__), file
