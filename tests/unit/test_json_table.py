@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tables import cut, rows
+from tables import cut, payloads, rows
 
 from batch_endpoints.errors import InputError
 from batch_endpoints.planning.mini_batches import InputFile
@@ -115,3 +115,20 @@ def test_a_line_that_is_null_is_no_row_and_takes_no_process_along(tmp_path, line
     bad = [at for at, line in enumerate(lines) if "null" in line]
     assert [row.row for one in found for row in one.unreadable] == bad
     assert all("null is no JSON object" in row.reason for one in found for row in one.unreadable)
+
+
+@pytest.mark.parametrize("levels", [20, 100, 3000])
+@pytest.mark.parametrize(("opens", "closes"), [('{"a":', "}"), ("[", "]")], ids=["objects", "lists"])
+def test_deeply_nested_values_are_text_or_fail_their_row_and_never_the_job(tmp_path, levels, opens, closes):
+    value = opens * levels + "1" + closes * levels
+    (tmp_path / "a.jsonl").write_text(f'{{"a":{value}}}\n')
+    if levels == 3000:
+        with pytest.raises(InputError, match="it is nested too deeply"):
+            cut(tmp_path, "64MB")
+        return
+
+    batches = cut(tmp_path, "64MB")
+
+    assert len(list(payloads(batches))) == 1
+    (row,) = rows(batches, "a.jsonl")
+    assert (json.loads(row["a"]) if levels == 100 else row["a"]) == json.loads(value)

@@ -27,6 +27,7 @@ _PLAIN: dict[type, pa.DataType] = {
     bool: pa.bool_(),
     str: pa.string(),
 }
+_DEEPEST = 32  # levels of lists and objects
 _NULL_FIRST = re.compile(rb"\s*null")
 _TOO_DEEP = "it is nested too deeply"
 _EXACT = 1 << 53  # up to here a float is the whole number that was written
@@ -45,9 +46,9 @@ class JsonLinesTable(TextTable):
             kinds = map(kind_of_numbers, table.columns)
             schema = pa.schema(list(zip(table.column_names, kinds, strict=True)))
             missing = without_values(table)
-        except (pa.ArrowException, ValueError):
+        except (pa.ArrowException, ValueError, RecursionError):
             schema, missing = infer_types(data)
-        fields = [schema.field(name) for name in types.unknown(schema.names)]
+        fields = [_text_if_deep(schema.field(name)) for name in types.unknown(schema.names)]
         if types.found:  # by rows that may lack what is new here, as these may lack what was there
             missing |= {*types.found} ^ {field.name for field in fields}
         types.add(pa.schema(fields), missing)
@@ -75,6 +76,16 @@ class JsonLinesTable(TextTable):
                 explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=unexpected
             ),
         )
+
+
+def _text_if_deep(field: pa.Field) -> pa.Field:
+    """The field; of text where its values are nested deeper than Arrow sends them from one process to another."""
+    level = [field.type]
+    for _ in range(_DEEPEST):
+        level = [kind.field(at).type for kind in level for at in range(kind.num_fields)]
+        if not level:
+            return field
+    return field.with_type(pa.string())
 
 
 def infer_types(data: bytes) -> tuple[pa.Schema, set[str]]:
