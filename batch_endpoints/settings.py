@@ -69,6 +69,21 @@ class Settings:
         return self.home / "token"
 
     @property
+    def tls_at_home(self) -> Path:
+        """The folder with the authority of this home and the server's certificate by it."""
+        return self.home / "tls"
+
+    @property
+    def authority_at_home(self) -> Path:
+        """The certificate that clients of a server with ``up --tls`` trust."""
+        return self.tls_at_home / "ca.pem"
+
+    @property
+    def signing_key_at_home(self) -> Path:
+        """The file with the key that the server signs tokens of Azure's clients with."""
+        return self.home / "signing-key.pem"
+
+    @property
     def ray_token_at_home(self) -> Path:
         """The file with the token of the Ray that `up` starts for it."""
         return self.home / "ray-token"

@@ -34,6 +34,8 @@ main = Main(
         "down": ("server:down", "End what `up` started, and nothing else."),
         "status": ("server:status", "Show what runs on this machine."),
         "token": ("server:token", "Print the token that the server asks for."),
+        "ca": ("server:ca", "Print the file with the certificate that clients of `up --tls` trust."),
+        "azure": ("azure:azure", "Serve the unmodified client of Azure ML: up, env, check."),
         "quickstart": ("quickstart:quickstart", "Train, deploy and score on this machine, from nothing."),
     },
     aliases={"endpoint": "batch-endpoint", "deployment": "batch-deployment"},

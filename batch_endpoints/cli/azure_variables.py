@@ -10,6 +10,7 @@ import certifi
 from batch_endpoints.policies.azure_client import METADATA, TOKEN, identity_secret
 
 AUTHORITIES = "REQUESTS_CA_BUNDLE"
+_OURS = b"\n# the authority of a batch endpoints server\n"
 
 
 def azure_variables(url: str, token: str, authorities: Path) -> dict[str, str]:
@@ -37,8 +38,8 @@ def combined_authorities(authority: Path, target: Path, known: str | None) -> Pa
         target: the new file.
         known: the file that REQUESTS_CA_BUNDLE names; None takes the usual authorities.
     """
-    before = Path(known) if known and Path(known) != target else Path(certifi.where())
+    before = Path(known or certifi.where()).read_bytes().partition(_OURS)[0]  # it may be what this has written
     aside = target.with_name(f"{target.name}.{os.getpid()}")
-    aside.write_bytes(before.read_bytes() + b"\n" + authority.read_bytes())
+    aside.write_bytes(before + _OURS + authority.read_bytes())
     aside.replace(target)
     return target

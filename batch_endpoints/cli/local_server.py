@@ -13,6 +13,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable
+from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -41,23 +42,26 @@ def start_server(
     port: int = DEFAULT_PORT,
     ray_address: str = "",
     insecure: bool = False,
+    tls: bool = False,
 ) -> RunningServer:
     """Start a server and wait until it answers.
 
     Args:
         steps: end what is started here, unless it is kept.
         ray_address: an existing cluster; "" starts one.
+        tls: speak HTTPS, with a certificate by the home's own authority.
 
     Raises:
         Refused: it would listen beyond loopback without authentication.
         Conflict: the port is taken, or another ``up`` is at work.
         ServerError: Ray did not start.
     """
-    _check_host(host, insecure, steps.say)
+    if not tls:
+        _check_host(host, insecure, steps.say)
     os.umask(PRIVATE_UMASK)  # also of all that Ray starts: the server, drivers, workers
     open_home(settings.home, steps.say)
     own: LocalRay | None = None
-    server_id, url = uuid.uuid4().hex, f"http://{_named(host)}:{port}"
+    server_id, url = uuid.uuid4().hex, f"{'https' if tls else 'http'}://{_called(host)}:{port}"
     lock = _lock(settings.home)
     steps.undo.callback(lock.close)
     if clear_away(settings.home):
@@ -67,6 +71,7 @@ def start_server(
 
     migrate(settings.database_url)
     make_token(settings.token_at_home)
+    certificates = _certificates(settings, host) if tls else None
     # this process talks to that cluster only; before Ray is imported, which reads it
     os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # it ends this process at a SIGTERM, and nothing else
     if not ray_address:
@@ -102,7 +107,7 @@ def start_server(
         local_paths=_is_loopback(host),
     )
     with steps.waiting():
-        serve.deploy(config, ray_address=ray_address, host=host, port=port)
+        serve.deploy(config, ray_address=ray_address, host=host, port=port, certificates=certificates)
     write_server(settings.home, running)
     lock.close()
     return running
@@ -207,5 +212,21 @@ def _check_port_free(host: str, port: int) -> None:
             ) from None
 
 
-def _named(host: str) -> str:
+def _certificates(settings: Settings, host: str) -> tuple[str, str]:
+    """The server's certificate and key, for each name that this machine is called by."""
+    from batch_endpoints.cli.certificates import make_certificates
+
+    names = [
+        *([] if host in ("0.0.0.0", "::") else [host]),
+        "localhost",
+        "127.0.0.1",
+        "::1",
+        socket.gethostname(),
+        socket.getfqdn(),
+    ]
+    made = make_certificates(settings.tls_at_home, names, datetime.now(timezone.utc))
+    return str(made.certificate), str(made.key)
+
+
+def _called(host: str) -> str:
     return f"[{host}]" if ":" in host else host

@@ -87,7 +87,10 @@ def _answers(running: RunningServer) -> bool:
     """Does this server answer? A cluster that was there before it may have gone without it."""
     import requests
 
+    from batch_endpoints.client.tokens import authority_of
+
     try:
-        return bool(requests.get(running.url, timeout=5).json().get("id") == running.id)
+        trusted = authority_of(running.url, Settings.read(), {"url": running.url})
+        return bool(requests.get(running.url, timeout=5, verify=trusted).json().get("id") == running.id)
     except (requests.RequestException, ValueError):
         return False

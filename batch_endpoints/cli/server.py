@@ -25,24 +25,40 @@ from batch_endpoints.settings import DEFAULT_PORT, Settings
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True, help="TCP port.")
 @click.option("--ray-address", default="", metavar="HOST:PORT", help="Use this Ray cluster instead of a new one.")
+@click.option("--tls", is_flag=True, help="Speak HTTPS; clients on this machine trust its certificate by themselves.")
 @click.option(
     "--insecure",
     is_flag=True,
     help="Listen beyond loopback, unencrypted: whoever sees the token there runs code as the server.",
 )
 @click.pass_context
-def up(context: click.Context, host: str, port: int, ray_address: str, insecure: bool) -> dict[str, Any]:
+def up(context: click.Context, host: str, port: int, ray_address: str, tls: bool, insecure: bool) -> dict[str, Any]:
     """Start a server on this machine, with a Ray of its own unless --ray-address names one.
 
     It goes on running when this command ends; `batch-endpoints down` ends it.
     """
+    given = context.get_parameter_source("port") == click.core.ParameterSource.COMMANDLINE
+    return start(host=host, port=port, port_given=given, ray_address=ray_address, tls=tls, insecure=insecure)
+
+
+def start(
+    *, host: str, port: int, port_given: bool, ray_address: str = "", tls: bool = False, insecure: bool = False
+) -> dict[str, Any]:
+    """Start a server, or find the one that is up.
+
+    Returns: what a person wants to know of it.
+
+    Raises:
+        Conflict: the one that is up is another one than was asked for.
+    """
     home = Settings.read()
     running = find_server(home.home)
     if running is not None:
-        given = context.get_parameter_source("port") == click.core.ParameterSource.COMMANDLINE
-        if given and urlsplit(running.url).port != port:
+        other_port = port_given and urlsplit(running.url).port != port
+        if other_port or (tls and not running.url.startswith("https:")):
+            asked = f"not on port {port}" if other_port else "without TLS"
             raise Conflict(
-                f"a server of this home is up at {running.url}, not on port {port}",
+                f"a server of this home is up at {running.url}, {asked}",
                 mend="End it with `batch-endpoints down`, or name another home with BATCH_ENDPOINTS_HOME.",
             )
         echo(f"A server is up already at {running.url}; `batch-endpoints down` ends it.", err=True)
@@ -50,13 +66,24 @@ def up(context: click.Context, host: str, port: int, ray_address: str, insecure:
     steps = Steps(_say)
     try:
         with steps:
-            started = start_server(home, steps, host=host, port=port, ray_address=ray_address, insecure=insecure)
+            started = start_server(
+                home, steps, host=host, port=port, ray_address=ray_address, insecure=insecure, tls=tls
+            )
             steps.keep()
     except BaseException as error:
         if steps.interrupted or isinstance(error, SystemExit):  # what Ray makes of a SIGTERM while it connects
             end_interrupted()
         raise
     return _shown(home, started)
+
+
+@click.command(cls=Verb)
+def ca() -> None:
+    """Print the file with the certificate that clients of `up --tls` have to trust."""
+    file = Settings.read().authority_at_home
+    if not file.exists():
+        raise NotFound("this home has no authority", mend="`batch-endpoints up --tls` makes one.")
+    echo(str(file))
 
 
 @click.command(cls=Verb)

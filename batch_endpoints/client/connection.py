@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import requests
 import requests.auth
 
-from batch_endpoints.client.tokens import find_token, not_authenticated
+from batch_endpoints.client.tokens import authority_of, find_token, not_authenticated
 from batch_endpoints.errors import BatchEndpointError, ServerError
 from batch_endpoints.settings import DEFAULT_PORT, Settings
 
@@ -119,6 +119,7 @@ class Connection:
                     auth=_Bearer(token),
                     stream=stream,
                     timeout=timeout,
+                    verify=self.authority,
                 )
             except requests.RequestException as error:
                 again = pauses and (repeatable or _never_sent(error)) and not _hopeless(error)
@@ -158,6 +159,11 @@ class Connection:
         """What is sent to the server to be let in; "" where nothing was found."""
         return find_token(self.url, self._settings, self._here)
 
+    @property
+    def authority(self) -> str | None:
+        """The file with the authority that the server's certificate is by; None for the usual ones."""
+        return authority_of(self.url, self._settings, self._here)
+
     def is_anothers(self) -> bool:
         """Did nobody name this server, and is it not the one that `up` started with this home folder?"""
         return self._is_guess and not self.on_the_servers_machine()
@@ -165,6 +171,12 @@ class Connection:
     def _unreachable(self, error: Exception) -> ServerError:
         if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
             return ServerError(f"'{self.url}' is not the address of a server", mend="Write it as http://host:port.")
+        if isinstance(error, requests.exceptions.SSLError):
+            return ServerError(
+                f"the server at {self.url} is not trusted: {error}",
+                mend="Name the file that `batch-endpoints ca` prints on its machine in REQUESTS_CA_BUNDLE; a server "
+                "without --tls is called with http://.",
+            )
         slow = isinstance(error, requests.Timeout)
         return ServerError(
             f"{'no answer in time from' if slow else 'cannot reach'} the server at {self.url}",

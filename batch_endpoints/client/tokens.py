@@ -35,6 +35,15 @@ def find_token(url: str, settings: Settings, here: Mapping[str, Any]) -> str:
     return token
 
 
+def authority_of(url: str, settings: Settings, here: Mapping[str, Any]) -> str | None:
+    """The file with the authority to trust: that of the home for the server that ``up --tls`` started with it.
+
+    None trusts the usual ones, or those that REQUESTS_CA_BUNDLE names.
+    """
+    own = url.startswith("https:") and _is_here(url, here) and settings.authority_at_home.exists()
+    return str(settings.authority_at_home) if own else None
+
+
 def not_authenticated(url: str, settings: Settings, here: Mapping[str, Any], *, sent: bool) -> NotAuthenticated:
     """The error for a request that was answered 401, with every place where a token was looked for.
 

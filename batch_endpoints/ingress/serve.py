@@ -52,17 +52,26 @@ class ServerConfig:
     local_paths: bool = True
 
 
-def deploy(config: ServerConfig, *, ray_address: str, host: str, port: int) -> None:
+def deploy(
+    config: ServerConfig,
+    *,
+    ray_address: str,
+    host: str,
+    port: int,
+    certificates: tuple[str, str] | None = None,
+) -> None:
     """Run the server on a Ray cluster; it stays when this process ends.
 
     Args:
         ray_address: the cluster (host:port of its head).
         host: address to listen on.
         port: TCP port of the ingress.
+        certificates: files with the server's certificate and key, to speak HTTPS; None speaks HTTP.
     """
     _connect(ray_address)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    serve.start(http_options={"host": host, "port": port}, logging_config={"enable_access_log": False})
+    secure = dict(zip(("ssl_certfile", "ssl_keyfile"), certificates, strict=True)) if certificates else {}
+    serve.start(http_options={"host": host, "port": port, **secure}, logging_config={"enable_access_log": False})
     # SQLite and the uploads are files of the head; a cluster with a shared disk and PostgreSQL would not need this
     on_head = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
 
@@ -137,6 +146,7 @@ def _build_app(config: ServerConfig) -> FastAPI:
         server_id=config.server_id,
         token=settings.token_at_home.read_text().strip(),
         allowed_hosts=config.allowed_hosts,
+        key_file=settings.signing_key_at_home,
     )
 
 
