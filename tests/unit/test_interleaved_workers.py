@@ -58,7 +58,11 @@ class Code(MiniBatchScorer):
         self._race, self._worker, self._output = race, worker, scratch / "output"
         output = ScriptOutput(self._output)
         host = SimpleNamespace(
-            has_written=lambda: not output.is_empty(), files_of_init=output.take_of_init, stop=int, close=int
+            has_written=lambda: not output.is_empty(),
+            files_of_init=output.take_of_init,
+            shut_down=int,
+            stop=int,
+            close=int,
         )
         self._ready = SimpleNamespace(output_folder=self._output, scratch=scratch), host
 

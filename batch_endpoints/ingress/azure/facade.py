@@ -19,6 +19,8 @@ ACCOUNT, CODE_ACCOUNT = "ws", "code"
 """Accounts of blob storage: the containers of one are the datastores, those of the other uploads of code."""
 OUTPUTS, UPLOADS = "azureml/", "upload/"
 """Where in the default datastore the outputs of jobs and what was uploaded by our own clients are found."""
+_OUTPUT = re.compile(rf"{OUTPUTS}([^/]+)/([^/]+)(?:/(.*))?", re.DOTALL)
+_BLOBS = re.compile(rf"/blob/({CODE_ACCOUNT}|{ACCOUNT})\.blob\.local/([^/?]+)/([^?]*)")
 _LABEL = re.compile(r"(?:azureml:)?/subscriptions/.+/([^/]+)/labels/([^/]+)", re.IGNORECASE)
 
 
@@ -49,7 +51,7 @@ class Facade:
         self.default_datastore()
         if path.startswith(UPLOADS):
             return SCHEME + path.removeprefix(UPLOADS).rstrip("/")
-        if found := re.fullmatch(rf"{OUTPUTS}([^/]+)/([^/]+)(?:/(.*))?", path, re.DOTALL):
+        if found := _OUTPUT.fullmatch(path):
             with suppress(BatchEndpointError):  # then it is a path like any other
                 return "/".join(filter(None, (self.plane.jobs.output(found[1], found[2]).rstrip("/"), found[3])))
         return f"azureml://datastores/{STORE}/paths/{path}"
@@ -75,7 +77,7 @@ class Facade:
 
     def _code_container(self, uri: str) -> str:
         """The address of a folder that was uploaded, as the place where it is; any other URI as it is."""
-        found = re.search(rf"/blob/({CODE_ACCOUNT}|{ACCOUNT})\.blob\.local/([^/?]+)/([^?]*)", uri)
+        found = _BLOBS.search(uri)
         if not found:
             return uri
         path = unquote(found[3])
