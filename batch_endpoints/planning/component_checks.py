@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from batch_endpoints.planning.graph_types import nearest
 from batch_endpoints.planning.literals import as_type, is_literal, literal_value
+from batch_endpoints.planning.parallel_step import settings_problems
 from batch_endpoints.planning.problems import Problems
 from batch_endpoints.specs.component import (
     CommandComponent,
@@ -161,8 +162,10 @@ def _check_parallel(component: ParallelComponent, at: Location, problems: Proble
             problems.add((*at, *key), f"'{port[2]}' is a literal; the data that is cut into mini-batches is needed")
     if not component.input_data:
         problems.add((*at, "input_data"), "is missing: write ${{inputs.<input>}} of the data for mini-batches")
-    if not task.entry_script:
+    if task.type != "model" and not task.entry_script:
         problems.add((*at, "task", "entry_script"), "is missing: name the script with init() and run()")
+    for below, problem in settings_problems(component):
+        problems.add((*at, *below), problem)
 
 
 def _names(text: str) -> Iterable[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from batch_endpoints.planning.bindings import ParentInput, expression
+from batch_endpoints.planning.bindings import ParentInput, ParentOutput, expression
 from batch_endpoints.planning.literals import is_literal
 from batch_endpoints.specs.component import Binding, ComponentInput, PipelineComponent, Step
 from batch_endpoints.specs.invocation import JobInput
@@ -31,6 +31,8 @@ def derived_component(component: PipelineComponent, inputs: Mapping[str, JobInpu
 def with_types_of_ports(component: PipelineComponent) -> PipelineComponent:
     """The component with the type, and the range, of what reads each of its inputs, where all that read it agree.
 
+    An output that states no type gets that of the step that is bound to it.
+
     The inputs of a job have values and often no types: ``limit: 007`` is text where a step takes a string, and the
     number 7 where it takes an integer.
 
@@ -43,7 +45,29 @@ def with_types_of_ports(component: PipelineComponent) -> PipelineComponent:
         if ports and all(port.type == ports[0].type for port in ports):
             declared = declared.model_copy(update={"type": ports[0].type, **_range(declared, ports)})
         inputs[name] = declared
-    return component.model_copy(update={"inputs": inputs})
+    outputs = {
+        name: declared.model_copy(update={"type": kind}) if (kind := _type_of_output(component, name)) else declared
+        for name, declared in component.outputs.items()
+    }
+    return component.model_copy(update={"inputs": inputs, "outputs": outputs})
+
+
+def _type_of_output(component: PipelineComponent, output: str) -> str:
+    """The type that a step states for an output of its pipeline, which states none; "" where it has one."""
+    if "type" in component.outputs[output].model_fields_set:
+        return ""
+    for step in component.jobs.values():
+        for name, bound in step.outputs.items():
+            long = bound if isinstance(bound, Binding) else Binding(path=bound)
+            try:
+                if expression(long.path) != ParentOutput(output):
+                    continue
+            except ValueError:  # noted when the graph is built
+                continue
+            inner = step.component if not isinstance(step.component, str) else None
+            declared = inner.outputs.get(name) if inner else None
+            return long.type or (declared.type if declared else "")
+    return ""
 
 
 def _range(declared: ComponentInput, ports: list[ComponentInput]) -> dict[str, object]:

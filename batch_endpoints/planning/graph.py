@@ -130,10 +130,10 @@ def _outer_variables(scope: Scope) -> dict[str, str]:
 
 def _retries(node: Node, problems: Problems) -> StepRetries:
     component = node.component
-    assert not isinstance(component, PipelineComponent)
+    if not isinstance(component, CommandComponent):  # a parallel step's are those of its mini-batches
+        return StepRetries()
     own = component.retry_settings
-    stated = own.model_dump(exclude_unset=True) if isinstance(own, StepRetries) else dict(own or {})
-    stated |= node.step.retry_settings or {}
+    stated = {**(own.model_dump(exclude_unset=True) if own else {}), **(node.step.retry_settings or {})}
     try:
         return StepRetries.model_validate(stated)
     except ValidationError as error:

@@ -31,6 +31,7 @@ from batch_endpoints.specs import (
     check,
 )
 from batch_endpoints.specs.component import LITERAL_TYPES, ComponentInput, ComponentOutput
+from batch_endpoints.specs.origins import Location
 
 TIMEOUT_SECONDS = 60
 """For one run() call where nothing is said; a model deployment's is half of that (both as in Azure ML)."""
@@ -87,16 +88,26 @@ def scoring_job(
 
 def step_problems(component: ParallelComponent) -> list[str]:
     """What is wrong with a component by itself, each in a line; for whoever registers it, and before it runs."""
-    return [problem for check_one in _CHECKS for problem in check_one(component)]
+    found = [problem for check_one in _CHECKS for problem in check_one(component)]
+    return [*found, *(f"'{'.'.join(map(str, key))}': {problem}" for key, problem in settings_problems(component))]
 
 
-def _runs_a_function(component: ParallelComponent) -> Iterator[str]:
+def settings_problems(component: ParallelComponent) -> list[tuple[Location, str]]:
+    """What is wrong beside names of inputs and outputs: the key in the component, and the problem."""
+    return [found for check_one in _CHECKS_OF_SETTINGS for found in check_one(component)]
+
+
+def _runs_a_function(component: ParallelComponent) -> Iterator[tuple[Location, str]]:
     if component.task.type == "model":
         yield (
+            ("task", "type"),
             "task.type 'model' is not supported; use run_function, with an entry_script that loads the model from an "
-            "input, or score with a model deployment"
+            "input, or score with a model deployment",
         )
-    elif not component.task.entry_script:
+
+
+def _has_a_script(component: ParallelComponent) -> Iterator[str]:
+    if component.task.type != "model" and not component.task.entry_script:
         yield "task.entry_script is missing: the file with init() and run(), in the folder task.code"
 
 
@@ -129,43 +140,55 @@ def _arguments_name_ports(component: ParallelComponent) -> Iterator[str]:
         for port in named
         if port.name not in there[port.kind]
     )
+
+
+def _arguments_are_words(component: ParallelComponent) -> Iterator[tuple[Location, str]]:
+    said = component.task.program_arguments
     try:
-        argument_words(component.task.program_arguments, dict.fromkeys(named, ""))
+        argument_words(said, dict.fromkeys(ports(said), ""))
     except SpecError as error:
-        yield f"task.{error.what}"
+        yield ("task", "program_arguments"), f"task.{error.what}"
 
 
-def _scripts_write_folders(component: ParallelComponent) -> Iterator[str]:
+def _scripts_write_folders(component: ParallelComponent) -> Iterator[tuple[Location, str]]:
     rows = _name(component.task.append_row_to)
     if component.task.append_row_to and rows not in component.outputs:  # which is said already
         return
     for name, output in component.outputs.items():
         if _kind(output) == "uri_file" and name != rows:
             yield (
+                ("outputs", name),
                 f"the output '{name}' is a uri_file, which many mini-batches would write at once; make it a "
-                "uri_folder, or let task.append_row_to name it"
+                "uri_folder, or let task.append_row_to name it",
             )
 
 
-def _retries_are_known(component: ParallelComponent) -> Iterator[str]:
+def _retries_are_known(component: ParallelComponent) -> Iterator[tuple[Location, str]]:
     for key in component.retry_settings:
         if key not in RetrySettings.model_fields:
-            yield f"unknown key 'retry_settings.{key}'{_nearest(key, RetrySettings.model_fields, '; there are')}"
+            near = _nearest(key, RetrySettings.model_fields, "; there are")
+            yield ("retry_settings", key), f"unknown key 'retry_settings.{key}'{near}"
 
 
-def _settings_are_valid(component: ParallelComponent) -> Iterator[str]:
+def _settings_are_valid(component: ParallelComponent) -> Iterator[tuple[Location, str]]:
     known = {key: value for key, value in component.retry_settings.items() if key in RetrySettings.model_fields}
     try:
         check(ModelDeploymentSettings, {**_settings(component), "retry_settings": _retries(known)})
     except SpecError as error:
-        yield error.what
+        for line in error.what.splitlines():
+            key, _, problem = line.removeprefix("'").partition("': ")
+            yield (tuple(key.split(".")), problem) if problem else ((), line)
 
 
 _CHECKS: tuple[Callable[[ParallelComponent], Iterable[str]], ...] = (
-    _runs_a_function,
+    _has_a_script,
     _cuts_an_input,
     _appends_to_an_output,
     _arguments_name_ports,
+)
+_CHECKS_OF_SETTINGS: tuple[Callable[[ParallelComponent], Iterable[tuple[Location, str]]], ...] = (
+    _runs_a_function,
+    _arguments_are_words,
     _scripts_write_folders,
     _retries_are_known,
     _settings_are_valid,

@@ -23,6 +23,15 @@ def data_of(job: CommandJob | ScoringJob) -> dict[str, str]:
     return found | ({"code": code} if code else {})
 
 
+def _uris(job: CommandJob | ScoringJob) -> dict[str, str]:
+    """Of inputs that a step is given as URIs, which it may state in what it writes."""
+    declared = job.component.inputs if isinstance(job, CommandJob) else {}
+    modes = {
+        name: given.mode or (declared[name].mode if name in declared else "") for name, given in job.inputs.items()
+    }
+    return {name: given.path for name, given in job.inputs.items() if modes[name] == "direct" and given.path}
+
+
 def step_key(job: CommandJob | ScoringJob, contents: Mapping[str, str]) -> str:
     """Equal for two steps that would do the same.
 
@@ -40,6 +49,7 @@ def step_key(job: CommandJob | ScoringJob, contents: Mapping[str, str]) -> str:
         "work": work,
         "literals": {name: given.value for name, given in job.inputs.items() if given.type == "literal"},
         "modes": {name: given.mode for name, given in job.inputs.items()},
+        "uris": _uris(job),
         "outputs": {name: output.type for name, output in job.outputs.items()},
         "contents": dict(contents),
     }

@@ -96,6 +96,7 @@ class Scope:
 def declare(pipeline: PipelineComponent, problems: Problems) -> Scope:
     """The pipeline with all steps in it, each output bound to the leaf's that it is."""
     scope = Scope(pipeline, ())
+    check_component(pipeline, (), problems)
     _declare(scope, problems)
     if not problems and sum(1 for _ in scope.leaves()) > MOST_STEPS:
         problems.add((), f"the pipeline has more than {MOST_STEPS} steps")
@@ -119,7 +120,11 @@ def _declare(scope: Scope, problems: Problems) -> None:
         if node.is_component:
             ports = {name: _type_of_bound(scope, given) for name, given in node.step.inputs.items()}
             inputs = {name: declared_input(kind) for name, kind in ports.items()}
-            node.component = node.component.model_copy(update={"inputs": inputs})
+            outputs = {
+                output: declared.model_copy(update={"type": _type_of_output(scope, node.step.outputs[output])})
+                for output, declared in node.component.outputs.items()
+            }
+            node.component = node.component.model_copy(update={"inputs": inputs, "outputs": outputs})
         check_component(node.component, node.component_at, problems)
         if isinstance(node.component, PipelineComponent):
             node.inner = Scope(node.component, node.component_at, node)
@@ -144,6 +149,20 @@ def _type_of_bound(scope: Scope, given: LiteralValue | Binding) -> str:
             case None:
                 return _data_type(given) or type_of(given)
     except ValueError:
+        pass
+    return "uri_folder"
+
+
+def _type_of_output(scope: Scope, bound: str | Binding) -> str:
+    """The type that an output states, or gets from the pipeline's output that it is bound to."""
+    long = bound if isinstance(bound, Binding) else Binding(path=bound)
+    if long.type:
+        return long.type
+    try:
+        match expression(long.path):
+            case ParentOutput(name) if name in scope.pipeline.outputs:
+                return scope.pipeline.outputs[name].type
+    except ValueError:  # noted where it is bound
         pass
     return "uri_folder"
 

@@ -191,7 +191,13 @@ def _component(file: PipelineJobFile | CommandJobFile) -> str | PipelineComponen
     common: dict[str, Any] = {
         "inputs": {name: _declared(given) for name, given in file.inputs.items()},
         "outputs": {
-            name: ComponentOutput(type=given.type, mode=given.mode, description=given.description)
+            name: ComponentOutput.model_validate(
+                {
+                    **({"type": given.type} if "type" in given.model_fields_set else {}),  # or that of what is bound
+                    "mode": given.mode,
+                    "description": given.description,
+                }
+            )
             for name, given in file.outputs.items()
         },
     }

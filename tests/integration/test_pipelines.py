@@ -263,3 +263,84 @@ def test_steps_of_another_owner_are_not_reused(pipelines, tmp_path):
     pipelines.run(pipelines.plane.jobs.create(counting(tmp_path), invoker="anna"))
     pipelines.run(pipelines.plane.jobs.create(counting(tmp_path), invoker="ben"))
     assert times(tmp_path) == 2
+
+
+TWO_KEYS = """
+type: pipeline
+outputs: {o: {type: uri_file}}
+jobs:
+  work:
+    command: %s > ${{outputs.o}}
+    inputs: {data: {type: %s, path: "%s", mode: %s}}
+    outputs: {o: "${{parent.outputs.o}}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "mode"),
+    [
+        ("basename ${{inputs.data}}", "uri_file", "ro_mount"),
+        ("echo ${{inputs.data}}", "uri_folder", "direct"),
+    ],
+    ids=["the name of a file", "a URI"],
+)
+def test_what_a_step_can_see_of_its_data_beside_their_bytes_is_no_reason_for_a_wrong_result(
+    pipelines, tmp_path, command, kind, mode
+):
+    seen = []
+    for name in ("a.csv", "b.json"):
+        path = tmp_path / name
+        (path.mkdir(), (path / "x").write_text("same")) if kind == "uri_folder" else path.write_text("same")
+        state = pipelines.run(pipelines.create(TWO_KEYS % (command, kind, path.as_uri(), mode)))
+        assert state.status == "Completed", state.error
+        seen.append(text_of(state.outputs["o"]))
+    assert [name in text for name, text in zip(("a.csv", "b.json"), seen, strict=True)] == [True, True]
+
+
+def test_a_table_of_files_elsewhere_is_read_again(pipelines, tmp_path):
+    (source := tmp_path / "elsewhere").mkdir()
+    (table := tmp_path / "table").mkdir()
+    (code := tmp_path / "code").mkdir()
+    (code / "score.py").write_text("def init(): pass\ndef run(files): return files\n")
+    (table / "MLTable").write_text(f"paths: [{{folder: {source.as_uri()}}}]\n")
+    rows = []
+    for name in ("a.txt", "b.txt"):
+        (source / name).write_text("1")
+        text = SCORES.replace("numbers: {type: uri_folder", "numbers: {type: mltable")
+        state = pipelines.run(pipelines.create(text % (table.as_uri(), code.as_uri())))
+        assert state.status == "Completed", state.error
+        rows.append(state.rows.written)
+    assert rows == [1, 2]
+
+
+def test_results_that_were_changed_are_made_again(pipelines, tmp_path):
+    first = pipelines.run(pipelines.plane.jobs.create(counting(tmp_path)))
+    local_path(first.outputs["out"].path).write_text("1")
+    state = pipelines.run(pipelines.plane.jobs.create(counting(tmp_path)))
+    assert (state.status, times(tmp_path), text_of(state.outputs["out"])) == ("Completed", 2, "one\ndata\n")
+
+
+def test_a_result_of_data_that_changed_while_it_was_made_serves_nobody_else(pipelines, tmp_path):
+    document = counting(tmp_path)
+    document["jobs"]["work"]["component"]["command"] += f"; echo new > {tmp_path}/data.txt"
+    pipelines.run(pipelines.plane.jobs.create(document))
+    (tmp_path / "data.txt").write_text("data\n")
+    pipelines.run(pipelines.plane.jobs.create(document))
+    assert times(tmp_path) == 2
+
+
+def test_outputs_of_a_job_file_that_state_no_type_have_that_of_their_step(pipelines):
+    state = pipelines.run(
+        pipelines.create("""
+type: pipeline
+outputs: {a: , b: {mode: upload}}
+jobs:
+  write:
+    command: echo 1 > ${{outputs.a}}; echo 2 > ${{outputs.b}}
+    outputs:
+      a: {type: uri_file, path: "${{parent.outputs.a}}"}
+      b: {type: uri_file, path: "${{parent.outputs.b}}"}
+""")
+    )
+    assert state.status == "Completed", state.error
+    assert (text_of(state.outputs["a"]), text_of(state.outputs["b"])) == ("1\n", "2\n")

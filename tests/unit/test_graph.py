@@ -396,3 +396,62 @@ FITS = [
 @pytest.mark.parametrize(("given", "wanted", "expected"), FITS, ids=lambda value: str(value))
 def test_files_fit_files_and_folders_folders(given, wanted, expected):
     assert fits(given, wanted) is expected
+
+
+def test_an_output_in_place_has_the_type_of_the_pipelines_output_that_it_is_bound_to():
+    made = graph("""
+type: pipeline
+outputs: {text: {type: uri_file}}
+jobs:
+  write: {command: "echo 1 > ${{outputs.o}}", outputs: {o: "${{parent.outputs.text}}"}}
+""")
+    assert made.steps["write"].outputs["o"].type == "uri_file"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "problem"),
+    [
+        ("{n: {type: integer, max: 10, default: 50}}", "'inputs.n.default': "),
+        ("{a-b: {type: integer}}", "'inputs.a-b': 'a-b' is no name of an input or output"),
+    ],
+    ids=["range", "name"],
+)
+def test_the_inputs_of_the_whole_pipeline_are_checked(inputs, problem):
+    assert problem in problems(f"type: pipeline\ninputs: {inputs}\njobs: {{one: {{command: 'true'}}}}")[0]
+
+
+PARALLEL = """type: pipeline
+jobs:
+  score:
+    type: parallel
+    inputs: {data: {type: uri_folder, path: "file:///data"}}
+    outputs: {rows: {type: uri_file}}
+    input_data: ${{inputs.data}}
+    mini_batch_size: 10
+    retry_settings: {max_retries: 1}
+    logging_level: info
+    task:
+      type: run_function
+      entry_script: score.py
+      append_row_to: ${{outputs.rows}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "problem"),
+    [
+        ("max_retries: 1", "max_retires: 1", "retry_settings.max_retires", "did you mean 'max_retries'?"),
+        ("mini_batch_size: 10", "mini_batch_size: 10 zz", "mini_batch_size", "found '10 zz'"),
+        ("level: info", "level: loud", "logging_level", "found 'loud'"),
+        ("type: run_function", "type: model", "task.type", "'model' is not supported"),
+        ("      append_row_to: ${{outputs.rows}}\n", "", "outputs.rows", "which many mini-batches would write"),
+    ],
+    ids=lambda value: "",
+)
+def test_what_is_wrong_with_a_parallel_step_is_reported_with_line_and_key(old, new, key, problem):
+    assert old in PARALLEL
+    (found,) = problems(PARALLEL.replace(old, new))
+    place, shown_key, text = found.split(": ", 2)
+    assert place.startswith("pipeline.yml")
+    assert shown_key == f"'jobs.score.{key}'"
+    assert problem in text

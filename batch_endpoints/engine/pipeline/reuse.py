@@ -8,15 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.planning.reuse import data_of, step_key
 from batch_endpoints.settings import Settings
-from batch_endpoints.specs import CommandJob, JobOutput, PipelineJob, ScoringJob, Spec
+from batch_endpoints.specs import CommandJob, JobInput, JobOutput, PipelineJob, ScoringJob, Spec
 from batch_endpoints.storage.files.access import Access
-from batch_endpoints.storage.files.place import open_place, writable_place
-from batch_endpoints.storage.inputs.content import content_digest
+from batch_endpoints.storage.files.addresses import local_path
+from batch_endpoints.storage.files.place import writable_place
+from batch_endpoints.storage.inputs.content import content_digest, listing_digest
+from batch_endpoints.storage.inputs.mltable import FILE, read_mltable
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ class Earlier(Spec):
     job: str
     step: str
     outputs: dict[str, JobOutput]
+    listings: dict[str, str] = Field(default_factory=dict, description="of each output when it was made")
 
     @property
     def note(self) -> str:
@@ -51,6 +54,8 @@ class Reuse:
         try:
             cache = Settings.read().cache
             contents = {name: content_digest(uri, self._of(name), cache) for name, uri in data_of(step).items()}
+            if any(self._reads_elsewhere(given) for given in step.inputs.values()):
+                return ""
         except (OSError, BatchEndpointError) as error:
             logger.info("step '%s' cannot be compared with earlier ones: %s", step.name, error)
             return ""
@@ -62,7 +67,7 @@ class Reuse:
             return None
         try:
             earlier = Earlier.model_validate_json(self._place.read(f"{key}.json"))
-            if all(_is_there(output.path) for output in earlier.outputs.values()):
+            if _listings(earlier.outputs) == earlier.listings:
                 return earlier
         except (OSError, BatchEndpointError, ValidationError):  # as good as not noted
             pass
@@ -72,18 +77,25 @@ class Reuse:
         """Let the results of a step serve others."""
         if self._place is None or not key:
             return
-        mine = Earlier(job=self._job.name, step=step, outputs=dict(outputs))
         try:
+            listings = _listings(outputs)
+            mine = Earlier(job=self._job.name, step=step, outputs=dict(outputs), listings=listings)
             self._place.replace(f"{key}.json", mine.model_dump_json().encode())
-        except OSError as error:  # the next job runs it again
+        except (OSError, BatchEndpointError) as error:  # the next job runs it again
             logger.warning("the results of step '%s' cannot be noted for reuse: %s", step, error)
 
     def _of(self, name: str) -> Access:
         """Code was looked at when it was registered, and lies in the server's folders."""
         return Access(self._access.credentials) if name == "code" else self._access
 
+    def _reads_elsewhere(self, given: JobInput) -> bool:
+        """Is it a table of files that are not in its own folder, so that this does not name all of its content?"""
+        if given.type != "mltable":
+            return False
+        table = read_mltable(given.path, str, self._access)
+        top = str(local_path(given.path) or given.path.partition("?")[0]).rstrip("/").removesuffix(f"/{FILE}")
+        return not all(f"{local_path(path.path) or path.path}".startswith(f"{top}/") for path in table.paths)
 
-def _is_there(uri: str) -> bool:
-    walk = open_place(uri).walk()
-    next(walk.found, None)
-    return True
+
+def _listings(outputs: Mapping[str, JobOutput]) -> dict[str, str]:
+    return {name: listing_digest(output.path) for name, output in outputs.items()}

@@ -169,14 +169,16 @@ class _GraphRun:
                 step = self.graph.steps[path]
                 job = step_job(self.job, step, self.outputs, disk)
                 folder = folder.run_of(job)
-                key = self._reuse.key(job, deterministic=step.component.is_deterministic)
+                same = {"deterministic": step.component.is_deterministic}
+                key = self._reuse.key(job, **same)
                 if earlier := self._reuse.find(key):
                     self._steps.take(path, job, folder, earlier)
                     ended = earlier.outputs
                 else:
                     ended = self._steps.run(path, job, folder)
                     done = self.state.state.steps[path].progress
-                    if not (done.items_failed or done.rows_failed):  # what failed may be tried again
+                    # what failed may be tried again; and its data may have changed while it ran
+                    if key and not (done.items_failed or done.rows_failed) and key == self._reuse.key(job, **same):
                         self._reuse.note(key, path, ended)
         except BaseException as error:
             ended = error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from batch_endpoints.storage.files.atomic_files import whole_file
 from batch_endpoints.storage.files.place import open_place
 
 _PIECE = 4 << 20
+_SETTLED_SECONDS = 3.0  # more than the coarsest clock of a file system
 
 
 def content_digest(uri: str, access: Access, cache: Path) -> str:
@@ -27,8 +29,7 @@ def content_digest(uri: str, access: Access, cache: Path) -> str:
     place = open_place(uri, access)
     root, found = place.walk()
     files = by_path([one for one in found if isinstance(one, InputFile)])
-    # what a single file is called is part of it only within a folder
-    names = [""] if len(files) == 1 and files[0].path == place.name else [file.path for file in files]
+    names = [file.path for file in files]  # also of a single one: its ending may decide how it is read
     if place.disk is None:
         if not all(file.etag for file in files):
             return ""
@@ -41,10 +42,27 @@ def content_digest(uri: str, access: Access, cache: Path) -> str:
     except FileNotFoundError:
         pass
     digest = _digest(f"{name}\0{_hash(path)}" for name, path in zip(names, paths, strict=True))
+    if any(path.stat().st_ctime > time.time() - _SETTLED_SECONDS for path in paths):
+        return digest  # it may still change without another ctime
     known.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(known, replace=True) as file:
         file.write(digest.encode())
     return digest
+
+
+def listing_digest(uri: str) -> str:
+    """A digest of what lies at a URI by the words of its store, without reading it: names, sizes, etags or times.
+
+    Raises:
+        OSError: nothing is there, or it cannot be listed.
+    """
+    place = open_place(uri)
+    root, found = place.walk()
+    files = by_path([one for one in found if isinstance(one, InputFile)])
+    if place.disk is None:
+        return _digest(f"{file.path}\0{file.size} {file.etag}" for file in files)
+    times = (Path(root, file.path).stat().st_mtime_ns for file in files)
+    return _digest(f"{file.path}\0{file.size} {time}" for file, time in zip(files, times, strict=True))
 
 
 def _digest(lines: Iterable[str]) -> str:
