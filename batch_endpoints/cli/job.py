@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 JOB_COLUMNS = {
     "name": "name",
+    "step": "step?",
     "status": "status",
     "endpoint": "endpoint_name",
     "items": "progress.items",

@@ -14,7 +14,9 @@ from batch_endpoints.cli.terminal import echo
 from batch_endpoints.terminal_text import for_stream
 
 Columns = Sequence[str] | Mapping[str, str]
-"""Dotted keys that a table shows, or their headings and them; without a heading it is the key's last part."""
+"""Dotted keys that a table shows, or their headings and them; without a heading it is the key's last part.
+
+One with a question mark at its end is shown where a row has a value for it."""
 
 UNCUT = 10_000  # columns: a table in a pipe is not cut to somebody's window
 
@@ -94,6 +96,11 @@ def table(data: Any, columns: Columns = ()) -> tuple[list[str], list[list[str]]]
         dict.fromkeys(key for e in flat for key, value in e.items() if not isinstance(value, dict | list))
     )
     headed = shown if isinstance(shown, Mapping) else {key.rpartition(".")[2]: key for key in shown}
+    headed = {
+        heading: key.removesuffix("?")
+        for heading, key in headed.items()
+        if not key.endswith("?") or any(entry.get(key.removesuffix("?")) for entry in flat)
+    }
     return list(headed), [[_cell(entry.get(key)) for key in headed.values()] for entry in flat]
 
 

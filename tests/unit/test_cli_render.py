@@ -103,3 +103,10 @@ def test_a_query_selects():
     assert render.selection("")(JOB) is JOB
     with pytest.raises(click.UsageError, match="does not fit"):
         render.selection("length(overwrite)")(JOB)
+
+
+def test_a_column_that_not_all_lists_have_is_shown_where_a_row_has_a_value():
+    columns = {"name": "name", "step": "step?"}
+    assert render.table([{"name": "a", "step": ""}], columns) == (["name"], [["a"]])
+    rows = [{"name": "a", "step": "x"}, {"name": "b"}]
+    assert render.table(rows, columns) == (["name", "step"], [["a", "x"], ["b", ""]])
