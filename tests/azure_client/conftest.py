@@ -1,10 +1,13 @@
 """The unmodified client of Azure ML, in an interpreter of its own that shares nothing with the server's."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from workspace_server import azure_server
+
+from batch_endpoints.specs import Environment
 
 PYTHON = "BATCH_ENDPOINTS_TEST_AZURE_CLIENT"
 
@@ -20,6 +23,8 @@ def client_python():
 @pytest.fixture(scope="module")
 def server(client_python, tmp_path_factory):
     with azure_server(tmp_path_factory.mktemp("server")) as running:
+        here = Environment(name="python", version="1", python=sys.executable)
+        running.plane.assets.put("environments", here)
         yield running
 
 
@@ -41,6 +46,12 @@ def project(tmp_path):
         "data/a.csv": "x\n1\n",
         "data/b.csv": "x\n2\n",
         "data/deep/c.csv": "x\n3\n",
+        "steps/scale.py": (
+            "import sys\nfrom pathlib import Path\n\ncleaned, factor, totals = sys.argv[1:]\n"
+            "values = [int(line) for line in Path(cleaned, 'all.txt').read_text().split()]\n"
+            "Path(totals).mkdir(exist_ok=True)\n"
+            "Path(totals, 'total.txt').write_text(str(sum(values) * int(factor)))\n"
+        ),
         "conda.yml": "name: scoring\ndependencies:\n  - python=3.11\n",
     }.items():
         file = tmp_path / path

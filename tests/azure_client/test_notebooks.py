@@ -25,3 +25,32 @@ def test_a_scoring_script_is_deployed_invoked_followed_and_downloaded(server, cl
     assert found["listed"] == [True], "an archived job is left out"
     assert found["downloaded"] == ["empty.txt", "weights.txt"]
     assert found["endpoints"] == []
+
+
+def test_a_pipeline_is_deployed_invoked_and_run_as_a_job(server, client_python, project):
+    found = run_client(server, client_python, NOTEBOOKS / "pipelines.py", project)
+
+    assert found["compute"] == ["cpu", 2]
+    assert found["component"] == ["totals", ["cleaning", "scaling"]]
+    assert found["status"] == "Completed"
+    assert found["steps"] == ["cleaning", "scaling"]
+    assert found["deployed"] == "9"
+    assert found["job"] == ["Completed", "totals"]
+    assert found["of_job"] == "6"
+
+
+def test_wrong_use_is_answered_with_the_clients_own_exceptions_and_our_sentence(server, client_python, project):
+    found = run_client(server, client_python, NOTEBOOKS / "wrong_use.py", project)
+
+    assert found["no endpoint"][0] == "ResourceNotFoundError"
+    assert "nowhere" in found["no endpoint"][1]
+    assert found["name"][0] == "HttpResponseError"
+    assert "expected 3 to 32 letters" in found["name"][1]
+    assert found["other content"][0] == "ResourceExistsError"
+    assert "A version never changes" in found["other content"][1]
+    assert found["no model"][0] == "ResourceNotFoundError"
+    assert found["no default"][0] == "HttpResponseError"
+    assert "has no default deployment" in found["no default"][1]
+    assert found["deleted job"] == ["ResourceNotFoundError", "no job"]
+    assert found["failed job"][0] == "JobException"
+    assert "the model is broken" in found["failed job"][1]

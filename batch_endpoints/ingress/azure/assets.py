@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from batch_endpoints.control_plane.assets import SPECS
 from batch_endpoints.control_plane.records import everything, found
-from batch_endpoints.errors import Conflict
 from batch_endpoints.ingress.azure.asset_bodies import BODIES
 from batch_endpoints.ingress.azure.facade import Facade
 from batch_endpoints.ingress.azure.routes import WORKSPACE, Call, Routes, resource, stored
 from batch_endpoints.interfaces.records import AnyAsset, AssetKind
-from batch_endpoints.specs import Compute, Data, Datastore, Model, check
+from batch_endpoints.specs import Compute, Data, Datastore, check
 
 ARCHIVED = "azureml.isArchived"
 """The property by which an asset or a job is left out of lists."""
+_ANONYMOUS = ("cliv2anonymousenvironment", "azureml_anonymous")
+"""Names, in lower case, under which a client registers what a person has not named; no list has them."""
 _LATEST = ("latest", "azureml_default")
-_CHANGED_PATH = "Asset paths cannot be updated."  # which the client makes its AssetPathException of
 
 
 def add_assets(routes: Routes, facade: Facade) -> None:
@@ -40,7 +40,7 @@ def add_versioned(routes: Routes, facade: Facade, kind: AssetKind) -> None:
             "tags": asset.tags,
             "properties": {key: value for key, value in asset.properties.items() if key != ARCHIVED},
             "isArchived": is_archived(asset.properties),
-            "isAnonymous": asset.name.lower() in ("cliv2anonymousenvironment", "azureml_anonymous"),
+            "isAnonymous": asset.name.lower() in _ANONYMOUS,
             **body.properties(facade, asset, call.workspace),
         }
         id = f"{call.workspace}/{kind}/{asset.name}/versions/{asset.version}"
@@ -66,6 +66,7 @@ def add_versioned(routes: Routes, facade: Facade, kind: AssetKind) -> None:
     @routes.add("GET", collection)
     def list_containers(call: Call) -> dict[str, Any]:
         names = [asset.name for asset in everything(lambda page: assets.list(kind, page))]
+        names = [name for name in names if name.lower() not in _ANONYMOUS]
         return {"value": viewed(call, [container_answer(name, call) for name in names])}
 
     @routes.add("GET", container)
@@ -105,13 +106,7 @@ def add_versioned(routes: Routes, facade: Facade, kind: AssetKind) -> None:
             **body.document(facade, given),
         }
         asset: AnyAsset = check(SPECS[kind], document)
-        try:
-            saved, created = assets.put(kind, asset)
-        except Conflict:
-            if isinstance(asset, Model | Data) and _path_changed(asset):
-                error = {"code": "UserError", "message": _CHANGED_PATH, "details": []}
-                return JSONResponse({"error": error}, status_code=400)
-            raise
+        saved, created = assets.put(kind, asset)
         return stored(answer(saved, call), created)
 
     @routes.add("DELETE", one)
@@ -121,10 +116,6 @@ def add_versioned(routes: Routes, facade: Facade, kind: AssetKind) -> None:
     @routes.add("DELETE", container)
     def delete_container(call: Call) -> None:
         assets.delete(kind, call.name("name"))
-
-    def _path_changed(asset: Model | Data) -> bool:
-        known = assets.get(kind, asset.name, asset.version)
-        return isinstance(known, Model | Data) and known.path != asset.path
 
 
 def viewed(call: Call, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:

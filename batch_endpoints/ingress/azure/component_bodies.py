@@ -12,6 +12,7 @@ from batch_endpoints.ingress.azure.routes import Keys
 from batch_endpoints.interfaces.records import AnyAsset
 from batch_endpoints.specs import CommandComponent, ParallelComponent, PipelineComponent, parse_reference, to_document
 from batch_endpoints.specs.component import LITERAL_TYPES, Step
+from batch_endpoints.specs.deployment import PipelineSettings
 
 _OF_STEPS = frozenset(Step.model_fields)
 _DROPPED = ("$schema", "_source", "name", "version", "tags", "properties", "description", "is_anonymous")
@@ -32,7 +33,7 @@ def _own_form(facade: Facade, spec: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(found.get("code"), str):
         found["code"] = code_uri(facade, found["code"])
     if isinstance(found.get("environment"), str):
-        found["environment"] = _reference(found["environment"])
+        found["environment"] = reference(found["environment"])
     if isinstance(task := found.get("task"), Mapping):
         found["task"] = _own_form(facade, task)
     for side in ("inputs", "outputs"):
@@ -47,7 +48,7 @@ def step_document(facade: Facade, given: Mapping[str, Any]) -> dict[str, Any]:
     """One step of a pipeline in our form."""
     step = {key: value for key, value in given.items() if key not in _DROPPED and value not in (None, {}, "")}
     if component := step.pop("componentId", step.pop("component_id", None)):
-        step["component"] = _reference(str(component))
+        step["component"] = reference(str(component))
     if compute := step.pop("computeId", step.pop("compute_id", None)):
         step["compute"] = str(compute).rpartition("/")[2]
     step["inputs"] = {name: _bound(facade, value) for name, value in step.get("inputs", {}).items()}
@@ -73,11 +74,8 @@ def _client_form(spec: dict[str, Any], workspace: str) -> dict[str, Any]:
     if isinstance(task := found.get("task"), dict):
         found["task"] = _client_form({key: value for key, value in task.items() if value != ""}, workspace)
     for side in ("inputs", "outputs"):
-        for port in found.get(side, {}).values():
-            if port.get("type") in LITERAL_TYPES:
-                for key in ("default", "min", "max"):
-                    if key in port:
-                        port[key] = _text(port[key])
+        if side in found:
+            found[side] = {name: _port(port) for name, port in found[side].items()}
     if steps := found.pop("jobs", None):
         found["jobs"] = {name: step_answer(step, workspace) for name, step in steps.items()}
     return {key: value for key, value in found.items() if value not in ("", {}, [])}
@@ -91,7 +89,8 @@ def step_answer(step: Mapping[str, Any], workspace: str) -> dict[str, Any]:
     if compute := answer.pop("compute", None):
         answer["computeId"] = f"{workspace}/computes/{str(compute).removeprefix('azureml:')}"
     answer["inputs"] = {name: _wrapped(value, "job_input_type") for name, value in answer.get("inputs", {}).items()}
-    answer["outputs"] = {name: _wrapped(value, "type") for name, value in answer.get("outputs", {}).items()}
+    outputs = {name: _wrapped(value, "type") for name, value in answer.get("outputs", {}).items()}
+    answer["outputs"] = {name: value for name, value in outputs.items() if value}  # an empty one, no client reads
     answer.setdefault("type", "command")
     return answer
 
@@ -104,7 +103,16 @@ def asset_id(reference: str, kind: str, workspace: str) -> str:
     return f"{workspace}/{kind}/{named.name}/labels/{named.label or 'latest'}"
 
 
-def _reference(given: str) -> str:
+def pipeline_settings(given: Keys) -> dict[str, Any]:
+    """The settings of a pipeline that mean something here, with names in place of ids."""
+    settings = {key: value for key, value in given.given.items() if key in PipelineSettings.model_fields}
+    for key in ("default_compute", "default_datastore"):
+        if key in settings:
+            settings[key] = str(settings[key]).rpartition("/")[2].removeprefix("azureml:")
+    return settings
+
+
+def reference(given: str) -> str:
     """An id as a reference of ours; any other text as it is."""
     if found := re.search(r"/(\w+)/([^/]+)/labels/([^/]+)$", given):
         return f"azureml:{found[2]}@{found[3]}"
@@ -116,6 +124,14 @@ def _declared(port: Any) -> Any:
     if isinstance(port, Mapping) and isinstance(kind := port.get("type"), str):
         return {**port, "type": kind.lower() if kind.lower() in LITERAL_TYPES else kind}
     return port
+
+
+def _port(port: dict[str, Any]) -> dict[str, Any]:
+    """A declared input or output as a client reads it: numbers are text, and what is not stated is not there."""
+    stated = {key: value for key, value in port.items() if key == "default" or value not in ("", False, None)}
+    if port.get("type") not in LITERAL_TYPES:
+        return stated
+    return {key: _text(value) if key in ("default", "min", "max") else value for key, value in stated.items()}
 
 
 def _bound(facade: Facade, value: Any) -> Any:

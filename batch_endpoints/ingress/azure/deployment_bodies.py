@@ -10,7 +10,7 @@ from typing import Any
 
 from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.azure.codes import code_id, code_uri
-from batch_endpoints.ingress.azure.component_bodies import asset_id
+from batch_endpoints.ingress.azure.component_bodies import asset_id, pipeline_settings
 from batch_endpoints.ingress.azure.facade import Facade
 from batch_endpoints.ingress.azure.routes import Call, Keys, present
 from batch_endpoints.interfaces.records import AnyDeployment
@@ -169,12 +169,11 @@ def _azures_layout(settings: dict[str, Any]) -> None:
 
 def _pipeline(configuration: Keys) -> dict[str, Any]:
     component = str(configuration.object("componentId").get("assetId", ""))
-    known = ("default_compute", "default_datastore", "continue_on_step_failure", "force_rerun")
-    settings = {key: value for key, value in configuration.object("settings").given.items() if key in known}
-    for key in ("default_compute", "default_datastore"):
-        if key in settings:
-            settings[key] = str(settings[key]).rpartition("/")[2]
-    return {"type": "pipeline", "component": component, "settings": settings}
+    return {
+        "type": "pipeline",
+        "component": component,
+        "settings": pipeline_settings(configuration.object("settings")),
+    }
 
 
 def _asset(id: str) -> dict[str, str]:

@@ -12,7 +12,8 @@ from batch_endpoints.ingress.azure.assets import viewed
 from batch_endpoints.ingress.azure.doors import LOGS
 from batch_endpoints.ingress.azure.facade import Facade
 from batch_endpoints.ingress.azure.job_answers import child_resource, job_resource, parent_of
-from batch_endpoints.ingress.azure.routes import WORKSPACE, Call, Routes
+from batch_endpoints.ingress.azure.job_bodies import job_document
+from batch_endpoints.ingress.azure.routes import WORKSPACE, Call, Routes, stored
 from batch_endpoints.storage.job.logs import merged_logs
 
 _COLLECTION = WORKSPACE + "/jobs"
@@ -44,11 +45,9 @@ def add_jobs(routes: Routes, facade: Facade) -> None:
 
     @routes.add("PUT", _ONE)
     def put_job(call: Call) -> Response:
-        kind = call.properties.get("jobType", "")
-        raise InvocationError(
-            f"a job of type {kind} cannot be created through this address yet",
-            mend="Deploy the pipeline as a component behind a batch endpoint, and invoke the endpoint.",
-        )
+        """Begin a job that stands for itself; the same request sent again begins no other."""
+        job = jobs.create(job_document(facade, call), request_id=f"azure-{call.name('job')}")
+        return stored(job_resource(job, facade, call.workspace, call.base), True)
 
     @routes.add("POST", _ONE + "/cancel")
     def cancel(call: Call) -> None:

@@ -36,11 +36,7 @@ def add_run_history(routes: Routes, facade: Facade) -> None:
             return {"value": []}
         if has_step(job):
             return {"value": [run(job, as_step=True, old_types=_is_old(call))]}
-        steps = (
-            step
-            for step in everything(lambda page: jobs.list(endpoint=job.endpoint_name, page=page))
-            if step.parent_job_name == job.name
-        )
+        steps = everything(lambda page: jobs.children(job.name, page))
         return {"value": [run(step, as_step=False, old_types=_is_old(call)) for step in steps]}
 
     @routes.add("GET", _RUN)
