@@ -13,6 +13,7 @@ from batch_endpoints.errors import BatchEndpointError, SpecError
 from batch_endpoints.interfaces.records import AnyAsset, AssetKind
 from batch_endpoints.planning.graph_types import fits, with_article
 from batch_endpoints.planning.literals import is_literal
+from batch_endpoints.planning.output_places import with_datastore, with_name
 from batch_endpoints.planning.scopes import MOST_STEPS
 from batch_endpoints.specs import (
     CommandComponent,
@@ -28,7 +29,6 @@ from batch_endpoints.specs.numbers import LiteralValue
 AnyComponent = CommandComponent | ParallelComponent | PipelineComponent
 C = TypeVar("C", bound=CommandComponent | ParallelComponent | PipelineComponent)
 _ASSET = re.compile(r"azureml:(?!//)|/subscriptions/")
-_DATASTORE = "${{default_datastore}}"
 
 
 class Known(Protocol):
@@ -103,10 +103,8 @@ class Places:
         return self._assets.places.uri(asset.path, f"the path of '{path}'")
 
     def output(self, path: str, key: str) -> str:
-        if _DATASTORE in path and not self._datastore:
-            return path
-        named = path.replace(_DATASTORE, self._datastore.removeprefix("azureml:"))
-        return self._assets.places.uri(named, key)
+        named = with_datastore(path, self._datastore)
+        return self._assets.places.uri(named, key) if with_name(named, "") else path
 
 
 class Uploads(Pins):

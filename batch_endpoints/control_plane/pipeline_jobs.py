@@ -13,6 +13,7 @@ from batch_endpoints.control_plane.job_parts import located_input, placed_output
 from batch_endpoints.errors import InvocationError
 from batch_endpoints.planning.derived_component import with_types_of_ports
 from batch_endpoints.planning.graph import build_graph
+from batch_endpoints.planning.output_places import all_places, check_places_differ, with_datastore, with_name
 from batch_endpoints.planning.pipeline_inputs import pipeline_inputs, pipeline_outputs
 from batch_endpoints.planning.pipeline_overrides import overridden_pipeline
 from batch_endpoints.specs import (
@@ -69,14 +70,18 @@ class PipelineJobs:
             name: value if value.type == "literal" else located_input(self._assets, name, value)
             for name, value in given.items()
         }
+
+        def place(path: str) -> str:
+            return with_name(with_datastore(path, asked.settings.default_datastore), name)
+
         outputs = {
-            name: placed_output(self._assets, name, output)
-            for name, output in pipeline_outputs(component, invocation.outputs).items()
+            port: placed_output(self._assets, port, output.model_copy(update={"path": place(output.path)}))
+            for port, output in pipeline_outputs(component, invocation.outputs).items()
         }
         graph = build_graph(component)
         compute = self._compute(invocation.compute or asked.settings.default_compute)
-        for step in graph.steps.values():
-            self._compute(step.compute)
+        stated = {step.compute for step in graph.steps.values() if step.compute}
+        computes = {each: self._compute(each) for each in sorted(stated)}
         data = [value for value in inputs.values() if value.type != "literal"]
         places = (*(value.path for value in data), *(output.path for output in outputs.values()))
         access = self._assets.places.access([*places, *component_uris(component)])
@@ -85,13 +90,14 @@ class PipelineJobs:
         settings = asked.settings
         if invocation.force_rerun is not None:
             settings = settings.model_copy(update={"force_rerun": invocation.force_rerun})
-        return PipelineJob(
+        job = PipelineJob(
             name=name,
             endpoint_name=endpoint,
             component=component,
             settings=settings,
             environment_variables={**settings.environment_variables, **invocation.environment_variables},
             compute=compute,
+            computes=computes,
             inputs=inputs,
             outputs=outputs,
             credentials=dict(access.credentials),
@@ -101,6 +107,8 @@ class PipelineJobs:
             invoker=invoker,
             created_at=now,
         )
+        check_places_differ(all_places(graph, job))
+        return job
 
     def _compute(self, name: str) -> Compute:
         compute = self._assets.get("computes", name.removeprefix("azureml:") or "local")
@@ -155,4 +163,4 @@ def check_outputs_free(job: ScoringJob | PipelineJob, folder: str) -> None:
     if isinstance(job, ScoringJob):
         named_output(job, folder).check_free()
     else:
-        check_free(job)
+        check_free(job, build_graph(job.component))

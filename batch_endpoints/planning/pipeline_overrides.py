@@ -61,6 +61,7 @@ def _common(invocation: Invocation) -> dict[str, Any]:
     resources = {"instance_count": invocation.instance_count} if invocation.instance_count is not None else {}
     return {
         "all": {
+            **({"compute": invocation.compute} if invocation.compute else {}),
             **({"retry_settings": retries} if retries else {}),
             **(
                 {"resources": {"properties": dict(invocation.resource_properties)}}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from batch_endpoints.planning.output_places import file_name
 from batch_endpoints.specs import CommandJob, ScoringJob
 
 _COSMETIC = {"name", "version", "display_name", "description", "tags", "properties", "is_deterministic"}
@@ -50,7 +51,7 @@ def step_key(job: CommandJob | ScoringJob, contents: Mapping[str, str]) -> str:
         "literals": {name: given.value for name, given in job.inputs.items() if given.type == "literal"},
         "modes": {name: given.mode for name, given in job.inputs.items()},
         "uris": _uris(job),
-        "outputs": {name: output.type for name, output in job.outputs.items()},
+        "outputs": {name: [output.type, file_name(output.path)] for name, output in job.outputs.items()},
         "contents": dict(contents),
     }
     canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))

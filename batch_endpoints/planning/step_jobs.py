@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from batch_endpoints.planning.graph import GraphStep, OfPipeline, OfStep
+from batch_endpoints.planning.output_places import file_name
 from batch_endpoints.planning.parallel_step import scoring_job
 from batch_endpoints.planning.pipeline_inputs import default_input
 from batch_endpoints.specs import (
@@ -14,8 +15,10 @@ from batch_endpoints.specs import (
     CommandJob,
     JobInput,
     JobOutput,
+    ParallelStep,
     PipelineJob,
     ScoringJob,
+    rows_file,
 )
 
 Outputs = Mapping[str, Mapping[str, JobOutput]]
@@ -61,12 +64,15 @@ def _as_declared(step: GraphStep, name: str, value: JobInput) -> JobInput:
     return value.model_copy(update={"mode": mode, "type": step.component.inputs[name].type})
 
 
-def step_job(pipeline: PipelineJob, step: GraphStep, outputs: Outputs, folder: str) -> CommandJob | ScoringJob:
+def step_job(
+    pipeline: PipelineJob, step: GraphStep, outputs: Outputs, folder: str, places: Mapping[OfStep, str]
+) -> CommandJob | ScoringJob:
     """One step as a job that can run: nothing in it refers to the pipeline any more.
 
     Args:
         outputs: of the steps that it reads from.
         folder: the pipeline's job folder on a disk, "" where it is elsewhere; its steps may read what others wrote.
+        places: where outputs go when it has ended: a file has the name that it has there from the beginning.
     """
     inputs = step_inputs(step, pipeline.inputs, outputs)
     of_step = {
@@ -77,7 +83,7 @@ def step_job(pipeline: PipelineJob, step: GraphStep, outputs: Outputs, folder: s
     common: dict[str, Any] = {
         "name": child_name(pipeline.name, step.path),
         "endpoint_name": pipeline.endpoint_name,
-        "compute": pipeline.compute,
+        "compute": pipeline.computes.get(step.compute, pipeline.compute),
         "credentials": pipeline.credentials,
         "open_folders": open_folders,
         "invoker": pipeline.invoker,
@@ -85,18 +91,33 @@ def step_job(pipeline: PipelineJob, step: GraphStep, outputs: Outputs, folder: s
         "retries": pipeline.retries,
         "created_at": pipeline.created_at,
     }
+    going = {name: place for name in of_step if (place := places.get(OfStep(step.path, name)))}
     if isinstance(step.component, CommandComponent):
         return CommandJob(
             **common,
             inputs=inputs,
-            outputs=of_step,
+            outputs={
+                name: output.model_copy(update={"path": going.get(name, "")}) for name, output in of_step.items()
+            },
             component=step.component,
             environment_variables=variables,
             retry_settings=step.retry_settings,
             timeout=step.timeout,
         )
     job = scoring_job(common["name"], step.component, inputs=inputs, outputs=of_step, environment_variables=variables)
+    rows = job.deployment.append_row_to if isinstance(job.deployment, ParallelStep) else ""
+    if rows and of_step[rows].type == "uri_file" and _is_rows_file(name := file_name(going.get(rows, ""))):
+        settings = job.deployment.settings.model_copy(update={"output_file_name": name})
+        common["deployment"] = job.deployment.model_copy(update={"settings": settings})
     return job.model_copy(update=common)
+
+
+def _is_rows_file(name: str) -> bool:
+    """Does its ending say a format of rows?"""
+    try:
+        return bool(name and rows_file(name, None))
+    except ValueError:
+        return False
 
 
 def _kind(type_: str) -> Literal["uri_file", "uri_folder"]:

@@ -86,6 +86,9 @@ class PipelineJob(JobSpec):
     type: Literal["pipeline"] = "pipeline"
     component: PipelineComponent = Field(description="all its components in place, with URIs and without references")
     settings: PipelineSettings = PipelineSettings()
+    computes: dict[str, Compute] = Field(
+        default_factory=dict, description="those that steps state, by what they state"
+    )
     environment_variables: Strings = Field(default_factory=dict, description="for all steps; a step's own win")
     reuse_folder: Uri = Field("", description="of all jobs of this owner: results that may serve again; '' for none")
 

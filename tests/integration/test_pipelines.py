@@ -11,8 +11,9 @@ from batch_endpoints.control_plane import ControlPlane
 from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.pipeline.local_commands import LocalCommands
 from batch_endpoints.engine.pipeline.run_graph import run_pipeline
+from batch_endpoints.errors import Conflict, InvocationError
 from batch_endpoints.records.memory import MemoryRecordStore
-from batch_endpoints.specs import Invocation, JobState
+from batch_endpoints.specs import CommandJob, Compute, Datastore, Invocation, JobState
 from batch_endpoints.storage.files.addresses import local_path
 from batch_endpoints.storage.files.disk import Disk
 from batch_endpoints.storage.job.job_folder import JobFolder
@@ -344,3 +345,134 @@ jobs:
     )
     assert state.status == "Completed", state.error
     assert (text_of(state.outputs["a"]), text_of(state.outputs["b"])) == ("1\n", "2\n")
+
+
+PLACES = """
+type: pipeline
+settings: {default_datastore: azureml:lake}
+outputs: {table: {type: uri_file, path: "azureml://datastores/${{default_datastore}}/paths/${{name}}/table.jsonl"}}
+inputs: {numbers: {type: uri_folder, path: %s}}
+jobs:
+  score:
+    type: parallel
+    inputs: {numbers: "${{parent.inputs.numbers}}"}
+    outputs: {rows: {path: "${{parent.outputs.table}}"}}
+    input_data: ${{inputs.numbers}}
+    task: {code: %s, entry_script: score.py, append_row_to: "${{outputs.rows}}"}
+  write:
+    command: basename ${{outputs.text}} > ${{outputs.text}}; echo 2 > ${{outputs.folder}}/two; echo ran >> %s
+    outputs:
+      text: {type: uri_file, path: "azureml://datastores/${{default_datastore}}/paths/${{name}}/returns.csv"}
+      folder: {type: uri_folder, path: "azureml://datastores/lake/paths/${{name}}/folder/"}
+  read:
+    command: cat ${{inputs.text}} ${{inputs.folder}}/two
+    inputs:
+      text: {type: uri_file, path: "${{parent.jobs.write.outputs.text}}"}
+      folder: ${{parent.jobs.write.outputs.folder}}
+"""
+
+
+@pytest.fixture
+def places(pipelines, tmp_path):
+    """A pipeline whose steps send their outputs to a datastore."""
+    (tmp_path / "lake").mkdir()
+    (source := tmp_path / "numbers").mkdir()
+    (source / "1").write_text("1")
+    (code := tmp_path / "code").mkdir()
+    (code / "score.py").write_text("def init(): pass\ndef run(files): return files\n")
+    lake = (tmp_path / "lake").as_uri()
+    pipelines.plane.assets.put("datastores", Datastore(name="lake", type="uri", uri=lake))
+    return PLACES % (source.as_uri(), code.as_uri(), tmp_path / "count")
+
+
+def test_outputs_of_steps_get_to_their_own_places(pipelines, tmp_path, places):
+    job = pipelines.create(places, name="monday")
+    state = pipelines.run(job)
+    assert state.status == "Completed", state.error
+    found = {str(path.relative_to(tmp_path / "lake")) for path in (tmp_path / "lake").rglob("*") if path.is_file()}
+    assert found == {"monday/table.jsonl", "monday/returns.csv", "monday/folder/two"}
+    assert (tmp_path / "lake/monday/returns.csv").read_text() == "returns.csv\n"  # its name from the beginning
+    assert (tmp_path / "lake/monday/table.jsonl").read_text().startswith("{")
+    child = pipelines.folder(job).files.read("steps/write/report.json").decode()
+    assert (tmp_path / "lake/monday/returns.csv").as_uri() in child
+
+
+def test_an_output_of_a_step_replaces_nothing_unless_asked(pipelines, tmp_path, places):
+    (tmp_path / "lake/monday").mkdir()
+    (theirs := tmp_path / "lake/monday/returns.csv").write_text("theirs")
+    with pytest.raises(Conflict, match="exists already"):
+        pipelines.create(places, name="monday")
+    theirs.unlink()
+    job = pipelines.create(places, name="monday")
+    theirs.write_text("theirs")  # meanwhile
+    assert pipelines.run(job).error.message.endswith("exists already")
+    assert theirs.read_text() == "theirs"
+
+
+def test_an_output_that_is_reused_gets_to_its_own_place_too(pipelines, tmp_path, places):
+    for name in ("monday", "tuesday"):
+        state = pipelines.run(pipelines.create(places, name=name))
+        assert state.status == "Completed", state.error
+        assert (tmp_path / f"lake/{name}/folder/two").read_text() == "2\n"
+    assert times(tmp_path) == 1
+    (tmp_path / "lake/monday/folder/two").write_text("3")  # the copy is its owner's
+    state = pipelines.run(pipelines.create(places, name="wednesday"))
+    assert (tmp_path / "lake/wednesday/folder/two").read_text() == "2\n"
+
+
+def test_a_driver_that_follows_another_one_copies_outputs_that_are_not_at_their_places_and_no_others(
+    pipelines, tmp_path, places
+):
+    job = pipelines.create(places, name="monday")
+    pipelines.run(job)
+    folder = pipelines.folder(job)
+    folder.files.delete("report.json")
+    folder.files.delete("steps/score/placed.json") if folder.files.exists("steps/score/placed.json") else None
+    (tmp_path / "lake/monday/folder/two").write_text("mine since")
+    assert run_pipeline(folder, LocalCommands, LocalRunner).status == "Completed"
+    assert (tmp_path / "lake/monday/folder/two").read_text() == "mine since"
+    folder.files.delete("report.json")
+    folder.files.delete("steps/write/placed.json")
+    assert run_pipeline(folder, LocalCommands, LocalRunner).status == "Completed"
+    assert (tmp_path / "lake/monday/folder/two").read_text() == "2\n"
+    assert times(tmp_path) == 1
+
+
+def test_without_a_default_datastore_outputs_stay_in_the_job_and_it_says_so(pipelines, tmp_path, places):
+    text = places.replace("settings: {default_datastore: azureml:lake}", "")
+    state = pipelines.run(pipelines.create(text, name="monday"))
+    assert state.status == "Completed", state.error
+    assert any("there is no settings.default_datastore" in note for note in state.notes)
+    assert not (tmp_path / "lake/monday/returns.csv").exists()
+
+
+def test_two_outputs_with_one_place_are_refused(pipelines, places):
+    with pytest.raises(InvocationError, match="is the place of two outputs: 'text' of step 'write' and"):
+        pipelines.create(places.replace("/folder/", "/returns.csv"), name="monday")
+
+
+def test_an_output_of_a_step_that_cannot_be_written_fails_that_step(pipelines, tmp_path):
+    (tmp_path / "file").write_text("")
+    state = pipelines.run(
+        pipelines.create(f"""
+type: pipeline
+jobs:
+  write: {{command: "echo > ${{{{outputs.o}}}}/x", outputs: {{o: {{path: "{(tmp_path / "file").as_uri()}/below"}}}}}}
+""")
+    )
+    assert state.status == "Failed"
+    assert statuses(state) == {"write": "Failed"}
+    assert "cannot be written" in state.error.message
+
+
+def test_a_step_has_the_compute_that_it_states_unless_the_job_states_one(pipelines):
+    pipelines.plane.assets.put("computes", Compute(name="big"))
+    pipelines.plane.assets.put("computes", Compute(name="small"))
+    document = yaml.safe_load(HELLO)
+    document["jobs"]["shout"]["compute"] = "azureml:big"
+    job = pipelines.plane.jobs.create({**document, "compute": "small"})
+    pipelines.run(job)
+    folder = pipelines.folder(job)
+    written = [CommandJob.model_validate_json(folder.files.read(f"steps/{s}/job.json")) for s in ("greet", "shout")]
+    names = [step.compute.name for step in written]
+    assert names == ["small", "big"]

@@ -20,12 +20,13 @@ from batch_endpoints.engine.pipeline.step_run import StepFailed, StepRunner, Ste
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces.runner import CommandRunner, MiniBatchRunner
 from batch_endpoints.planning.graph import Graph, build_graph
+from batch_endpoints.planning.output_places import all_places, own_places, place_notes
 from batch_endpoints.planning.step_jobs import step_job
 from batch_endpoints.specs import JobError, JobOutput, JobState, PipelineJob
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.job_folder import JobFolder
-from batch_endpoints.storage.outputs.pipeline_outputs import check_free, publish
+from batch_endpoints.storage.outputs.pipeline_outputs import check_free, publish, publish_step
 
 LOOK_SECONDS = 0.5  # how often the progress of steps is looked at
 END_SECONDS = 4.0  # that steps get to end when their job does
@@ -61,12 +62,14 @@ def run_pipeline(
         logger.info("pipeline '%s' begins", job.name)
         graph = build_graph(job.component)
         state = GraphState(job, graph, folder)
+        for note in place_notes(graph):
+            state.note(note)
         if before is not None:
             state.note("its driver ended in the middle; another one went on")
         try:
             if folder.cancel_asked:
                 raise Stopped
-            check_free(job, folder)
+            check_free(job, graph, folder)
             run = _GraphRun(job, graph, folder, state, make_commands(), make_runner)
             failed = run.to_its_end()
             made = {
@@ -102,6 +105,8 @@ class _GraphRun:
         self._running: set[str] = set()
         self._ended: SimpleQueue[tuple[str, Ended]] = SimpleQueue()
         self._reuse = Reuse(self.job)
+        self._places = all_places(self.graph, self.job)
+        self._own = own_places(self.graph, self.job.name)
         self._steps = StepRunner(self.commands, self.make_runner, self.state)
 
     def to_its_end(self) -> JobError | None:
@@ -140,6 +145,10 @@ class _GraphRun:
             if not all(before in self.outputs for before in step.after):
                 forget(folder)
             elif (outputs := finished(folder, self.job.retries)) is not None:
+                try:
+                    self._publish(path, folder, outputs)
+                except StepFailed:  # it is begun again, which states why
+                    continue
                 self.outputs[path] = outputs
                 self.state.step(path, **_known(folder))
 
@@ -167,7 +176,7 @@ class _GraphRun:
                 folder = self._folder_of(path)
                 disk = str(self.folder.files.disk) if self.folder.files.disk else ""
                 step = self.graph.steps[path]
-                job = step_job(self.job, step, self.outputs, disk)
+                job = step_job(self.job, step, self.outputs, disk, self._places)
                 folder = folder.run_of(job)
                 same = {"deterministic": step.component.is_deterministic}
                 key = self._reuse.key(job, **same)
@@ -180,9 +189,26 @@ class _GraphRun:
                     # what failed may be tried again; and its data may have changed while it ran
                     if key and not (done.items_failed or done.rows_failed) and key == self._reuse.key(job, **same):
                         self._reuse.note(key, path, ended)
+                self._publish(path, folder, ended)
         except BaseException as error:
             ended = error
         self._ended.put((path, ended))
+
+    def _publish(self, path: str, folder: JobFolder, made: Mapping[str, JobOutput]) -> None:
+        """Outputs that have a place of their own also get there; those that read them read what the step wrote.
+
+        Raises:
+            StepFailed: a place that cannot be written to.
+        """
+        if not (own := {of.output: place for of, place in self._own.items() if of.step == path}):
+            return
+        try:
+            outputs = publish_step(self.job, self.folder, folder, made, own)
+        except BatchEndpointError as error:
+            raise StepFailed(JobError(code=error.code, message=error.what, details=error.mend)) from error
+        folder = folder.run_of(folder.job())
+        if (state := folder.state()) and state.outputs != outputs:
+            folder.write_state(state.model_copy(update={"outputs": outputs}))
 
     def _wait(self) -> None:
         """Until a step has ended, but not for long: meanwhile others get on."""

@@ -16,6 +16,7 @@ from batch_endpoints.specs import CommandJob, JobError, JobOutput, JobState, Job
 from batch_endpoints.specs.step_record import StepRecord
 from batch_endpoints.storage.job.job_folder import JobFolder
 from batch_endpoints.storage.job.step_record import put_record, step_record
+from batch_endpoints.storage.outputs.pipeline_outputs import placed_outputs
 
 _KEPT = ("attempts", "logs", "named-outputs")
 LOST_PAUSE_SECONDS = 1.0  # before what was lost with its node is begun again
@@ -167,7 +168,10 @@ def finished(folder: JobFolder, retries: int) -> Mapping[str, JobOutput] | None:
     if state is None or state.status != "Completed":
         return None
     failures = state.progress.items_failed + state.progress.rows_failed
-    return None if failures and job.retries < retries else state.outputs
+    if failures and job.retries < retries:
+        return None
+    placed = placed_outputs(folder)
+    return placed.made if placed else state.outputs
 
 
 def forget(folder: JobFolder) -> None:
