@@ -26,15 +26,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batch_endpoints.client import BatchEndpointsClient, Job
+    from batch_endpoints.client.authoring import (
+        Input,
+        Output,
+        command_component,
+        load_component,
+        parallel_component,
+        pipeline,
+    )
     from batch_endpoints.errors import BatchEndpointError
 
 _HOMES = {
     "BatchEndpointError": "batch_endpoints.errors",
     "BatchEndpointsClient": "batch_endpoints.client",
+    "Input": "batch_endpoints.client.authoring",
     "Job": "batch_endpoints.client",
+    "Output": "batch_endpoints.client.authoring",
+    "command_component": "batch_endpoints.client.authoring",
+    "load_component": "batch_endpoints.client.authoring",
+    "parallel_component": "batch_endpoints.client.authoring",
+    "pipeline": "batch_endpoints.client.authoring",
 }
 
-__all__ = ["BatchEndpointError", "BatchEndpointsClient", "Job"]
+__all__ = [
+    "BatchEndpointError",
+    "BatchEndpointsClient",
+    "Input",
+    "Job",
+    "Output",
+    "command_component",
+    "load_component",
+    "parallel_component",
+    "pipeline",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from batch_endpoints.planning.variables import for_user_code
 
+FOR_STEPS = Path(__file__).with_name("for_steps")
+"""Folder with the module that runs a function which is a component, in any interpreter."""
+
 
 def copy_code(code: Path, target: Path) -> None:
     """Copy a folder of code, which may write beside itself: what is registered stays as it is."""

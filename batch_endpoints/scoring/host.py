@@ -127,6 +127,7 @@ def _load(request: dict[str, Any]) -> Any:
         one for one in dict.fromkeys([os.path.dirname(script), code]) if one and os.path.abspath(one) != DRIVER_FOLDER
     ]
     _beside("host_surroundings").set_up(folders, request["log_level"])
+    _beside("batch_endpoints_step", "processes/for_steps").prepare_imports()
     name = os.path.splitext(os.path.basename(script))[0]
     spec = importlib.util.spec_from_file_location(name, script)
     if spec is None or spec.loader is None:

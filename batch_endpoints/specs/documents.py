@@ -84,7 +84,12 @@ def check(
 
 def dump_yaml(spec: Spec) -> str:
     """The spec as YAML that loads to the same spec; keys without a value are left out."""
-    return yaml.dump(to_document(spec), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return dump_document(to_document(spec))
+
+
+def dump_document(document: Mapping[str, Any]) -> str:
+    """Plain data as YAML that loads to the same."""
+    return str(yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def to_document(spec: Spec) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from batch_endpoints.planning.command_line import command_line
 from batch_endpoints.planning.step_values import literal_texts
 from batch_endpoints.processes.family import MARK
 from batch_endpoints.processes.program import can_protect
-from batch_endpoints.processes.surroundings import copy_code, inherited_variables
+from batch_endpoints.processes.surroundings import FOR_STEPS, copy_code, inherited_variables
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import CommandJob, Environment
 from batch_endpoints.storage.files.access import Access, secret_variables
@@ -101,6 +101,8 @@ def prepare(job: CommandJob, files: WritablePlace, attempt: str, scratch: Path) 
         "AZUREML_RUN_ID": job.name,
         MARK: str(scratch / "tmp"),
     }
+    own_modules = environment.get("PYTHONPATH", "")
+    environment["PYTHONPATH"] = os.pathsep.join([*([own_modules] if own_modules else []), str(FOR_STEPS)])
     path = job.environment_variables.get("PATH", environment.get("PATH", os.defpath))
     environment["PATH"] = os.pathsep.join([_bin(interpreter.path, scratch), path])
     shell = shutil.which("bash", path=path) or shutil.which("sh", path=path) or "/bin/sh"
