@@ -8,10 +8,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from batch_endpoints.control_plane.records import everything
 from batch_endpoints.errors import InvocationError, NotFound
-from batch_endpoints.ingress.azure.assets import viewed
+from batch_endpoints.ingress.azure.assets import ARCHIVED, viewed
 from batch_endpoints.ingress.azure.doors import LOGS
 from batch_endpoints.ingress.azure.facade import Facade
-from batch_endpoints.ingress.azure.job_answers import child_resource, job_resource, parent_of
+from batch_endpoints.ingress.azure.job_answers import child_resource, job_resource, own_tags, parent_of
 from batch_endpoints.ingress.azure.job_bodies import job_document
 from batch_endpoints.ingress.azure.routes import WORKSPACE, Call, Routes, stored
 from batch_endpoints.storage.job.logs import merged_logs
@@ -45,7 +45,20 @@ def add_jobs(routes: Routes, facade: Facade) -> None:
 
     @routes.add("PUT", _ONE)
     def put_job(call: Call) -> Response:
-        """Begin a job that stands for itself; the same request sent again begins no other."""
+        """Begin a job that stands for itself; the same request sent again begins no other.
+
+        Older clients archive a job by sending back what they got, which has neither steps nor a command.
+        """
+        given = call.properties
+        if not given.get("jobs") and not given.get("command"):
+            changed = jobs.describe(
+                call.name("job"),
+                display_name=given.get("displayName"),
+                description=given.get("description"),
+                tags=own_tags(given.object("tags").given),
+                properties={ARCHIVED: "true" if given.get("isArchived") else ""},
+            )
+            return stored(job_resource(changed, facade, call.workspace, call.base), False)
         job = jobs.create(job_document(facade, call), request_id=f"azure-{call.name('job')}")
         return stored(job_resource(job, facade, call.workspace, call.base), True)
 
