@@ -127,7 +127,7 @@ class Outputs(dict[str, Output]):
     def __missing__(self, name: str) -> Any:
         raise NotFound(
             f"job '{self._job}' has no output '{name}'",
-            mend=f"It has: {', '.join(self)}." if self else "It has none yet; wait for the job to complete.",
+            mend=f"It has: {', '.join(self)}." if self else "It has none so far.",
         )
 
 

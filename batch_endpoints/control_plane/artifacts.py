@@ -28,9 +28,18 @@ def report(job: BatchJob) -> JobState:
 
 def artifacts(job: BatchJob) -> list[str]:
     """The files that are there, relative to the job's folder."""
+    return [path for of in ("", *(f"steps/{step}/" for step in job.state.steps)) for path in _in_folder(job, of)]
+
+
+def _in_folder(job: BatchJob, below: str) -> list[str]:
+    """Of the job itself, or of one step of a pipeline: those in its folder.
+
+    Args:
+        below: that folder, with a slash; "" is the job's.
+    """
     files = writable_place(job.folder)
-    reports = [path for path in _REPORTS if files.exists(path)]
-    return reports + [f"logs/{log}" for log in files.names("logs")]
+    reports = [f"{below}{name}" for name in _REPORTS if files.exists(f"{below}{name}")]
+    return reports + [f"{below}logs/{log}" for log in files.names(f"{below}logs")]
 
 
 def open_artifact(job: BatchJob, path: str) -> Path | BinaryIO:
@@ -39,8 +48,9 @@ def open_artifact(job: BatchJob, path: str) -> Path | BinaryIO:
     Raises:
         NotFound: there is none with this path; the rest of the folder is nobody's business.
     """
-    known = artifacts(job)
-    if path not in known:
+    step = next((step for step in job.state.steps if path.startswith(f"steps/{step}/")), "")
+    if path not in _in_folder(job, f"steps/{step}/" if step else ""):
+        known = artifacts(job)
         has = f"It has: {', '.join(known[:20])}." if known else "It has none yet."
         raise NotFound(f"job '{job.name}' has no artifact '{path}'", mend=has)
     return open_output_file(job.folder, path)

@@ -76,7 +76,7 @@ class Children:
             state=state,
             display_name=path,
             experiment_name=job.experiment_name,
-            created_at=now,
+            created_at=state.started_at or now,
             created_by=job.created_by,
             modified_at=now,
         )

@@ -4,7 +4,9 @@ from datetime import datetime, timezone
 
 import pytest
 
+from batch_endpoints.control_plane.artifacts import artifacts, open_artifact
 from batch_endpoints.controller.children import Children, ended_steps
+from batch_endpoints.errors import NotFound
 from batch_endpoints.interfaces.records import Page
 from batch_endpoints.planning.step_jobs import child_name
 from batch_endpoints.records.memory import MemoryRecordStore
@@ -110,3 +112,19 @@ def test_what_ran_when_its_job_was_ended_from_outside_ended_too(store, parent, t
     Children(store, lambda: NOW).follow(parent, ended)
     assert children(store) == {"clean": "Canceled"}
     assert store.jobs(parent="nightly").items[0].state.ended_at == NOW
+
+
+def test_a_step_was_made_when_it_began_and_its_pipeline_has_its_log_and_report(store, parent, tmp_path):
+    began = datetime(2026, 5, 5, tzinfo=timezone.utc)
+    begun(tmp_path, "clean", JobState(status="Completed", started_at=began, ended_at=NOW))
+    (tmp_path / "steps/clean/logs").mkdir()
+    (tmp_path / "steps/clean/logs/attempt-1.log").write_text("hello\n")
+    state = pipeline(clean="Completed")
+    Children(store, lambda: NOW).follow(parent, state)
+    (job,) = store.jobs(parent="nightly").items
+    assert job.created_at == began
+    whole = parent.replaced(state=state)
+    assert artifacts(whole) == ["steps/clean/report.json", "steps/clean/logs/attempt-1.log"]
+    assert open_artifact(whole, "steps/clean/logs/attempt-1.log").read_text() == "hello\n"
+    with pytest.raises(NotFound, match=r"It has: steps/clean/report.json"):
+        open_artifact(whole, "steps/clean/job.json")

@@ -103,3 +103,15 @@ def test_the_errors_are_whole_with_their_stacks_and_nothing_else(tmp_path):
         "driver   | Traceback",
         "driver   |   more",
     ]
+
+
+def test_a_step_of_a_pipeline_has_logs_of_its_own(tmp_path):
+    (step := tmp_path / "steps" / "prepare.clean").mkdir(parents=True)
+    write(tmp_path, "driver.log", at(1, "begins"))
+    write(step, "attempt-1.log", at(2, "runs"))
+    assert merged(step) == at(2, "runs").encode()
+    assert merged(tmp_path, steps=["prepare.clean"]).decode().splitlines() == [
+        f"driver   | {at(1, 'begins')}".strip(),
+        f"prepare.clean | {at(2, 'runs')}".strip(),
+    ]
+    assert b"".join(section.text for section in JobLogs(step).added()) == at(2, "runs").encode()

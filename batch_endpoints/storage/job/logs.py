@@ -131,7 +131,7 @@ class JobLogs:
     def sizes(self) -> dict[str, int]:
         """Bytes of each log by its name, as of now."""
         found = chain(self._place.glob("logs/*"), self._place.glob("steps/*/logs/*"))
-        names = {_name_of(path): path for path in found if path.is_file()}
+        names = {_name_of(path.relative_to(self._place)): path for path in found if path.is_file()}
         return {
             name: path.stat().st_size for name, path in names.items() if self._worker in name.removesuffix(".log")
         }
@@ -235,9 +235,8 @@ def _path_of(name: str) -> str:
 
 
 def _name_of(path: Path) -> str:
-    """The name of a log that is at ``_path_of`` it."""
-    step = path.parent.parent
-    return f"{step.name}/{path.name}" if step.parent.name == "steps" else path.name
+    """The name of a log that is at ``_path_of`` it, below its job folder."""
+    return path.name if len(path.parts) == 2 else f"{path.parts[1]}/{path.name}"
 
 
 def _label(name: str) -> str:
