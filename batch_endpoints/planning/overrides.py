@@ -56,7 +56,7 @@ def effective_deployment(deployment: D, invocation: Invocation) -> D:
     for key in ("compute", "force_rerun", "jobs"):
         if getattr(invocation, key):
             raise InvocationError(
-                f"{key} cannot be changed by a job of a model deployment",
+                f"{'compute.target' if key == 'compute' else key} cannot be changed by a job of a model deployment",
                 mend="Leave it out; make another deployment with another compute."
                 if key == "compute"
                 else "It is for pipelines: leave it out.",

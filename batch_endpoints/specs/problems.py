@@ -25,6 +25,7 @@ _EXPECTED = {
     "model_attributes_type": "keys and values",
     "list_type": "a list",
 }
+_MOST_PATHS = 64  # a location is short, and few of its parts are ambiguous
 _SCALARS = ("str", "bool", "int", "float", "constrained-int", "constrained-float")
 
 
@@ -139,14 +140,26 @@ def _keys_of_document(error: Mapping[str, Any], document: Any) -> Location:
             absent = ("type",)
         case "wrong_key":
             loc = (*loc, *error["ctx"]["key"].split("."))
-    keys: list[str | int] = []
+    return (*_followed(loc, document), *absent)
+
+
+def _followed(loc: Location, document: Any) -> Location:
+    """The parts of a location that are keys one below the other, as many as can be, and the last one if it can be.
+
+    A part that names a member of a union may be the name of a key as well: each is tried as both.
+    """
+    paths: list[tuple[tuple[str | int, ...], Any]] = [((), document)]
     for part in loc:
-        in_mapping = isinstance(document, dict) and part in document
-        in_list = isinstance(document, list) and isinstance(part, int) and part < len(document)
-        if in_mapping or in_list:
-            keys.append(part)
-            document = document[part]
-    return (*keys, *absent)
+        further = [((*keys, part), inner[part]) for keys, inner in paths if _has(inner, part)]
+        paths = (further + paths)[:_MOST_PATHS]
+    last = loc[-1:]
+    return max(paths, key=lambda path: (path[0][-1:] == last, len(path[0])))[0]
+
+
+def _has(document: Any, part: str | int) -> bool:
+    if isinstance(document, list):
+        return isinstance(part, int) and part < len(document)
+    return isinstance(document, dict) and part in document
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:
@@ -160,6 +173,9 @@ def _nearest(key: str, known: Iterable[str]) -> str:
 def _known_keys(candidates: list[type[BaseModel]], loc: Location) -> set[str]:
     """The keys allowed where ``loc`` ends; all that could be meant where unions leave it open."""
     for part in loc[:-1]:
+        if len(candidates) > 1 and (tagged := [one for one in candidates if _tag(one) == part]):
+            candidates = tagged
+            continue
         inner: list[type[BaseModel]] = []
         for model in candidates:
             if model.__name__ == part:
@@ -174,6 +190,11 @@ def _known_keys(candidates: list[type[BaseModel]], loc: Location) -> set[str]:
         known |= {field.alias or name for name, field in model.model_fields.items()}
         known |= set(getattr(model, "legacy_keys", ()))
     return known
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    """What tells it from the others of a union."""
+    return model.model_fields["type"].default if "type" in model.model_fields else None
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -138,7 +138,7 @@ def test_a_script_that_is_no_python_is_refused_unless_the_caller_insists(server,
     assert insisted.status_code == 201
 
 
-def test_a_pipeline_deployment_is_kept_and_its_invocation_refused(server, http):
+def test_a_pipeline_deployment_is_kept_and_invoked_by_the_inputs_that_it_has(server, http):
     server.endpoint("spine")
     pipeline = {"type": "pipeline", "jobs": {"one": {"type": "command", "command": "echo"}}}
     assert http.put("/components/steps/versions/1", json=pipeline).status_code == 201
@@ -148,7 +148,10 @@ def test_a_pipeline_deployment_is_kept_and_its_invocation_refused(server, http):
     assert http.get("/endpoints/spine/deployments/steps").json()["component"] == "azureml:steps:1"
     refused = server.invoke("spine", headers={"azureml-model-deployment": "steps"})
     assert refused.status_code == 400
-    assert "not there yet" in error_of(refused)
+    assert "the pipeline has no input 'data'" in error_of(refused)
+    header = {"azureml-model-deployment": "steps"}
+    invoked = http.post("/endpoints/spine/jobs", json={"properties": {}}, headers=header)
+    assert (invoked.status_code, invoked.json()["properties"]["jobType"]) == (201, "pipeline")
 
 
 @pytest.mark.parametrize(
