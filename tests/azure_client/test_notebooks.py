@@ -37,6 +37,8 @@ def test_a_pipeline_is_deployed_invoked_and_run_as_a_job(server, client_python, 
     assert found["deployed"] == "9"
     assert found["job"] == ["Completed", "totals"]
     assert found["of_job"] == "6"
+    assert found["from_job"] == "Completed"
+    assert found["deployments"] == ["from-job", "totals-1"]
 
 
 def test_wrong_use_is_answered_with_the_clients_own_exceptions_and_our_sentence(server, client_python, project):

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from batch_endpoints.control_plane.assets import SPECS
 from batch_endpoints.control_plane.records import everything, found
 from batch_endpoints.ingress.azure.asset_bodies import BODIES
+from batch_endpoints.ingress.azure.component_bodies import OF_JOB, nameless_id, source_job
 from batch_endpoints.ingress.azure.facade import Facade
 from batch_endpoints.ingress.azure.routes import WORKSPACE, Call, Routes, resource, stored
 from batch_endpoints.interfaces.records import AnyAsset, AssetKind
@@ -96,6 +97,12 @@ def add_versioned(routes: Routes, facade: Facade, kind: AssetKind) -> None:
     @routes.add("PUT", one)
     def put_version(call: Call) -> Response:
         given = call.properties
+        if kind == "components" and (job := source_job(given)):
+            facade.plane.jobs.get(job)
+            version = f"{OF_JOB}{job}"  # a deployment is made of it, and nothing has to be kept until then
+            echoed = {"componentSpec": given["componentSpec"], "isAnonymous": True, "properties": {}, "tags": {}}
+            id = nameless_id(version, call.workspace)
+            return stored(resource(id, version, "components/versions", echoed), True)
         properties = {str(key): str(value) for key, value in given.object("properties").given.items()}
         document = {
             "name": call.name("name"),

@@ -19,6 +19,20 @@ _DROPPED = ("$schema", "_source", "name", "version", "tags", "properties", "desc
 _ID = re.compile(r"(?:azureml:)?/subscriptions/", re.IGNORECASE)
 
 
+OF_JOB, OF_DEPLOYMENT = "of-job.", "of-deployment."
+"""How versions of nameless components begin that are not registered: a job's, and a deployment's own."""
+
+
+def source_job(given: Keys) -> str:
+    """The job that a component shall be made of; "" for any other component."""
+    return str(given.object("componentSpec").get("source_job_id") or "").rpartition("/")[2].removeprefix("azureml:")
+
+
+def nameless_id(version: str, workspace: str) -> str:
+    """The id of a component that is not registered, by which a deployment names it."""
+    return f"{workspace}/components/azureml_anonymous/versions/{version}"
+
+
 def component_document(facade: Facade, given: Keys) -> dict[str, Any]:
     """What of our component a client's ``properties`` state."""
     spec = given.object("componentSpec").given

@@ -10,7 +10,13 @@ from typing import Any
 
 from batch_endpoints.errors import SpecError
 from batch_endpoints.ingress.azure.codes import code_id, code_uri
-from batch_endpoints.ingress.azure.component_bodies import asset_id, pipeline_settings
+from batch_endpoints.ingress.azure.component_bodies import (
+    OF_DEPLOYMENT,
+    OF_JOB,
+    asset_id,
+    nameless_id,
+    pipeline_settings,
+)
 from batch_endpoints.ingress.azure.facade import Facade
 from batch_endpoints.ingress.azure.routes import Call, Keys, present
 from batch_endpoints.interfaces.records import AnyDeployment
@@ -19,8 +25,10 @@ from batch_endpoints.specs import (
     Environment,
     Model,
     ModelDeployment,
+    PipelineComponentDeployment,
     compute_name,
     rows_file,
+    to_document,
 )
 from batch_endpoints.specs.deployment import snake_case
 from batch_endpoints.specs.rows_file import DEFAULT_NAME
@@ -52,7 +60,7 @@ def deployment_document(facade: Facade, call: Call, known: AnyDeployment | None)
     }
     configuration = given.object("deploymentConfiguration")
     if str(configuration.get("deploymentConfigurationType", "")).lower() == "pipelinecomponent":
-        return present({**common, **_pipeline(configuration)})
+        return present({**common, **_pipeline(configuration, known)})
     document = present({**common, **_model(facade, given)})
     if isinstance(known, ModelDeployment):
         _keep(document, known)
@@ -70,12 +78,15 @@ def deployment_properties(deployment: AnyDeployment, workspace: str) -> dict[str
     }
     if isinstance(deployment, ModelDeployment):
         return {**common, **_model_properties(deployment, workspace)}
-    component = deployment.component if isinstance(deployment.component, str) else None
-    settings = {key: _text(value) for key, value in deployment.settings.model_dump().items() if value != ""}
+    if isinstance(deployment.component, str):
+        id = asset_id(deployment.component, "components", workspace)
+    else:
+        id = nameless_id(f"{OF_DEPLOYMENT}{deployment.endpoint_name}.{deployment.name}", workspace)
+    stated = deployment.settings.model_dump(mode="json", exclude_none=True).items()
     configuration = {
         "deploymentConfigurationType": "PipelineComponent",
-        "settings": settings,
-        **({"componentId": _asset(asset_id(component, "components", workspace))} if component else {}),
+        "settings": {key: str(value) for key, value in stated if value not in ("", {})},
+        "componentId": _asset(id),
     }
     return {**common, "deploymentConfiguration": configuration, "errorThreshold": -1, "miniBatchSize": 10}
 
@@ -167,18 +178,16 @@ def _azures_layout(settings: dict[str, Any]) -> None:
         settings["output_format"] = "azureml"
 
 
-def _pipeline(configuration: Keys) -> dict[str, Any]:
-    component = str(configuration.object("componentId").get("assetId", ""))
-    return {
-        "type": "pipeline",
-        "component": component,
-        "settings": pipeline_settings(configuration.object("settings")),
-    }
+def _pipeline(configuration: Keys, known: AnyDeployment | None) -> dict[str, Any]:
+    given = str(configuration.object("componentId").get("assetId", ""))
+    version = given.rpartition("/")[2]
+    source: dict[str, Any] = {"component": given}
+    if version.startswith(OF_JOB):
+        source = {"job_definition": version.removeprefix(OF_JOB)}
+    elif version.startswith(OF_DEPLOYMENT) and isinstance(known, PipelineComponentDeployment):
+        source = {"component": to_document(known)["component"]}
+    return {"type": "pipeline", **source, "settings": pipeline_settings(configuration.object("settings"))}
 
 
 def _asset(id: str) -> dict[str, str]:
     return {"referenceType": "Id", "assetId": id}
-
-
-def _text(value: Any) -> str:
-    return str(value)

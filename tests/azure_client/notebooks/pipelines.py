@@ -73,5 +73,19 @@ ml_client.jobs.stream(job.name)
 found["job"] = [ml_client.jobs.get(job.name).status, ml_client.jobs.get(job.name).experiment_name]
 ml_client.jobs.download(name=job.name, download_path="job", output_name="totals")
 found["of_job"] = Path("job/named-outputs/totals/total.txt").read_text().strip()
+
+# the job becomes a deployment, which is read and put again
+from_job = PipelineComponentBatchDeployment(
+    name="from-job", endpoint_name="totals-endpoint", job_definition=ml_client.jobs.get(job.name)
+)
+ml_client.batch_deployments.begin_create_or_update(from_job).result()
+job = ml_client.batch_endpoints.invoke(
+    endpoint_name="totals-endpoint",
+    deployment_name="from-job",
+    inputs={"data": Input(type=AssetTypes.URI_FOLDER, path="data")},
+)
+ml_client.jobs.stream(job.name)
+found["from_job"] = ml_client.jobs.get(job.name).status
+found["deployments"] = sorted(one.name for one in ml_client.batch_deployments.list("totals-endpoint"))
 print()
 print(json.dumps(found))
