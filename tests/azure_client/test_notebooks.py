@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import mlflow.sklearn
+from sklearn.linear_model import LinearRegression
 from workspace_server import run_client
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"
@@ -56,3 +58,20 @@ def test_wrong_use_is_answered_with_the_clients_own_exceptions_and_our_sentence(
     assert found["deleted job"] == ["ResourceNotFoundError", "no job"]
     assert found["failed job"][0] == "JobException"
     assert "the model is broken" in found["failed job"][1]
+
+
+def test_a_model_of_mlflow_is_scored_without_a_script_into_a_place_of_ones_own(server, client_python, project):
+    model = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])
+    mlflow.sklearn.save_model(model, project / "mlflow_model", serialization_format="pickle")
+    found = run_client(server, client_python, NOTEBOOKS / "overrides.py", project)
+
+    assert found["status"] == "Completed"
+    rows = [line.split(",") for line in found["rows"]]
+    assert [(int(row), round(float(value), 6), file) for row, value, file in rows] == [
+        (0, 3.0, "a.csv"),
+        (0, 5.0, "b.csv"),
+        (0, 7.0, "deep/c.csv"),
+    ]
+    assert found["environment"] == ["1", ["python=3.11"]]
+    assert found["names"] == ["scoring"]
+    assert found["models"] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -113,6 +114,39 @@ def test_no_name_leads_out_of_the_datastore(server, http, name):
     got = http.get(url)
     assert got.status_code in (400, 404), got.text
     assert (server.home / "uploads" / "azure" / "x").read_text() == "outside"
+
+
+def test_more_uploads_at_once_than_fit_into_memory_are_sent_again_later(server, http, monkeypatch):
+    monkeypatch.setattr("batch_endpoints.ingress.azure.blobs.LARGEST_WAITING", 1000)
+    sas = http.post(f"{WS}/datastores/workspaceblobstore/listSecrets", json={}).json()["sasToken"]
+    headers = {"x-ms-blob-type": "BlockBlob"}
+    answers, first_half_sent = [], threading.Event()
+    second_answered = threading.Event()
+
+    def slow_body():
+        yield b"x" * 400
+        first_half_sent.set()
+        assert second_answered.wait(60)
+        yield b"x" * 500
+
+    def send_slowly():
+        url = f"/blob/ws.blob.local/workspaceblobstore/slow.txt?{sas}"
+        answers.append(http.put(url, content=slow_body(), headers={**headers, "Content-Length": "900"}))
+
+    sending = threading.Thread(target=send_slowly)
+    sending.start()
+    try:
+        assert first_half_sent.wait(60)
+        with httpx.Client(base_url=server.url, verify=trusting(server), timeout=60) as other:
+            url = f"/blob/ws.blob.local/workspaceblobstore/quick.txt?{sas}"
+            while (busy := other.put(url, content=b"y" * 200, headers=headers)).status_code == 201:
+                pass  # the other one has not arrived yet
+    finally:
+        second_answered.set()
+        sending.join()
+    assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+    assert [answer.status_code for answer in answers] == [201]
+    assert http.put(url, content=b"y" * 200, headers=headers).status_code == 201
 
 
 def test_what_is_not_there_is_not_found(store):

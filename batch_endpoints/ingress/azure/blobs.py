@@ -27,6 +27,8 @@ from batch_endpoints.interfaces.files import RangeReader
 
 LARGEST_PUT = 64 << 20  # bytes; a client sends larger files in blocks
 LARGEST_RANGE = 32 << 20  # bytes of one partial answer; what is asked for beyond is cut
+LARGEST_WAITING = 256 << 20
+"""Bytes of bodies that are on their way at once: Serve keeps in memory what is read more slowly than it comes."""
 _PAGE = 5000
 _PIECE = 1 << 20
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)", re.ASCII)
@@ -74,8 +76,21 @@ class _Protocol:
 
     def __init__(self, facade: Facade, places: BlobPlaces) -> None:
         self._files, self._places = facade.files, places
+        self._waiting = 0  # bytes of bodies that are on their way
 
     async def put(self, call: Call) -> Response:
+        """Take a body in, unless too much is on its way already: the client then sends it again by itself."""
+        length = call.request.headers.get("content-length", "")
+        size = int(length) if length.isdecimal() else LARGEST_PUT
+        if self._waiting and self._waiting + size > LARGEST_WAITING:
+            return blob_error(503, "ServerBusy", "too many uploads are on their way", {"Retry-After": "1"})
+        self._waiting += size
+        try:
+            return await self._take(call)
+        finally:
+            self._waiting -= size
+
+    async def _take(self, call: Call) -> Response:
         match call.query("comp"):
             case "":
                 return await self._put(call)
