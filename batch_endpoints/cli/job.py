@@ -79,6 +79,7 @@ def show(told: CommonFlags, name: str) -> Any:
 @click.option("-r", "--max-results", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
 @click.option("--all-results", is_flag=True, help="All of them.")
 @click.option("-p", "--parent-job-name", default="", help="The steps of this job, which have begun.")
+@click.option("--recursive", is_flag=True, help="Of --parent-job-name: also the steps in steps that are pipelines.")
 @click.pass_obj
 def list_(
     told: CommonFlags,
@@ -88,13 +89,16 @@ def list_(
     max_results: int,
     all_results: bool,
     parent_job_name: str,
+    recursive: bool,
 ) -> Any:
     """List jobs, newest first."""
     if parent_job_name:
         if endpoint_name or deployment_name or status:
             raise click.UsageError("--parent-job-name takes no other filter")
-        steps = told.client.jobs(parent=parent_job_name)
+        steps = told.client.jobs(parent=parent_job_name, recursive=recursive)
         return [found.document for found in islice(steps, None if all_results else max_results)]
+    if recursive:
+        raise click.UsageError("--recursive needs --parent-job-name")
     if deployment_name and not endpoint_name:
         raise click.UsageError("--deployment-name needs --endpoint-name")
     jobs = told.client.jobs(endpoint=endpoint_name, deployment=deployment_name, status=status)

@@ -176,16 +176,27 @@ class BatchEndpointsClient:
             self.connection.json("POST", at("jobs"), body=document, headers=headers, repeatable=True),
         )
 
-    def jobs(self, *, endpoint: str = "", deployment: str = "", status: str = "", parent: str = "") -> Iterator[Job]:
+    def jobs(
+        self,
+        *,
+        endpoint: str = "",
+        deployment: str = "",
+        status: str = "",
+        parent: str = "",
+        recursive: bool = False,
+    ) -> Iterator[Job]:
         """Jobs, newest first; what is left empty lets all through.
 
         Args:
             parent: a pipeline's job, whose steps are wanted.
+            recursive: also the steps of those that are pipelines themselves, each after the step that it is in.
         """
         path = at("jobs")
         if parent:
             for document in self.connection.pages(path, parent=parent):
-                yield Job(self.connection, document)
+                yield (step := Job(self.connection, document))
+                if recursive and step.document["type"] == "pipeline":
+                    yield from self.jobs(parent=step.name, recursive=True)
             return
         if endpoint:
             path = at("endpoints", endpoint, *(("deployments", deployment) if deployment else ()), "jobs")

@@ -96,6 +96,18 @@ def test_each_invocation_has_an_id_and_a_deployment_of_its_own(server, client):
     assert len({h["repeatability_request-id"] for h in headers}) == 3
 
 
+def test_steps_of_steps_that_are_pipelines_are_listed_where_they_are_asked_for(server, client):
+    def listed(**kinds):
+        properties = {"status": "Running"}
+        return 200, {"value": [{"name": n, "properties": {**properties, "jobType": k}} for n, k in kinds.items()]}
+
+    server.answers = [listed(inner="pipeline", last="command"), listed(first="scoring")]
+    assert [job.name for job in client.jobs(parent="outer", recursive=True)] == ["inner", "first", "last"]
+    assert [path for _, path, _, _ in server.received] == ["/jobs?parent=outer", "/jobs?parent=inner"]
+    server.answers = [listed(inner="pipeline", last="command")]
+    assert [job.name for job in client.jobs(parent="outer")] == ["inner", "last"]
+
+
 def test_what_might_have_happened_is_not_done_twice(server, client, pauses):
     server.answers = [(0, {}), (201, {"name": "m", "version": "1"})]
     with pytest.raises(ServerError):
