@@ -63,7 +63,10 @@ def azure() -> None:
 @click.option("--ray-address", default="", metavar="HOST:PORT", help="Use this Ray cluster instead of a new one.")
 @click.pass_context
 def up(context: click.Context, host: str, port: int, ray_address: str) -> dict[str, Any]:
-    """Start a server that speaks HTTPS, which Azure's client insists on; the same as `up --tls`."""
+    """Start a server over HTTPS, as Azure's client needs it.
+
+    The same as `up --tls`.
+    """
     given = context.get_parameter_source("port") == click.core.ParameterSource.COMMANDLINE
     shown = start(host=host, port=port, port_given=given, ray_address=ray_address, tls=True)
     echo('Let a shell, and what it starts, use it: eval "$(batch-endpoints azure env)"', err=True)
@@ -80,7 +83,10 @@ def up(context: click.Context, host: str, port: int, ray_address: str) -> dict[s
 )
 @click.pass_context
 def env(context: click.Context, notebook: bool, authority: Path | None) -> dict[str, str] | None:
-    """Print the variables by which Azure's client finds this server: eval "$(batch-endpoints azure env)".
+    """Print the variables by which Azure's client finds it.
+
+    \b
+    eval "$(batch-endpoints azure env)"
 
     They let whoever has them act as you: keep them out of files that others read.
     """
@@ -113,7 +119,10 @@ def env(context: click.Context, notebook: bool, authority: Path | None) -> dict[
 @azure.command(cls=Verb)
 @click.pass_context
 def check(context: click.Context) -> list[dict[str, str]]:
-    """Look whether a program started here would reach this server as Azure ML; exit code 1 where it would not."""
+    """Look whether Azure's client, started here, would reach it.
+
+    Exit code 1 where it would not.
+    """
     found: list[Finding] = findings(os.environ)
     if any(finding.mend for finding in found):
         context.call_on_close(lambda: context.exit(1))
