@@ -13,6 +13,7 @@ from pathlib import Path
 from batch_endpoints.processes.user_process import UserProcess
 
 _SUPERVISOR = Path(__file__).with_name("supervise.py")
+_READ_ONLY = Path(__file__).with_name("read_only.py")
 
 
 class Program:
@@ -90,6 +91,13 @@ class Program:
             self._pipe = -1
         if (self._process.exit_code(0) or 0) < 0 or not self._process.has_ended:
             self._process.close()  # otherwise the process beside it has seen to it
+
+
+def read_only_command(command: Sequence[str], read_only: Sequence[Path]) -> list[str]:
+    """What starts a program that can write nothing below these paths; where ``can_protect()``."""
+    if not read_only:
+        return [*command]
+    return [sys.executable, "-IS", str(_READ_ONLY), *map(str, read_only), "--", *command]
 
 
 @cache

@@ -9,11 +9,12 @@ import os
 import select
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from batch_endpoints.errors import BadReply, HostKilled, HostLost, MemoryShort
+from batch_endpoints.processes.program import read_only_command
 from batch_endpoints.processes.user_process import UserProcess
 from batch_endpoints.scoring.host import HEADER
 from batch_endpoints.scoring.replies import Reply, read_reply, read_sizes
@@ -32,15 +33,23 @@ class HostProcess:
         folder: its working directory.
         log: file that gets its stdout and stderr.
         memory_share: of the node's memory; where more is in use and this host holds most, it is ended.
+        read_only: paths below which it cannot write, whoever it runs as.
     """
 
     def __init__(
-        self, interpreter: str, environment: Mapping[str, str], folder: Path, log: Path, memory_share: float
+        self,
+        interpreter: str,
+        environment: Mapping[str, str],
+        folder: Path,
+        log: Path,
+        memory_share: float,
+        read_only: Sequence[Path] = (),
     ) -> None:
         to_host, ours_out = _wide_pipe()
         ours_in, from_host = _wide_pipe()
         pipes = to_host, from_host
-        command = [interpreter, "-u", str(HOST_SCRIPT), *map(str, pipes)]
+        host = [interpreter, "-u", str(HOST_SCRIPT), *map(str, pipes)]
+        command = read_only_command(host, read_only)
         try:
             self._process = UserProcess(command, environment, folder, log, memory_share, pipes)
         except OSError as error:

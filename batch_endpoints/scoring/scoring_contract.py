@@ -29,6 +29,7 @@ class ScoringContract:
         environment_variables: the deployment's own; of this process the code gets those of a list, and no secret.
         secret_variables: what the code does not get though it is on that list: stores are entered with it.
         memory_share: of this node's memory; where more is in use, the host that holds most is ended.
+        read_only: paths below which the host cannot write, whoever it runs as.
     """
 
     interpreter: str
@@ -46,6 +47,7 @@ class ScoringContract:
     azure_layout: bool = False
     secret_variables: Collection[str] = ()
     memory_share: float = 0.9
+    read_only: tuple[Path, ...] = ()
     outputs: Collection[str] = ()
     rows_output: str = ""
     default_format: str = "files"

@@ -257,7 +257,12 @@ class ScoringWorker:
             self._log.loads(contract.script if contract.code else "the model")
             try:
                 self._host = HostProcess(
-                    contract.interpreter, self._environment(), self._code, contract.log, contract.memory_share
+                    contract.interpreter,
+                    self._environment(),
+                    self._code,
+                    contract.log,
+                    contract.memory_share,
+                    contract.read_only,
                 )
             except HostLost as lost:
                 raise InitFailed(lost.what, mend=lost.mend) from None

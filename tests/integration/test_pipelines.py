@@ -12,6 +12,7 @@ from batch_endpoints.engine.local import LocalRunner
 from batch_endpoints.engine.pipeline.local_commands import LocalCommands
 from batch_endpoints.engine.pipeline.run_graph import run_pipeline
 from batch_endpoints.errors import Conflict, InvocationError
+from batch_endpoints.processes.program import can_protect
 from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import CommandJob, Compute, Datastore, Invocation, JobState
 from batch_endpoints.storage.files.addresses import local_path
@@ -476,3 +477,40 @@ def test_a_step_has_the_compute_that_it_states_unless_the_job_states_one(pipelin
     written = [CommandJob.model_validate_json(folder.files.read(f"steps/{s}/job.json")) for s in ("greet", "shout")]
     names = [step.compute.name for step in written]
     assert names == ["small", "big"]
+
+
+WRITES = """
+import argparse, os
+parser = argparse.ArgumentParser()
+parser.add_argument("--side")
+side = parser.parse_args().side
+def init(): pass
+def run(files):
+    found = []
+    for place in (files[0], os.path.join(side, "word.txt"), os.path.join(side, "new.txt")):
+        try:
+            open(place, "a").write("mine")
+            found.append("written")
+        except OSError:
+            found.append("refused")
+    return [" ".join(found)] * len(files)
+"""
+
+
+@pytest.mark.skipif(not can_protect(), reason="paths cannot be made read-only here")
+def test_a_parallel_step_can_write_to_none_of_its_inputs(pipelines, tmp_path):
+    for name in ("numbers", "side", "code"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "numbers/1.txt").write_text("1")
+    (tmp_path / "side/word.txt").write_text("word")
+    (tmp_path / "code/score.py").write_text(WRITES)
+    document = yaml.safe_load(SCORES % ((tmp_path / "numbers").as_uri(), (tmp_path / "code").as_uri()))
+    score = document["jobs"]["score"]
+    score["inputs"]["side"] = {"type": "uri_folder", "path": (tmp_path / "side").as_uri()}
+    score["task"]["program_arguments"] = "--side ${{inputs.side}}"
+    document["jobs"]["total"]["command"] = "cat ${{inputs.rows}} > ${{outputs.total}}"
+    state = pipelines.run(pipelines.plane.jobs.create(document))
+    assert state.status == "Completed", state.error
+    assert "refused refused refused" in text_of(state.outputs["total"])
+    assert (tmp_path / "numbers/1.txt").read_text() == "1"
+    assert [path.name for path in (tmp_path / "side").iterdir()] == ["word.txt"]

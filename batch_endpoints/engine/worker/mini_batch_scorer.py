@@ -26,7 +26,7 @@ from batch_endpoints.engine.worker.score_tables import (
     score_as_rows,
     score_tables,
 )
-from batch_endpoints.engine.worker.side_inputs import script_arguments, side_inputs_here
+from batch_endpoints.engine.worker.side_inputs import protected_inputs, script_arguments, side_inputs_here
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.planning.job_plan import MiniBatch
 from batch_endpoints.planning.partition_groups import folder_values
@@ -91,6 +91,7 @@ class MiniBatchScorer:
                 mini_batch_format=mini_batch_format(self._job, in_parts),
                 default_format=default_format(self._job, in_parts or self._of_driver or bool(self._reading.format)),
                 memory_share=settings.memory_share,
+                read_only=protected_inputs(self._job, self._side_inputs, self._scratch),
                 environment_variables={**self._interpreter.variables, **contract.environment_variables},
             )
             self._ready = contract, ScoringWorker(contract)

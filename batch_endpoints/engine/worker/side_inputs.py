@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from batch_endpoints.planning.program_arguments import Port, argument_words
+from batch_endpoints.processes.program import can_protect
 from batch_endpoints.specs import JobInput, ParallelStep, ScoringJob
 from batch_endpoints.storage.files.access import Access
 from batch_endpoints.storage.files.addresses import local_path
@@ -33,6 +34,20 @@ def side_inputs_here(job: ScoringJob, scratch: Path, cache: Path) -> dict[str, N
         path = fetch_tree(given.path, scratch / "side-inputs" / name, Access.of(job))
         found[name] = node_copy(path, cache / "inputs") if local_path(given.path) else NodeCopy(path)
     return found
+
+
+def protected_inputs(job: ScoringJob, side_inputs: Mapping[str, NodeCopy], scratch: Path) -> tuple[Path, ...]:
+    """What a parallel step's script can read and not write, whoever it runs as; nothing where the system cannot.
+
+    Args:
+        scratch: of the worker, where the script has to write.
+    """
+    step = job.deployment
+    if not isinstance(step, ParallelStep) or not can_protect():
+        return ()
+    cut = local_path(job.inputs[step.input_data].path)
+    places = [*(copy.place for copy in side_inputs.values()), *([cut] if cut else [])]
+    return tuple(place for place in places if place.exists() and not scratch.is_relative_to(place))
 
 
 def script_arguments(job: ScoringJob, side_inputs: Mapping[str, NodeCopy], output_folder: Path) -> list[str]:
