@@ -65,8 +65,6 @@ def invoke(
     given, origins = asked(said, file.absolute().parent if file else Path.cwd(), set_, flags)
     if not given.get("endpoint") and not said.get("endpoint"):
         raise click.UsageError("give --name, the endpoint")
-    if not given["inputs"]:
-        raise click.UsageError("give --input, the data to score")
     if file:
         invocation = load_yaml(Invocation, file, given, origins)
     else:

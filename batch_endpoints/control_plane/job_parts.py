@@ -42,7 +42,7 @@ def job_inputs(assets: Assets, given: Mapping[str, JobInput]) -> dict[str, JobIn
         told = f"it has {len(data)}: {', '.join(data)}" if data else "it has none"
         raise InvocationError(
             f"a job of a model deployment takes exactly one data input; {told}",
-            mend='Write "inputData": {"data": {"jobInputType": "UriFolder", "uri": "…"}}.',
+            mend='Give --input, or "inputData": {"data": {"jobInputType": "UriFolder", "uri": "…"}} over HTTP.',
         )
     return {name: located_input(assets, name, value) if name in data else value for name, value in given.items()}
 
