@@ -159,7 +159,9 @@ class ScoringWorker:
             reply = self._host.call({"op": "shutdown"}, self._contract.timeout_seconds)
         except HostLost as lost:
             self._host = None
-            if not self._stopped.is_set():
+            if isinstance(lost, HostKilled):  # from outside, with its worker: all that it was asked for is done
+                self._log.cut_off()
+            elif not self._stopped.is_set():
                 self._log.not_shut_down(lost.what, "")
             return
         if isinstance(reply, ErrorReply):

@@ -55,6 +55,10 @@ class WorkerLog:
         """The code cannot even be loaded."""
         self._trouble(what, stack)
 
+    def cut_off(self) -> None:
+        """The worker was ended before the script's shutdown() was done, if it has one."""
+        self._write("INFO", "the worker was ended before shutdown() had ended")
+
     def not_shut_down(self, what: str, stack: str) -> None:
         """The script's shutdown() did not end well."""
         self._trouble(f"shutdown(): {what}", stack)

@@ -362,6 +362,18 @@ def test_file_by_file_a_row_without_its_whole_number_fails_alone_too(tmp_path, s
     assert "2 rows" in job.report()["rows_explanation"]
 
 
+def test_a_file_that_cannot_be_read_fails_where_a_table_of_no_rows_is_left_of_it(tmp_path):
+    case = Case(tmp_path, Schema([ColSpec("long", "a"), ColSpec("long", "b")]))
+    (case.input / "good.csv").write_text("a,b\n1,2\n")
+    (case.input / "broken.csv").write_text('a,"b\n')
+
+    job = case.run(10)
+
+    assert [(one["file"], one.get("row")) for one in job.failed_items()] == [("broken.csv", None)]
+    assert "EOF inside string" in job.failed_items()[0]["reason"]
+    assert len(job.rows()) == 1
+
+
 def test_a_model_with_one_answer_for_a_file_does_not_get_rows_of_one_that_failed(tmp_path):
     case = Case(tmp_path, Schema([ColSpec("long", "a")]), code=ONE_ANSWER)
     (case.input / "a.csv").write_text("a\n1\n3\n")

@@ -113,7 +113,7 @@ def score_as_rows(
     outcome.inputs |= alone.inputs
     if alone.rows_read:
         outcome.rows_read = (outcome.rows_read or {}) | alone.rows_read
-    if file in alone.failed:
+    if file in alone.failed or not any(table.num_rows for *_, table in alone.tables):
         return
     del outcome.failed[file]
     outcome.tables += alone.tables
