@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from batch_endpoints.client.wire import Place, with_uploads
-from batch_endpoints.planning.component_checks import check_alone
-from batch_endpoints.planning.derived_component import with_types_of_ports
-from batch_endpoints.planning.graph import build_graph
+from batch_endpoints.planning.pipeline.component_checks import check_alone
+from batch_endpoints.planning.pipeline.derived_component import with_types_of_ports
+from batch_endpoints.planning.pipeline.graph import build_graph
 from batch_endpoints.specs import COMPONENT, Origins, PipelineComponent, check
 from batch_endpoints.specs.job_file import ONE_STEP, as_pipeline
 

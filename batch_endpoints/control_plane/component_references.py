@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeVar, cast
 from batch_endpoints.control_plane.data_references import DataReferences
 from batch_endpoints.errors import BatchEndpointError, SpecError
 from batch_endpoints.interfaces.records import AnyAsset, AssetKind
-from batch_endpoints.planning.graph_types import fits, with_article
-from batch_endpoints.planning.literals import is_literal
-from batch_endpoints.planning.output_places import with_datastore, with_name
-from batch_endpoints.planning.scopes import MOST_STEPS
+from batch_endpoints.planning.pipeline.graph_types import fits, with_article
+from batch_endpoints.planning.pipeline.literals import is_literal
+from batch_endpoints.planning.pipeline.output_places import with_datastore, with_name
+from batch_endpoints.planning.pipeline.scopes import MOST_STEPS
 from batch_endpoints.specs import (
     CommandComponent,
     Data,

@@ -15,9 +15,9 @@ from batch_endpoints.control_plane.component_references import (
     output_path,
     walked,
 )
-from batch_endpoints.planning.component_checks import check_alone
-from batch_endpoints.planning.graph import Graph, build_graph
-from batch_endpoints.planning.literals import is_literal
+from batch_endpoints.planning.pipeline.component_checks import check_alone
+from batch_endpoints.planning.pipeline.graph import Graph, build_graph
+from batch_endpoints.planning.pipeline.literals import is_literal
 from batch_endpoints.specs import (
     CommandComponent,
     ParallelComponent,

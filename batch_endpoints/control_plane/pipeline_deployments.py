@@ -11,7 +11,7 @@ from batch_endpoints.control_plane.components import (
 )
 from batch_endpoints.errors import SpecError
 from batch_endpoints.interfaces.records import RecordStore
-from batch_endpoints.planning.derived_component import derived_component
+from batch_endpoints.planning.pipeline.derived_component import derived_component
 from batch_endpoints.specs import (
     PipelineComponent,
     PipelineComponentDeployment,

@@ -11,11 +11,11 @@ from batch_endpoints.control_plane.assets import Assets
 from batch_endpoints.control_plane.components import component_uris, frozen_component
 from batch_endpoints.control_plane.job_parts import located_input, placed_output
 from batch_endpoints.errors import InvocationError
-from batch_endpoints.planning.derived_component import with_types_of_ports
-from batch_endpoints.planning.graph import build_graph
-from batch_endpoints.planning.output_places import all_places, check_places_differ, with_datastore, with_name
-from batch_endpoints.planning.pipeline_inputs import pipeline_inputs, pipeline_outputs
-from batch_endpoints.planning.pipeline_overrides import overridden_pipeline
+from batch_endpoints.planning.pipeline.derived_component import with_types_of_ports
+from batch_endpoints.planning.pipeline.graph import build_graph
+from batch_endpoints.planning.pipeline.output_places import all_places, check_places_differ, with_datastore, with_name
+from batch_endpoints.planning.pipeline.pipeline_inputs import pipeline_inputs, pipeline_outputs
+from batch_endpoints.planning.pipeline.pipeline_overrides import overridden_pipeline
 from batch_endpoints.specs import (
     DATA_TYPES,
     Compute,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from batch_endpoints.errors import NotFound, SpecError
 from batch_endpoints.interfaces.records import JobRecords
-from batch_endpoints.planning.step_jobs import child_name
+from batch_endpoints.planning.pipeline.step_jobs import child_name
 from batch_endpoints.specs import TERMINAL, AnyJob, BatchJob, JobState, JobStatus, StepState
 from batch_endpoints.storage.files.place import writable_place
 from batch_endpoints.storage.job.job_folder import JobFolder

@@ -251,7 +251,7 @@ class ModelDeployment(ScoringDeployment):
 
 class ParallelStep(ScoringDeployment):
     """A parallel step of a pipeline, frozen into its job: a scoring script without a model, over any number of inputs
-    and outputs; see ``planning/parallel_step.py``."""
+    and outputs; see ``planning/steps/parallel_step.py``."""
 
     type: Literal["parallel"] = "parallel"
     name: str = Field(description="the component's, for people")

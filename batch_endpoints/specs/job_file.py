@@ -138,7 +138,7 @@ class AskedPipeline:
     Args:
         component: a reference to a registered one, or in place.
         in_place: its steps are in the file: types of inputs are those of what reads them, see
-            ``planning/derived_component.py``.
+            ``planning/pipeline/derived_component.py``.
         settings: with the file's ``compute`` as the default one.
     """
 

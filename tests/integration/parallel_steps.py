@@ -4,7 +4,7 @@ import textwrap
 
 from job_folders import Job
 
-from batch_endpoints.planning.parallel_step import scoring_job
+from batch_endpoints.planning.steps.parallel_step import scoring_job
 from batch_endpoints.specs import ParallelComponent
 from batch_endpoints.specs.invocation import JobInput, JobOutput
 

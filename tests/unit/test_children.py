@@ -8,7 +8,7 @@ from batch_endpoints.control_plane.artifacts import artifacts, open_artifact
 from batch_endpoints.controller.children import Children, ended_steps
 from batch_endpoints.errors import NotFound
 from batch_endpoints.interfaces.records import Page
-from batch_endpoints.planning.step_jobs import child_name
+from batch_endpoints.planning.pipeline.step_jobs import child_name
 from batch_endpoints.records.memory import MemoryRecordStore
 from batch_endpoints.specs import (
     BatchJob,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.planning.command_line import command_line
+from batch_endpoints.planning.steps.command_line import command_line
 
 SHELLS = [shell for shell in ("bash", "sh") if shutil.which(shell)]
 NASTY = "a  b'\"\\$HOME`id`$(id)*?[a]{b,c}~#;&|<>!\n\tü -x\n"

@@ -4,8 +4,8 @@
 import pytest
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.planning.graph import GraphOutput, OfPipeline, OfStep, build_graph
-from batch_endpoints.planning.graph_types import fits
+from batch_endpoints.planning.pipeline.graph import GraphOutput, OfPipeline, OfStep, build_graph
+from batch_endpoints.planning.pipeline.graph_types import fits
 from batch_endpoints.specs import PipelineComponent, check
 from batch_endpoints.specs.invocation import JobInput
 from batch_endpoints.specs.yaml_text import parse_yaml

@@ -3,7 +3,7 @@
 import pytest
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.planning.parallel_step import scoring_job, step_problems
+from batch_endpoints.planning.steps.parallel_step import scoring_job, step_problems
 from batch_endpoints.specs import JOB, JobInput, JobOutput, ParallelComponent, ParallelStep
 
 COMPONENT = {

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from batch_endpoints.planning.job_plan import plan_groups, plan_retry
-from batch_endpoints.planning.partition_groups import folder_values, groups_of_files, partition_folder
+from batch_endpoints.planning.steps.partition_groups import folder_values, groups_of_files, partition_folder
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from batch_endpoints.client.job_files import job_document
 from batch_endpoints.client.pipeline_files import check_components, check_job_file
 from batch_endpoints.client.wire import Place, with_uploads
 from batch_endpoints.errors import InputError, SpecError
-from batch_endpoints.planning.derived_component import with_types_of_ports
-from batch_endpoints.planning.graph import OfPipeline, OfStep, build_graph
+from batch_endpoints.planning.pipeline.derived_component import with_types_of_ports
+from batch_endpoints.planning.pipeline.graph import OfPipeline, OfStep, build_graph
 from batch_endpoints.specs import (
     COMPONENT,
     DEPLOYMENT,

@@ -3,8 +3,8 @@
 import pytest
 
 from batch_endpoints.errors import InvocationError
-from batch_endpoints.planning.literals import literal_value
-from batch_endpoints.planning.pipeline_inputs import pipeline_inputs, pipeline_outputs
+from batch_endpoints.planning.pipeline.literals import literal_value
+from batch_endpoints.planning.pipeline.pipeline_inputs import pipeline_inputs, pipeline_outputs
 from batch_endpoints.specs import ComponentInput, JobInput, JobOutput, PipelineComponent
 
 PIPELINE = PipelineComponent(

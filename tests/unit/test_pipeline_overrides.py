@@ -3,7 +3,7 @@
 import pytest
 
 from batch_endpoints.errors import InvocationError, SpecError
-from batch_endpoints.planning.pipeline_overrides import overridden_pipeline
+from batch_endpoints.planning.pipeline.pipeline_overrides import overridden_pipeline
 from batch_endpoints.specs import Invocation, PipelineComponent
 
 COMMAND = {"type": "command", "command": "true"}

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.planning.program_arguments import Port, argument_words, named_port, ports
+from batch_endpoints.planning.steps.program_arguments import Port, argument_words, named_port, ports
 
 A, B, OUT = Port("inputs", "a"), Port("inputs", "b"), Port("outputs", "out")
 NASTY = ["", " ", "a b", "'", '"', "\\", "$HOME", "`id`", "${{inputs.b}}", "$[[x]]", "\n", "*", "#", "ü", "]]", "\0"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_endpoints.planning.step_values import literal_text, literal_texts
+from batch_endpoints.planning.steps.step_values import literal_text, literal_texts
 from batch_endpoints.specs import JobInput
 from batch_endpoints.specs.component import CommandComponent
 

@@ -58,8 +58,8 @@ class Authored:
         Raises:
             SpecError: every problem, a line each.
         """
-        from batch_endpoints.planning.component_checks import check_alone
-        from batch_endpoints.planning.graph import build_graph
+        from batch_endpoints.planning.pipeline.component_checks import check_alone
+        from batch_endpoints.planning.pipeline.graph import build_graph
         from batch_endpoints.specs import COMPONENT, Origins, PipelineComponent, check
 
         origins = Origins(self.where)

@@ -11,7 +11,7 @@ from batch_endpoints.client.authoring.authored import COMPOSED, Authored, Descri
 from batch_endpoints.client.authoring.components import FunctionComponent
 from batch_endpoints.client.authoring.ports import ports_of
 from batch_endpoints.errors import SpecError
-from batch_endpoints.planning.graph_types import nearest
+from batch_endpoints.planning.pipeline.graph_types import nearest
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

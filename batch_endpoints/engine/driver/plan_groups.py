@@ -20,8 +20,8 @@ from batch_endpoints.errors import InputError
 from batch_endpoints.interfaces.files import WritablePlace
 from batch_endpoints.planning.job_plan import JobPlan, plan_groups
 from batch_endpoints.planning.mini_batches import InputFile
-from batch_endpoints.planning.partition_groups import groups_of_files, partition_folder
 from batch_endpoints.planning.partitions import PartitionSize
+from batch_endpoints.planning.steps.partition_groups import groups_of_files, partition_folder
 from batch_endpoints.specs import TableReading
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.access import Access

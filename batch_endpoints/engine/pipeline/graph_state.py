@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 
-from batch_endpoints.planning.graph import Graph
+from batch_endpoints.planning.pipeline.graph import Graph
 from batch_endpoints.specs import (
     CommandComponent,
     ItemCounts,

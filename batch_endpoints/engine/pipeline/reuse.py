@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pydantic import Field, ValidationError
 
 from batch_endpoints.errors import BatchEndpointError
-from batch_endpoints.planning.reuse import data_of, step_key
+from batch_endpoints.planning.pipeline.reuse import data_of, step_key
 from batch_endpoints.settings import Settings
 from batch_endpoints.specs import CommandJob, JobInput, JobOutput, PipelineJob, ScoringJob, Spec
 from batch_endpoints.storage.files.access import Access

@@ -19,9 +19,9 @@ from batch_endpoints.engine.pipeline.reuse import Reuse
 from batch_endpoints.engine.pipeline.step_run import StepFailed, StepRunner, StepStopped, finished, forget
 from batch_endpoints.errors import BatchEndpointError
 from batch_endpoints.interfaces.runner import CommandRunner, MiniBatchRunner
-from batch_endpoints.planning.graph import Graph, build_graph
-from batch_endpoints.planning.output_places import all_places, own_places, place_notes
-from batch_endpoints.planning.step_jobs import step_job
+from batch_endpoints.planning.pipeline.graph import Graph, build_graph
+from batch_endpoints.planning.pipeline.output_places import all_places, own_places, place_notes
+from batch_endpoints.planning.pipeline.step_jobs import step_job
 from batch_endpoints.specs import JobError, JobOutput, JobState, PipelineJob
 from batch_endpoints.storage.files.patience import HURRIED_SECONDS, PATIENT_SECONDS, patience
 from batch_endpoints.storage.files.place import writable_place

@@ -11,8 +11,8 @@ from pathlib import Path
 from batch_endpoints.environments.interpreters import Interpreter, find_interpreter
 from batch_endpoints.errors import EnvironmentFailed
 from batch_endpoints.interfaces.files import WritablePlace
-from batch_endpoints.planning.command_line import command_line
-from batch_endpoints.planning.step_values import literal_texts
+from batch_endpoints.planning.steps.command_line import command_line
+from batch_endpoints.planning.steps.step_values import literal_texts
 from batch_endpoints.processes.family import MARK
 from batch_endpoints.processes.program import can_protect
 from batch_endpoints.processes.surroundings import FOR_STEPS, copy_code, inherited_variables

@@ -29,7 +29,7 @@ from batch_endpoints.engine.worker.score_tables import (
 from batch_endpoints.engine.worker.side_inputs import protected_inputs, script_arguments, side_inputs_here
 from batch_endpoints.environments.interpreters import Interpreter
 from batch_endpoints.planning.job_plan import MiniBatch
-from batch_endpoints.planning.partition_groups import folder_values
+from batch_endpoints.planning.steps.partition_groups import folder_values
 from batch_endpoints.scoring.contract import Scored, UserError
 from batch_endpoints.scoring.scoring_contract import ScoringContract
 from batch_endpoints.scoring.worker import ScoringWorker, WorkerStopped

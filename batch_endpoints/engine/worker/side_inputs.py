@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from batch_endpoints.planning.program_arguments import Port, argument_words
+from batch_endpoints.planning.steps.program_arguments import Port, argument_words
 from batch_endpoints.processes.program import can_protect
 from batch_endpoints.specs import JobInput, ParallelStep, ScoringJob
 from batch_endpoints.storage.files.access import Access

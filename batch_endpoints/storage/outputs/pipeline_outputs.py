@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from batch_endpoints.errors import Conflict, InputError
-from batch_endpoints.planning.graph_parts import Graph
-from batch_endpoints.planning.output_places import all_places
+from batch_endpoints.planning.pipeline.graph_parts import Graph
+from batch_endpoints.planning.pipeline.output_places import all_places
 from batch_endpoints.specs import JobOutput, PipelineJob, Spec
 from batch_endpoints.specs.uris import shown
 from batch_endpoints.storage.files.access import AMBIENT, Access

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.planning.literals import as_type
 from batch_endpoints.planning.overrides import literal_variables
-from batch_endpoints.planning.program_arguments import Port, argument_words, named_port, ports
+from batch_endpoints.planning.pipeline.literals import as_type
+from batch_endpoints.planning.steps.program_arguments import Port, argument_words, named_port, ports
 from batch_endpoints.specs import (
     DATA_TYPES,
     CodeConfiguration,

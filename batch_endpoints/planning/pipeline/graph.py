@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from batch_endpoints.planning.graph_order import in_order
-from batch_endpoints.planning.graph_parts import Graph, GraphOutput, GraphStep, OfPipeline, OfStep, Source
-from batch_endpoints.planning.problems import Problems
-from batch_endpoints.planning.scopes import Node, Scope, declare, output_binding
-from batch_endpoints.planning.sources import Sources
+from batch_endpoints.planning.pipeline.graph_order import in_order
+from batch_endpoints.planning.pipeline.graph_parts import Graph, GraphOutput, GraphStep, OfPipeline, OfStep, Source
+from batch_endpoints.planning.pipeline.graph_problems import Problems
+from batch_endpoints.planning.pipeline.scopes import Node, Scope, declare, output_binding
+from batch_endpoints.planning.pipeline.sources import Sources
 from batch_endpoints.specs.component import Binding, CommandComponent, Mode, PipelineComponent, StepRetries
 from batch_endpoints.specs.origins import Origins
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batch_endpoints.planning.graph_parts import GraphStep
-from batch_endpoints.planning.problems import Problems
-from batch_endpoints.planning.scopes import Node
+from batch_endpoints.planning.pipeline.graph_parts import GraphStep
+from batch_endpoints.planning.pipeline.graph_problems import Problems
+from batch_endpoints.planning.pipeline.scopes import Node
 
 
 def in_order(steps: Mapping[str, GraphStep], nodes: Mapping[str, Node], problems: Problems) -> dict[str, GraphStep]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from batch_endpoints.planning.bindings import ParentInput, ParentOutput, SiblingOutput, expression
-from batch_endpoints.planning.component_checks import check_component, check_step_name
-from batch_endpoints.planning.graph_parts import OfStep
-from batch_endpoints.planning.graph_types import fits, nearest, with_article
-from batch_endpoints.planning.literals import type_of
-from batch_endpoints.planning.problems import Problems
-from batch_endpoints.planning.step_components import AnyStepComponent, declared_input, step_component
+from batch_endpoints.planning.pipeline.bindings import ParentInput, ParentOutput, SiblingOutput, expression
+from batch_endpoints.planning.pipeline.component_checks import check_component, check_step_name
+from batch_endpoints.planning.pipeline.graph_parts import OfStep
+from batch_endpoints.planning.pipeline.graph_problems import Problems
+from batch_endpoints.planning.pipeline.graph_types import fits, nearest, with_article
+from batch_endpoints.planning.pipeline.literals import type_of
+from batch_endpoints.planning.pipeline.step_components import AnyStepComponent, declared_input, step_component
 from batch_endpoints.specs.component import Binding, PipelineComponent, Step
 from batch_endpoints.specs.numbers import LiteralValue
 from batch_endpoints.specs.origins import Location

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from batch_endpoints.planning.problems import Problems
+from batch_endpoints.planning.pipeline.graph_problems import Problems
 from batch_endpoints.specs.component import (
     Binding,
     CommandComponent,

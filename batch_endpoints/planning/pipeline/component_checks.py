@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from batch_endpoints.planning.graph_types import nearest
-from batch_endpoints.planning.literals import as_type, is_literal, literal_value
-from batch_endpoints.planning.parallel_step import settings_problems
-from batch_endpoints.planning.problems import Problems
+from batch_endpoints.planning.pipeline.graph_problems import Problems
+from batch_endpoints.planning.pipeline.graph_types import nearest
+from batch_endpoints.planning.pipeline.literals import as_type, is_literal, literal_value
+from batch_endpoints.planning.steps.parallel_step import settings_problems
 from batch_endpoints.specs.component import (
     CommandComponent,
     ComponentInput,

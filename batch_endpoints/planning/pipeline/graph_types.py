@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from batch_endpoints.planning.literals import is_literal
+from batch_endpoints.planning.pipeline.literals import is_literal
 
 _FILES = ("uri_file", "custom_model")
 _FOLDERS = ("uri_folder", "mltable", "mlflow_model", "triton_model", "custom_model")

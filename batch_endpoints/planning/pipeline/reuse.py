@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from batch_endpoints.planning.output_places import file_name
+from batch_endpoints.planning.pipeline.output_places import file_name
 from batch_endpoints.specs import CommandJob, ScoringJob
 
 _COSMETIC = {"name", "version", "display_name", "description", "tags", "properties", "is_deterministic"}

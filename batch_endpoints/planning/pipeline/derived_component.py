@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from batch_endpoints.planning.bindings import ParentInput, ParentOutput, expression
-from batch_endpoints.planning.literals import is_literal
+from batch_endpoints.planning.pipeline.bindings import ParentInput, ParentOutput, expression
+from batch_endpoints.planning.pipeline.literals import is_literal
 from batch_endpoints.specs.component import Binding, ComponentInput, PipelineComponent, Step
 from batch_endpoints.specs.invocation import JobInput
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from batch_endpoints.errors import InvocationError
-from batch_endpoints.planning.graph_parts import Graph, OfStep
+from batch_endpoints.planning.pipeline.graph_parts import Graph, OfStep
 from batch_endpoints.specs import PipelineJob
 from batch_endpoints.specs.uris import shown
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batch_endpoints.errors import SpecError
-from batch_endpoints.planning.shell_text import read_command
+from batch_endpoints.planning.steps.shell_text import read_command
 
 _NAMED = re.compile(r"(inputs|outputs)\.([^\s.]+)")
 _WHOLE = re.compile(r"[+-]?[0-9]+")

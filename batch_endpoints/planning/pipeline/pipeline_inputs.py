@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batch_endpoints.errors import InvocationError
-from batch_endpoints.planning.graph_types import fits, nearest
-from batch_endpoints.planning.literals import is_literal, literal_value
+from batch_endpoints.planning.pipeline.graph_types import fits, nearest
+from batch_endpoints.planning.pipeline.literals import is_literal, literal_value
 from batch_endpoints.specs import ComponentInput, JobInput, JobOutput, PipelineComponent
 
 

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from batch_endpoints.planning.graph import GraphStep, OfPipeline, OfStep
-from batch_endpoints.planning.output_places import file_name
-from batch_endpoints.planning.parallel_step import scoring_job
-from batch_endpoints.planning.pipeline_inputs import default_input
+from batch_endpoints.planning.pipeline.graph import GraphStep, OfPipeline, OfStep
+from batch_endpoints.planning.pipeline.output_places import file_name
+from batch_endpoints.planning.pipeline.pipeline_inputs import default_input
+from batch_endpoints.planning.steps.parallel_step import scoring_job
 from batch_endpoints.specs import (
     CommandComponent,
     CommandJob,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from batch_endpoints.planning.bindings import ParentInput, ParentOutput, SiblingOutput, expression
-from batch_endpoints.planning.graph_parts import OfPipeline, Source
-from batch_endpoints.planning.graph_types import fits, nearest, with_article
-from batch_endpoints.planning.literals import is_literal, literal_value
-from batch_endpoints.planning.problems import Problems
-from batch_endpoints.planning.scopes import Node, Scope
+from batch_endpoints.planning.pipeline.bindings import ParentInput, ParentOutput, SiblingOutput, expression
+from batch_endpoints.planning.pipeline.graph_parts import OfPipeline, Source
+from batch_endpoints.planning.pipeline.graph_problems import Problems
+from batch_endpoints.planning.pipeline.graph_types import fits, nearest, with_article
+from batch_endpoints.planning.pipeline.literals import is_literal, literal_value
+from batch_endpoints.planning.pipeline.scopes import Node, Scope
 from batch_endpoints.specs.component import Binding, ComponentInput, Mode
 from batch_endpoints.specs.invocation import JobInput
 from batch_endpoints.specs.limits import quoted
