@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from batch_endpoints.control_plane import ControlPlane
+from batch_endpoints.engine.driver.scoring_rounds import Stopped
 from batch_endpoints.engine.local import LocalRunner
+from batch_endpoints.engine.pipeline import run_graph
 from batch_endpoints.engine.pipeline.local_commands import LocalCommands
 from batch_endpoints.engine.pipeline.run_graph import run_pipeline
 from batch_endpoints.errors import Conflict, InvocationError
@@ -514,3 +516,37 @@ def test_a_parallel_step_can_write_to_none_of_its_inputs(pipelines, tmp_path):
     assert "refused refused refused" in text_of(state.outputs["total"])
     assert (tmp_path / "numbers/1.txt").read_text() == "1"
     assert [path.name for path in (tmp_path / "side").iterdir()] == ["word.txt"]
+
+
+def test_a_driver_that_is_told_to_end_leaves_nothing_that_would_end_the_steps_of_the_next_one(
+    pipelines, tmp_path, monkeypatch
+):
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    (source := tmp_path / "numbers").mkdir()
+    (code := tmp_path / "code").mkdir()
+    for number in range(4):
+        (source / f"{number}.txt").write_text(str(number))
+    (code / "score.py").write_text(
+        "import pathlib, time\n"
+        "def init(): pass\n"
+        "def run(files):\n"
+        f"    pathlib.Path({str(begun)!r}).touch()\n"
+        f"    while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)\n"
+        "    return [pathlib.Path(file).read_text() for file in files]\n"
+    )
+    job = pipelines.create(SCORES % (source.as_uri(), code.as_uri()))
+    wait = run_graph._GraphRun._wait
+
+    def told_to_end(run):
+        wait(run)
+        if begun.exists():
+            raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_graph._GraphRun, "_wait", told_to_end)
+        with pytest.raises(Stopped):
+            pipelines.run(job)
+    gate.touch()
+    state = pipelines.run(job)
+    assert (state.status, state.rows.written) == ("Completed", 4), state.error
+    assert int(text_of(state.outputs["total"])) == 5  # with the header

@@ -231,7 +231,7 @@ class _GraphRun:
             self._lost[path] = ended.error
             self.state.step(path, status="Failed", ended_at=now, error=ended.error)
             if self._stops_at_failures:
-                self._steps.stop()
+                self._steps.stop(for_good=True)
         elif isinstance(ended, StepStopped | Stopped):
             self._lost[path] = None
             self.state.step(path, status="Canceled", ended_at=now)
@@ -248,7 +248,7 @@ class _GraphRun:
 
     def _stop(self) -> None:
         """End all that runs, within a few seconds."""
-        self._steps.stop()
+        self._steps.stop(for_good=self.folder.cancel_asked)
         until = time.monotonic() + END_SECONDS
         while self._running and time.monotonic() < until:
             try:

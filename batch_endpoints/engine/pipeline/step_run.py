@@ -47,7 +47,7 @@ class StepRunner:
         self, commands: CommandRunner, make_runner: Callable[[str], MiniBatchRunner], state: GraphState
     ) -> None:
         self._commands, self._make_runner, self._state = commands, make_runner, state
-        self._stopping = threading.Event()
+        self._stopping, self._for_good = threading.Event(), True
         self._lock = threading.Lock()
         self._scoring: dict[str, tuple[JobFolder, MiniBatchRunner | None]] = {}
 
@@ -78,19 +78,28 @@ class StepRunner:
         _end(folder, job, now, "Completed", outputs=earlier.outputs, notes=(earlier.note,))
         self._state.step(path, status="Completed", started_at=now, ended_at=now, note=earlier.note)
 
-    def stop(self) -> None:
-        """End all that runs; from any thread."""
+    def stop(self, *, for_good: bool) -> None:
+        """End all that runs; from any thread.
+
+        Args:
+            for_good: the job is canceled, or fails. Otherwise its next driver goes on with the same steps, and
+                nothing may be left that would end them.
+        """
+        self._for_good = for_good
         self._stopping.set()
         self._commands.stop()
         with self._lock:
             running = list(self._scoring.values())
         for folder, runner in running:
-            folder.ask_to_cancel()
+            if for_good:
+                folder.ask_to_cancel()
             if runner:
                 runner.stop()
 
     def _command(self, path: str, job: CommandJob, folder: JobFolder) -> Mapping[str, JobOutput]:
         before = folder.state()
+        if before and before.ended_at and before.error:  # noted by a driver that was lost a moment later
+            raise StepFailed(before.error)
         began, failures, attempt = utc_now(), 0, (before.attempts or 0) if before else 0
         while True:
             if self._stopping.is_set():
@@ -110,7 +119,8 @@ class StepRunner:
                 _end(folder, job, began, "Completed", outputs=outcome.record.outputs, notes=outcome.record.notes)
                 return outcome.record.outputs
             if outcome.stopped:
-                _end(folder, job, began, "Canceled")
+                if self._for_good:
+                    _end(folder, job, began, "Canceled")
                 raise StepStopped
             assert outcome.error
             failures += 1
