@@ -430,7 +430,7 @@ def test_invoke_says_what_is_wrong_before_there_is_a_job(cli, deployed):
     assert "empty' has no files" in cli("endpoint", "invoke", "-n", "tumor", "--input", "empty", exit_code=1)
     many = ("endpoint", "invoke", "-n", "tumor", "--input", "project/data", "--set", "mini_batch=3")
     assert "did you mean 'mini_batch_size'?" in cli(*many, exit_code=1)
-    assert "--input" in cli("endpoint", "invoke", "-n", "tumor", exit_code=2)
+    assert "Give --input" in cli("endpoint", "invoke", "-n", "tumor", exit_code=1)
     cli("endpoint", "update", "-n", "tumor", "--set", "defaults.deployment_name=")
     no_default = cli("endpoint", "invoke", "-n", "tumor", "--input", "project/data", exit_code=1)
     assert "No valid deployments to route to" in no_default

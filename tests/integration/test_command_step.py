@@ -154,12 +154,12 @@ def test_the_last_words_are_in_the_log_after_megabytes_without_a_line_end(tmp_pa
 
 def test_a_command_sees_no_secret_and_python_is_its_interpreter(tmp_path, monkeypatch):
     monkeypatch.setenv("DATABASE_PASSWORD", "hush")
-    step = Step(tmp_path, "env > ${{outputs.env}}; python -c 'import sys; print(sys.executable)' >> ${{outputs.env}}",
+    step = Step(tmp_path, "env > ${{outputs.env}}; python -c 'import sys; print(sys.prefix)' >> ${{outputs.env}}",
                 outputs={"env": "uri_file"}, environment_variables={"MINE": "a b"})  # fmt: skip
     text = step.output(step.run(), "env").read_text()
     assert "hush" not in text
     assert "MINE=a b\n" in text
-    assert text.endswith(f"{sys.executable}\n")
+    assert text.endswith(f"\n{sys.prefix}\n")
     assert "AZUREML_RUN_ID=step" in text
 
 
